@@ -1,0 +1,40 @@
+# isthmus: the commands of the house. `make` alone prints this help.
+PY := .venv/bin/python
+RUN := .venv/bin/
+
+.PHONY: help setup demo test check simulate bench requirements lock clean
+help: ## print this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.venv/.ready: requirements.lock pyproject.toml scripts/setup.sh
+	@sh scripts/setup.sh
+	@touch $@
+
+setup: .venv/.ready ## install everything into .venv from the lock file
+
+demo: .venv/.ready ## a month of a small consulting firm, from won deal to paid invoice
+	@$(RUN)isthmus demo
+
+check: .venv/.ready ## fast checks: style, types, rooms, pure tests (under 30 s)
+	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && $(RUN)lint-imports
+	@$(RUN)pytest -q -n 2 tests/domain tests/policies tests/house
+
+test: .venv/.ready ## the whole suite: checks, sandboxes, processes, simulation, kill -9
+	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && $(RUN)lint-imports
+	@$(RUN)pytest -n 2 --dist loadgroup
+
+SEEDS ?= 100000
+simulate: .venv/.ready ## make simulate SEEDS=100000: seeded worlds under faults
+	@$(PY) -m tests.simulation --seeds $(SEEDS)
+
+bench: .venv/.ready ## figures beside the raw limits of this machine, in one run
+	@$(PY) -m benchmarks
+
+requirements: .venv/.ready ## which requirement ids a passing test shows
+	@$(PY) scripts/requirements.py
+
+lock: ## resolve pyproject.toml again and write requirements.lock
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and the embedded data of demo and tests
+	@rm -rf .venv .isthmus

@@ -1,0 +1,78 @@
+"""Business events: one envelope for all, and the list of types with what each means and who publishes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+# type -> what has happened, in the words of the business. An event that is not listed cannot be emitted.
+EVENT_TYPES: dict[str, str] = {
+    "contract.approved": "Legal and finance have approved a contract version",
+    "contract.version_activated": "A contract version is in force",
+    "change_order.accepted": "The client has accepted a change order",
+    "client.created": "A client is known to the hub",
+    "engagement.requested": "An approved contract asks for an engagement",
+    "engagement.paused": "The engagement waits for a decision",
+    "engagement.ready": "Every readiness check has passed",
+    "engagement.activated": "Time may be recorded",
+    "engagement.cancelled": "The engagement was called off and its set-up undone",
+    "project.provisioned": "The project exists in another system",
+    "time.received": "A system has reported approved time, not yet checked",
+    "time.approved": "Approved time has become evidence",
+    "time.corrected": "Approved time has a new revision",
+    "billing.part_state_changed": "A billable part has moved",
+    "billing.ready": "A contract has amounts ready to bill",
+    "cap.hard_reached": "A hard cap is full",
+    "cap.soft_exceeded": "A soft cap is exceeded",
+    "cap.raised": "A cap has more room and was evaluated again",
+    "invoice.drafted": "A draft invoice holds ready parts",
+    "invoice.approved": "The draft may be issued",
+    "invoice.issued": "The invoice has its number",
+    "invoice.tax_failed": "The tax engine cannot answer",
+    "invoice.posted": "The ERP has the receivable",
+    "invoice.post_rejected": "The ERP has refused the receivable",
+    "invoice.delivered": "The invoice and its status went back to CRM and PSA",
+    "invoice.partially_paid": "Part of the invoice is paid",
+    "invoice.paid": "Nothing is open any more",
+    "payment.received": "Money has come in",
+    "payment.applied": "A payment settles invoices",
+    "write_off.approved": "A second person has approved a write-off",
+    "case.opened": "A person must decide",
+    "case.resolved": "A person has decided",
+}
+
+
+class Event(BaseModel):
+    """The envelope. sequence counts per aggregate from 1; subscribers get an aggregate's events in this order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    event_id: str
+    type: str
+    schema_version: int = SCHEMA_VERSION
+    occurred_at: datetime
+    entity: str = ""
+    aggregate: str
+    sequence: int
+    correlation_id: str
+    causation_id: str = ""
+    actor: str
+    payload: dict[str, Any]
+
+    def cloudevent(self) -> dict[str, Any]:
+        """The event as CloudEvents 1.0 JSON."""
+        return {
+            "specversion": "1.0",
+            "id": self.event_id,
+            "source": "/isthmus",
+            "type": f"isthmus.{self.type}.v{self.schema_version}",
+            "subject": self.aggregate,
+            "time": self.occurred_at.isoformat(),
+            "datacontenttype": "application/json",
+            "correlationid": self.correlation_id,
+            "sequence": str(self.sequence),
+            "data": self.payload,
+        }

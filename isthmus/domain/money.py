@@ -1,0 +1,124 @@
+"""Money: a Decimal with an ISO 4217 currency, and the few roundings the hub knows, each with a name.
+
+Nothing else in the house rounds. Amounts are kept at the currency's minor unit (JPY 0, USD 2, KWD 3), rates at six
+decimals, quantities at four. Source of the minor units: the ISO 4217 table shipped by the ``iso4217`` package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from functools import lru_cache
+from typing import Annotated, Any
+
+from iso4217 import Currency
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
+
+from isthmus.domain.errors import BadAmount, UnknownCurrency
+
+QUANTITY_EXPONENT = Decimal("0.0001")
+RATE_EXPONENT = Decimal("0.000001")
+
+
+def _exact(value: Any) -> Decimal:
+    """Decimal from text, int or Decimal; a float is refused because it has already lost cents."""
+    if isinstance(value, float):
+        raise ValueError("a float is not an amount: send it as a string")
+    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError(f"{value} is not a number")
+    return number
+
+
+Exact = Annotated[Decimal, BeforeValidator(_exact), PlainSerializer(str, return_type=str, when_used="json")]
+
+
+@lru_cache(maxsize=512)
+def minor_units(currency: str) -> int:
+    """Decimals of a currency by ISO 4217. Raises UnknownCurrency for a code that is not in the table."""
+    try:
+        exponent = Currency(currency).exponent
+    except ValueError:
+        raise UnknownCurrency(f"{currency!r} is not an ISO 4217 currency code") from None
+    if exponent is None:
+        raise UnknownCurrency(f"{currency} has no minor unit in ISO 4217 and cannot be billed in")
+    return int(exponent)
+
+
+@lru_cache(maxsize=512)
+def minor_unit(currency: str) -> Decimal:
+    """The smallest amount of a currency: 0.01 for USD, 1 for JPY."""
+    return Decimal(1).scaleb(-minor_units(currency))
+
+
+def round_half_away(amount: Decimal, currency: str) -> Decimal:
+    """Rule R0.2: to the minor unit, halves away from zero. The rounding of evidence lines, discounts and tax."""
+    return amount.quantize(minor_unit(currency), rounding=ROUND_HALF_UP)
+
+
+def truncate(amount: Decimal, currency: str) -> Decimal:
+    """Rule R0.4: to the minor unit, toward zero. Only shares of a split use it; the remainder goes to one payer."""
+    return amount.quantize(minor_unit(currency), rounding=ROUND_DOWN)
+
+
+def round_quantity(quantity: Decimal) -> Decimal:
+    """Quantities to four decimals, halves away from zero."""
+    return quantity.quantize(QUANTITY_EXPONENT, rounding=ROUND_HALF_UP)
+
+
+def is_exact_amount(amount: Decimal, currency: str) -> bool:
+    """True when the amount needs no rounding in its currency: 10.5 JPY does."""
+    return amount == round_half_away(amount, currency)
+
+
+def allocate(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """Split an amount in proportion to weights by largest remainder; the parts add up to the total exactly.
+
+    Ties go to the earlier weight. Raises BadAmount when the weights add up to zero or one is negative.
+    """
+    whole = sum(weights, Decimal(0))
+    if whole <= 0 or any(w < 0 for w in weights):
+        raise BadAmount("weights must be positive and add up to more than zero")
+    unit = minor_unit(currency)
+    shares = [truncate(total * w / whole, currency) for w in weights]
+    missing = int((total - sum(shares, Decimal(0))) / unit)
+    step = unit if missing > 0 else -unit
+    by_remainder = sorted(range(len(weights)), key=lambda i: -abs(total * weights[i] / whole - shares[i]))
+    for i in by_remainder[: abs(missing)]:
+        shares[i] += step
+    return shares
+
+
+class Money(BaseModel):
+    """An amount at the minor unit of its currency. Adding different currencies raises BadAmount."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    amount: Exact
+    currency: str
+
+    @model_validator(mode="after")
+    def _fits_the_minor_unit(self) -> Money:
+        if not is_exact_amount(self.amount, self.currency):
+            units = minor_units(self.currency)
+            raise BadAmount(f"{self.amount} {self.currency}: {self.currency} has {units} decimals")
+        return self
+
+    @classmethod
+    def of(cls, amount: Any, currency: str) -> Money:
+        """Money from text, int or Decimal."""
+        return cls(amount=amount, currency=currency)
+
+    def _same(self, other: Money) -> None:
+        if self.currency != other.currency:
+            raise BadAmount(f"cannot add {self.currency} and {other.currency}")
+
+    def __add__(self, other: Money) -> Money:
+        self._same(other)
+        return Money(amount=self.amount + other.amount, currency=self.currency)
+
+    def __sub__(self, other: Money) -> Money:
+        self._same(other)
+        return Money(amount=self.amount - other.amount, currency=self.currency)
+
+    def __str__(self) -> str:
+        return f"{self.amount:,.{minor_units(self.currency)}f} {self.currency}"

@@ -1,0 +1,138 @@
+"""One API budget per connection, shared by priority, so that bulk work never starves the posting of an invoice.
+
+Priorities: 0 financial posting, 1 delivery and master data, 2 bulk. A waiting call of a better priority goes first;
+bulk never takes the last place.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from isthmus.domain.errors import Throttled
+from isthmus.kit.manifest import LimitFacts
+
+FINANCIAL, STANDARD, BULK = 0, 1, 2
+WAIT_SECONDS_MAX = 30.0
+
+
+class Budget(Protocol):
+    """Permission to send one request."""
+
+    def slot(self, priority: int) -> AbstractContextManager[None]:
+        """Hold one place for the length of a with-block. Throttled when none comes free in time."""
+        ...
+
+
+class Unlimited:
+    """For vendors that publish no limit."""
+
+    @contextmanager
+    def slot(self, priority: int) -> Iterator[None]:
+        """No waiting."""
+        yield
+
+
+class _Queue:
+    """Callers waiting in order of priority, then arrival."""
+
+    def __init__(self) -> None:
+        self.condition = threading.Condition()
+        self._arrivals = itertools.count()
+        self._waiting: list[tuple[int, int]] = []
+
+    def join(self, priority: int) -> tuple[int, int]:
+        ticket = (priority, next(self._arrivals))
+        heapq.heappush(self._waiting, ticket)
+        return ticket
+
+    def first(self, ticket: tuple[int, int]) -> bool:
+        return self._waiting[0] == ticket
+
+    def leave(self, ticket: tuple[int, int]) -> None:
+        self._waiting.remove(ticket)
+        heapq.heapify(self._waiting)
+        self.condition.notify_all()
+
+
+class Concurrency:
+    """A semaphore over the account's parallel requests. Bulk leaves one place free when there is more than one."""
+
+    def __init__(self, limit: int, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
+        self.limit = limit
+        self.in_use = 0
+        self._queue = _Queue()
+        self._wait_seconds_max = wait_seconds_max
+
+    def _room(self, priority: int) -> bool:
+        reserved = 1 if priority == BULK and self.limit > 1 else 0
+        return self.in_use < self.limit - reserved
+
+    @contextmanager
+    def slot(self, priority: int) -> Iterator[None]:
+        """Wait for a place, at most wait_seconds_max."""
+        with self._queue.condition:
+            ticket = self._queue.join(priority)
+            try:
+                free = self._queue.condition.wait_for(
+                    lambda: self._queue.first(ticket) and self._room(priority), self._wait_seconds_max
+                )
+            finally:
+                self._queue.leave(ticket)
+            if not free:
+                raise Throttled(f"no place among {self.limit} parallel requests within {self._wait_seconds_max:g} s")
+            self.in_use += 1
+        try:
+            yield
+        finally:
+            with self._queue.condition:
+                self.in_use -= 1
+                self._queue.condition.notify_all()
+
+
+class Window:
+    """At most limit requests in any window of window_seconds."""
+
+    def __init__(self, limit: int, window_seconds: float) -> None:
+        self.limit = limit
+        self.window_seconds = window_seconds
+        self._sent: deque[float] = deque()
+        self._queue = _Queue()
+
+    @contextmanager
+    def slot(self, priority: int) -> Iterator[None]:
+        """Wait until the oldest request of the window has left it."""
+        with self._queue.condition:
+            ticket = self._queue.join(priority)
+            try:
+                while not (self._queue.first(ticket) and self._room()):
+                    self._queue.condition.wait(self._wait())
+            finally:
+                self._queue.leave(ticket)
+            self._sent.append(time.monotonic())
+        yield
+
+    def _room(self) -> bool:
+        horizon = time.monotonic() - self.window_seconds
+        while self._sent and self._sent[0] <= horizon:
+            self._sent.popleft()
+        return len(self._sent) < self.limit
+
+    def _wait(self) -> float:
+        oldest = self._sent[0] if self._sent else time.monotonic()
+        return max(0.001, oldest + self.window_seconds - time.monotonic())
+
+
+def make_budget(facts: LimitFacts) -> Budget:
+    """The budget a manifest asks for, within this process."""
+    if facts.kind == "concurrency":
+        return Concurrency(facts.limit)
+    if facts.kind == "window":
+        return Window(facts.limit, facts.window_seconds)
+    return Unlimited()

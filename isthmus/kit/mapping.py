@@ -1,0 +1,128 @@
+"""Mapping tables: canonical field to remote field, both ways from one declaration where a field is invertible.
+
+    CLIENT = Table(
+        Field("client_no", "externalId"),
+        Field("legal_name", "companyName"),
+        Field("currency", "currency", out=ref_name, back=name_of_ref),
+    )
+    CLIENT.out(client)  -> {"externalId": ..., "companyName": ..., "currency": {"refName": ...}}
+    CLIENT.back(record) -> {"client_no": ..., "legal_name": ..., "currency": ...}
+
+A firm's own fields are configuration: ``CLIENT.extended({"industry": "custentity_industry"})``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from isthmus.domain.errors import BadInput
+from isthmus.domain.money import minor_units
+from isthmus.kit.wire import dig
+
+Converter = Callable[[Any], Any]
+
+
+def same(value: Any) -> Any:
+    """No conversion."""
+    return value
+
+
+def to_iso_date(value: Any) -> Any:
+    """A date as ISO 8601 text; empty stays out."""
+    return value.isoformat() if value is not None else None
+
+
+def to_minor_units(amount: Decimal, currency: str) -> int:
+    """An amount as integer minor units (cents). BadInput when it does not fit."""
+    scaled = amount.scaleb(minor_units(currency))
+    if scaled != scaled.to_integral_value():
+        raise BadInput(f"{amount} {currency} is finer than the currency's minor unit")
+    return int(scaled)
+
+
+def from_minor_units(units: int, currency: str) -> Decimal:
+    """An amount from integer minor units."""
+    return Decimal(units).scaleb(-minor_units(currency))
+
+
+def hours_to_minutes(hours: Decimal) -> int:
+    """Hours as whole minutes. BadInput when the hours are not a whole number of minutes."""
+    minutes = hours * 60
+    if minutes != minutes.to_integral_value():
+        raise BadInput(f"{hours} h is not a whole number of minutes")
+    return int(minutes)
+
+
+def minutes_to_hours(minutes: int) -> Decimal:
+    """Minutes as hours at four decimals."""
+    return (Decimal(minutes) / 60).quantize(Decimal("0.0001"))
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row: canonical field, remote field (dotted path when nested), converters out and back.
+
+    back=None says that the field cannot be read back (a named loss).
+    """
+
+    ours: str
+    theirs: str
+    out: Converter = same
+    back: Converter | None = same
+
+
+@dataclass(frozen=True)
+class Table:
+    """A mapping table."""
+
+    fields: tuple[Field, ...]
+
+    def __init__(self, *fields: Field) -> None:
+        object.__setattr__(self, "fields", fields)
+
+    def extended(self, custom: Mapping[str, str]) -> Table:
+        """The table with a firm's own fields added."""
+        return Table(*self.fields, *(Field(ours, theirs) for ours, theirs in custom.items()))
+
+    def out(self, source: Any) -> dict[str, Any]:
+        """The remote body; fields that are None or empty text stay out."""
+        body: dict[str, Any] = {}
+        for field in self.fields:
+            value = source.get(field.ours) if isinstance(source, Mapping) else getattr(source, field.ours, None)
+            value = field.out(value) if value not in (None, "") else None
+            if value not in (None, ""):
+                _set(body, field.theirs, value)
+        return body
+
+    def back(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Canonical fields from a remote record; absent ones stay out."""
+        found: dict[str, Any] = {}
+        for field in self.fields:
+            value = dig(record, field.theirs)
+            if field.back is not None and value not in (None, ""):
+                found[field.ours] = field.back(value)
+        return found
+
+
+def _set(body: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        body = body.setdefault(parent, {})
+    body[last] = value
+
+
+@dataclass(frozen=True)
+class StatusTable:
+    """A total table of remote states: a value that is not in it is an error that names it, never a guess."""
+
+    name: str
+    rows: Mapping[str, str]
+
+    def read(self, remote: Any) -> str:
+        """Our state for a remote one. BadInput for a value nobody has decided about."""
+        if str(remote) not in self.rows:
+            raise BadInput(f"{self.name}: unknown state {remote!r}; known: {', '.join(self.rows)}")
+        return self.rows[str(remote)]

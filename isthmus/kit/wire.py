@@ -1,0 +1,78 @@
+"""Requests a connector builds and answers it parses. A connector never sends: its verbs are generators.
+
+def find_client(self, client: Client) -> Verb[ExternalRef | None]:
+    answer = yield Request("GET", f"customers/{client.client_no}", allow=(404,))
+    return None if answer.status == 404 else self.ref("customer", answer.body["id"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+import simplejson
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request relative to the connection's base URL.
+
+    json: body; Decimals in it go out as JSON numbers without float artefacts. allow: statuses beyond 2xx that the verb
+    itself understands and wants to see. writes: whether it changes something there; None means by method.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, Any] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    allow: tuple[int, ...] = ()
+    writes: bool | None = None
+
+    @property
+    def is_write(self) -> bool:
+        """True when an unknown outcome of this request may have changed something."""
+        return self.method not in ("GET", "HEAD") if self.writes is None else self.writes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer. body is parsed JSON with numbers as Decimal or int, or None when there is none."""
+
+    status: int
+    headers: httpx.Headers
+    body: Any
+    text: str
+
+
+Verb = Generator[Request, Answer, T]
+
+
+def dig(body: Any, path: str) -> Any:
+    """The value at a dotted path ("o:errorDetails.0.detail") or None."""
+    for step in path.split(".") if path else ():
+        if isinstance(body, list):
+            body = body[int(step)] if step.isdigit() and int(step) < len(body) else None
+        elif isinstance(body, dict):
+            body = body.get(step)
+        else:
+            return None
+    return body if path else None
+
+
+def encode(body: Any) -> bytes:
+    """JSON bytes; a Decimal is written digit by digit (never through a float), dates as ISO 8601."""
+    return bytes(simplejson.dumps(body, use_decimal=True, default=str, ensure_ascii=False).encode())
+
+
+def decode(text: str) -> Any:
+    """Parsed JSON, fractions as Decimal; None when the text is empty or no JSON."""
+    try:
+        return simplejson.loads(text, use_decimal=True) if text else None
+    except simplejson.JSONDecodeError:
+        return None

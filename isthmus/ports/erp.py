@@ -1,0 +1,146 @@
+"""What the hub asks of an ERP: client, project and cost, the receivable, and the money that came in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from isthmus.domain.objects import Client, ExternalRef, Project
+from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
+from isthmus.ports.verbs import reads, writes
+
+
+class Erp(Protocol):
+    """Owner of posting, receivables, settlement and statutory reporting."""
+
+    @writes(
+        key=lambda client: client.client_no, find="find_client", exception="EX-ERP-REJECT", queue="finance-master-data"
+    )
+    def put_client(self, client: Client) -> ExternalRef:
+        """Create the client or bring it to these facts."""
+        ...
+
+    @reads
+    def find_client(self, client: Client) -> ExternalRef | None:
+        """The client with this number, if it exists and is active."""
+        ...
+
+    @writes(
+        key=lambda client: f"{client.client_no}:deactivate",
+        find="find_inactive_client",
+        exception="EX-ERP-REJECT",
+        queue="finance-master-data",
+    )
+    def deactivate_client(self, client: Client) -> ExternalRef:
+        """Undo of put_client for a client that was new."""
+        ...
+
+    @reads
+    def find_inactive_client(self, client: Client) -> ExternalRef | None:
+        """The client, if it is inactive."""
+        ...
+
+    @reads
+    def payment_terms(self) -> tuple[str, ...]:
+        """Codes of the payment terms this ERP knows."""
+        ...
+
+    @writes(
+        key=lambda project: project.project_code,
+        find="find_project",
+        exception="EX-ERP-REJECT",
+        queue="project-accounting",
+    )
+    def put_project(self, project: Project) -> ExternalRef:
+        """Create the project with its financial dimensions, or bring it to these facts."""
+        ...
+
+    @reads
+    def find_project(self, project: Project) -> ExternalRef | None:
+        """The project with this code, if it exists and is active."""
+        ...
+
+    @reads
+    def read_project(self, project_code: str) -> ProjectFacts:
+        """The project as the ERP has it. NotFound when there is none."""
+        ...
+
+    @writes(
+        key=lambda project: f"{project.project_code}:close",
+        find="find_closed",
+        exception="EX-ERP-REJECT",
+        queue="project-accounting",
+    )
+    def close_project(self, project: Project) -> ExternalRef:
+        """Undo of put_project."""
+        ...
+
+    @reads
+    def find_closed(self, project: Project) -> ExternalRef | None:
+        """The project, if it is closed."""
+        ...
+
+    @writes(
+        key=lambda item: f"{item.project_code}:{item.task.code}",
+        find="find_task",
+        exception="EX-ERP-REJECT",
+        queue="project-accounting",
+    )
+    def put_task(self, item: TaskIn) -> ExternalRef:
+        """Create the project's task."""
+        ...
+
+    @reads
+    def find_task(self, item: TaskIn) -> ExternalRef | None:
+        """The task, if it exists."""
+        ...
+
+    @writes(
+        key=lambda schedule: f"{schedule.project_code}:schedule",
+        find="find_schedule",
+        exception="EX-SCHED",
+        queue="billing",
+    )
+    def put_schedule(self, schedule: ScheduleIn) -> ExternalRef:
+        """Open the billing schedule of a fixed price."""
+        ...
+
+    @reads
+    def find_schedule(self, schedule: ScheduleIn) -> ExternalRef | None:
+        """The schedule, if it exists."""
+        ...
+
+    @writes(
+        key=lambda cost: f"{cost.entry_key}#{cost.revision}",
+        find="find_time",
+        exception="EX-COST-RATE",
+        queue="project-accounting",
+    )
+    def put_time(self, cost: TimeCost) -> ExternalRef:
+        """Record the hour as project cost. A higher revision of the same entry replaces the lower one."""
+        ...
+
+    @reads
+    def find_time(self, cost: TimeCost) -> ExternalRef | None:
+        """The hour of this revision, if it is recorded."""
+        ...
+
+    @writes(
+        key=lambda invoice: invoice.number,
+        find="find_invoice",
+        exception="EX-POST-REJECT",
+        queue="receivables",
+        amount=lambda invoice: (invoice.total, invoice.currency),
+    )
+    def post_invoice(self, invoice: PostInvoice) -> PostedInvoice:
+        """Post the receivable under the invoice's legal number."""
+        ...
+
+    @reads
+    def find_invoice(self, invoice: PostInvoice) -> PostedInvoice | None:
+        """The receivable with this number, if it exists."""
+        ...
+
+    @reads
+    def payments_received(self, watermark: str) -> PaymentPage:
+        """Customer payments recorded after the watermark."""
+        ...

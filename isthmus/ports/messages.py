@@ -1,0 +1,190 @@
+"""What ports carry beside canonical objects: pages of changes, documents to post, and what was found."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from pydantic import Field
+
+from isthmus.domain.money import Exact
+from isthmus.domain.objects import Address, Canonical, ExternalRef, Payment, Rate, Task, TimeEntry
+
+
+class ContractNotice(Canonical):
+    """A contract changed in its owner system; read it to know how. message_id is unique per change."""
+
+    message_id: str
+    contract_no: str
+    version: int
+    changed_at: str
+
+
+class ContractNotices(Canonical):
+    """Contract changes after a watermark, oldest first; watermark is what to ask with next time."""
+
+    notices: tuple[ContractNotice, ...]
+    watermark: str
+
+
+class TimePage(Canonical):
+    """Approved time changed after a watermark. unreadable: what could not be read, with the reason: never dropped."""
+
+    entries: tuple[TimeEntry, ...]
+    watermark: str
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+class PaymentPage(Canonical):
+    """Payments recorded after a watermark, oldest first."""
+
+    payments: tuple[Payment, ...]
+    watermark: str
+
+
+class ContractStatus(Canonical):
+    """What the CRM shows its users about a contract: state, project, and money so far (net billed, gross paid)."""
+
+    contract_no: str
+    state: str
+    project_ref: str = ""
+    billed: Exact = Decimal("0")
+    paid: Exact = Decimal("0")
+    last_invoice: str = ""
+    currency: str
+
+
+class TaskIn(Canonical):
+    """A task and the project it belongs to."""
+
+    project_code: str
+    task: Task
+
+
+class RateCardIn(Canonical):
+    """The contract's rates for one project, one currency."""
+
+    project_code: str
+    currency: str
+    rates: tuple[Rate, ...]
+
+
+class ProjectFacts(Canonical):
+    """What a system says about a project when asked: for read-back before the engagement may start."""
+
+    ref: ExternalRef
+    project_code: str
+    name: str
+    currency: str
+    active: bool
+    client_no: str = ""
+    tasks: tuple[str, ...] = ()
+
+
+class TimeCost(Canonical):
+    """An hour as cost, for the ERP. key: source entry and revision; hours are this revision's, raw."""
+
+    entry_key: str
+    revision: int
+    project_code: str
+    task_code: str
+    person: str
+    role: str
+    service_date: date
+    hours: Exact
+    billable: bool
+    bill_rate: Exact
+    memo: str = ""
+
+
+class ScheduleIn(Canonical):
+    """A billing schedule of fixed amounts for a project."""
+
+    project_code: str
+    currency: str
+    milestones: tuple[tuple[str, date, Exact], ...]
+
+
+class PostLine(Canonical):
+    """One line of a document to post: net before tax, and its tax as the engine gave it."""
+
+    number: int
+    description: str
+    quantity: Exact
+    unit_price: Exact
+    net: Exact
+    tax: Exact
+    tax_code: str = ""
+
+
+class PostInvoice(Canonical):
+    """An issued invoice on its way to the ERP. number is the legal number and the external id there."""
+
+    number: str
+    client_no: str
+    entity: str
+    project_code: str
+    currency: str
+    issue_date: date
+    due_date: date
+    payment_terms: str
+    po_number: str = ""
+    lines: tuple[PostLine, ...]
+    net: Exact
+    tax: Exact
+    total: Exact
+    memo: str = ""
+
+
+class PostedInvoice(Canonical):
+    """An invoice as the ERP has it."""
+
+    ref: ExternalRef
+    number: str
+    total: Exact
+    open: Exact
+    currency: str
+    client_no: str = ""
+    state: str = "posted"
+
+
+class TaxLineIn(Canonical):
+    """One line for the tax engine."""
+
+    number: int
+    net: Exact
+    tax_code: str
+    description: str = ""
+
+
+class TaxDocument(Canonical):
+    """What is asked of a tax engine. code is the hub's document id, the same for every attempt."""
+
+    code: str
+    entity: str
+    client_no: str
+    currency: str
+    document_date: date
+    ship_from: Address
+    ship_to: Address
+    exemption_certificate: str = ""
+    po_number: str = ""
+    lines: tuple[TaxLineIn, ...]
+
+
+class InvoicedTime(Canonical):
+    """Which entries of a project an invoice has billed, for the PSA."""
+
+    project_code: str
+    number: str
+    issue_date: date
+    total: Exact
+    currency: str
+    entry_keys: tuple[str, ...]
+
+
+class Registrations(Canonical):
+    """Regions in which the entity is registered for tax, such as US-NY."""
+
+    entity: str
+    regions: tuple[str, ...] = Field(default_factory=tuple)
