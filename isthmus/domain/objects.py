@@ -288,7 +288,12 @@ class TimeEntry(Canonical):
 
 
 class BillableItem(Canonical):
-    """Immutable evidence: one revision of an entry (or milestone), priced. extended = round(quantity * unit_price)."""
+    """Immutable evidence: one revision of an entry (or milestone), priced.
+
+    entry_quantity and entry_net are the whole revision: entry_net = round(entry_quantity * unit_price). quantity and
+    net are what this item has to place: the same for a first revision, the difference to what earlier revisions
+    already have on paper for a correction.
+    """
 
     item_id: str
     source_key: str
@@ -301,6 +306,8 @@ class BillableItem(Canonical):
     person: str = ""
     role: str = ""
     service_date: date
+    entry_quantity: Exact
+    entry_net: Exact
     quantity: Exact
     unit_price: Exact
     net: Exact

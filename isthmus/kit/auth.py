@@ -92,7 +92,8 @@ class Basic(Auth):
 
     def headers(self, method: str, url: str) -> dict[str, str]:
         pair = f"{self.secrets['username']}:{self.secrets['password']}"
-        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        self.token = base64.b64encode(pair.encode()).decode()  # kept so that an echo of it is masked
+        return {"Authorization": f"Basic {self.token}"}
 
 
 class _Token(Auth):
@@ -111,7 +112,7 @@ class ClientCredentials(_Token):
             "client_id": self.secrets["client_id"],
             "client_secret": self.secrets["client_secret"],
         }
-        return Request("POST", self.facts.token_path, form=form, writes=False)
+        return Request("POST", self.secrets.get("token_url", self.facts.token_path), form=form, writes=False)
 
 
 class JwtBearer(_Token):

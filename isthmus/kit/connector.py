@@ -21,6 +21,7 @@ class Connector:
     """
 
     settings_known: ClassVar[frozenset[str]] = frozenset()
+    defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         self.manifest = type(self).read_manifest()
@@ -41,6 +42,21 @@ class Connector:
     def system(self) -> str:
         """The vendor system's short name."""
         return self.manifest.system.name
+
+    def setting(self, name: str) -> Any:
+        """A setting of this firm: a table is merged over its default, any other value replaces it. Codes are text."""
+        default, given = self.defaults[name], self.settings.get(name)
+        if isinstance(default, Mapping):
+            return {str(key): str(value) for key, value in {**default, **(given or {})}.items()}
+        return default if given is None else str(given)
+
+    def coded(self, name: str, code: str) -> str:
+        """What the firm calls our code over there, by a table among its settings. NeedsSetup when the row is missing."""
+        table = self.setting(name)
+        if code not in table:
+            known = ", ".join(table) or "nothing"
+            raise NeedsSetup(f"{self.system}: setting {name} has no {code!r}; it has: {known}")
+        return str(table[code])
 
     def ref(self, object_type: str, external_id: Any, version: str = "") -> ExternalRef:
         """A reference to an object over there."""

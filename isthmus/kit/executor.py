@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import structlog
 
 from isthmus.domain.errors import (
+    BadInput,
     IsthmusError,
     NeedsSetup,
     NotFound,
@@ -88,6 +89,15 @@ class Connection:
         method = getattr(self.connector, verb)
         return lambda *args: self._drive(verb, method(*args))
 
+    def strategy(self, verb: str) -> str:
+        """How the manifest makes this write safe to repeat."""
+        return self.connector.manifest.verbs[verb].strategy
+
+    @property
+    def settling_time(self) -> timedelta:
+        """How long a look-up may fail to show what the system has accepted."""
+        return timedelta(seconds=self.connector.manifest.settling_seconds)
+
     def _drive(self, verb: str, steps: Verb[Any]) -> Any:
         """Run one verb to its end, request by request."""
         try:
@@ -98,15 +108,22 @@ class Connection:
                     request = steps.send(answer)
                 except IsthmusError:
                     raise
-                except (KeyError, TypeError, IndexError) as surprise:
+                except (KeyError, TypeError, IndexError, ValueError, ArithmeticError) as surprise:
                     raise self._unreadable(verb, request, answer, surprise) from surprise
         except StopIteration as done:
             return done.value
 
     def _unreadable(self, verb: str, request: Request, answer: Answer, why: Exception) -> IsthmusError:
-        """An answer without the fields the vendor documents. After a write that is not success, it is unknown."""
-        text = f"{self.name}: {verb}: {request.method} {request.path} answered {answer.status} without {why}"
-        return OutcomeUnknown(text) if request.is_write else Unreachable(text)
+        """An answer without the fields the vendor documents, or with values that break their rules.
+
+        After a write that is not success, it is unknown. A value read again stays what it is: it is bad input.
+        """
+        bad_value = isinstance(why, ValueError | ArithmeticError)
+        text = f"{self.name}: {verb}: {request.method} {request.path} answered {answer.status} "
+        text += self._masked(f"with a value that cannot be read: {why}" if bad_value else f"without {why}")
+        if request.is_write:
+            return OutcomeUnknown(text)
+        return BadInput(text) if bad_value else Unreachable(text)
 
     def send(self, request: Request) -> Answer:
         """Send one request and return its answer, or raise what the answer means."""
@@ -140,6 +157,8 @@ class Connection:
 
     def _transmit(self, request: Request, signed: bool) -> Answer:
         url = httpx.URL(f"{self.base_url}/{request.path.lstrip('/')}")
+        if not signed and "://" in request.path:  # some vendors give tokens on another host than their API
+            url = httpx.URL(request.path)
         if request.query:
             url = url.copy_merge_params({k: str(v) for k, v in request.query.items()})
         content = encode(request.json) if request.json is not None else None

@@ -96,6 +96,7 @@ class Manifest(_Strict):
     capture: CaptureFacts
     timeout_seconds: float = 30.0
     page_size: int = 100
+    settling_seconds: float = 5.0
     error_code_path: str = ""
     error_message_path: str = ""
     verbs: dict[str, VerbFacts] = Field(default_factory=dict)

@@ -13,16 +13,17 @@ A firm's own fields are configuration: ``CLIENT.extended({"industry": "custentit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
-from isthmus.domain.errors import BadInput
+from isthmus.domain.errors import BadInput, NeedsSetup
 from isthmus.domain.money import minor_units
 from isthmus.kit.wire import dig
 
 Converter = Callable[[Any], Any]
+T = TypeVar("T")
 
 
 def same(value: Any) -> Any:
@@ -48,17 +49,39 @@ def from_minor_units(units: int, currency: str) -> Decimal:
     return Decimal(units).scaleb(-minor_units(currency))
 
 
+def at_minor_unit(amount: Decimal, currency: str) -> Decimal:
+    """The amount written with the currency's decimals: 120000.0 USD is 120000.00. BadInput when it does not fit."""
+    return from_minor_units(to_minor_units(amount, currency), currency)
+
+
 def hours_to_minutes(hours: Decimal) -> int:
-    """Hours as whole minutes. BadInput when the hours are not a whole number of minutes."""
-    minutes = hours * 60
-    if minutes != minutes.to_integral_value():
+    """Hours as whole minutes, undoing minutes_to_hours. BadInput when they are not a whole number of minutes."""
+    # Twenty minutes are 0.3333 h at four decimals, so the nearest minute is right when it gives these hours back.
+    minutes = int((hours * 60).to_integral_value())
+    if minutes_to_hours(minutes) != hours:
         raise BadInput(f"{hours} h is not a whole number of minutes")
-    return int(minutes)
+    return minutes
 
 
 def minutes_to_hours(minutes: int) -> Decimal:
     """Minutes as hours at four decimals."""
     return (Decimal(minutes) / 60).quantize(Decimal("0.0001"))
+
+
+def readable(
+    rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T], id_field: str = "id"
+) -> tuple[tuple[T, ...], tuple[tuple[str, str], ...]]:
+    """What can be read of remote rows, and (id, reason) of each row that cannot: one bad row never hides the others."""
+    good: list[T] = []
+    bad: list[tuple[str, str]] = []
+    for row in rows:
+        try:
+            good.append(read(row))
+        except BadInput as wrong:
+            bad.append((str(row.get(id_field)), wrong.message))
+        except (LookupError, TypeError, ValueError, ArithmeticError) as wrong:
+            bad.append((str(row.get(id_field)), f"{type(wrong).__name__}: {wrong}"))
+    return tuple(good), tuple(bad)
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,18 @@ class Table:
     def extended(self, custom: Mapping[str, str]) -> Table:
         """The table with a firm's own fields added."""
         return Table(*self.fields, *(Field(ours, theirs) for ours, theirs in custom.items()))
+
+    def renamed(self, names: Mapping[str, str]) -> Table:
+        """The table with a firm's own remote names for fields it has; an empty name takes a field out.
+
+        NeedsSetup for a field the table does not have: a misspelt setting must not fall back to the default.
+        """
+        unknown = set(names) - {field.ours for field in self.fields}
+        if unknown:
+            known = ", ".join(field.ours for field in self.fields)
+            raise NeedsSetup(f"unknown field {', '.join(sorted(unknown))}; known: {known}")
+        kept = (replace(field, theirs=names.get(field.ours, field.theirs)) for field in self.fields)
+        return Table(*(field for field in kept if field.theirs))
 
     def out(self, source: Any) -> dict[str, Any]:
         """The remote body; fields that are None or empty text stay out."""

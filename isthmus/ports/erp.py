@@ -13,7 +13,11 @@ class Erp(Protocol):
     """Owner of posting, receivables, settlement and statutory reporting."""
 
     @writes(
-        key=lambda client: client.client_no, find="find_client", exception="EX-ERP-REJECT", queue="finance-master-data"
+        key=lambda client: client.client_no,
+        find="find_client",
+        exception="EX-ERP-REJECT",
+        queue="finance-master-data",
+        revisable=True,
     )
     def put_client(self, client: Client) -> ExternalRef:
         """Create the client or bring it to these facts."""
@@ -49,6 +53,7 @@ class Erp(Protocol):
         find="find_project",
         exception="EX-ERP-REJECT",
         queue="project-accounting",
+        revisable=True,
     )
     def put_project(self, project: Project) -> ExternalRef:
         """Create the project with its financial dimensions, or bring it to these facts."""
@@ -84,6 +89,7 @@ class Erp(Protocol):
         find="find_task",
         exception="EX-ERP-REJECT",
         queue="project-accounting",
+        revisable=True,
     )
     def put_task(self, item: TaskIn) -> ExternalRef:
         """Create the project's task."""
@@ -99,6 +105,7 @@ class Erp(Protocol):
         find="find_schedule",
         exception="EX-SCHED",
         queue="billing",
+        revisable=True,
     )
     def put_schedule(self, schedule: ScheduleIn) -> ExternalRef:
         """Open the billing schedule of a fixed price."""

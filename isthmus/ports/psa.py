@@ -12,7 +12,13 @@ from isthmus.ports.verbs import reads, writes
 class Psa(Protocol):
     """Owner of staffing, tasks, delivery status and approved time."""
 
-    @writes(key=lambda project: project.project_code, find="find_project", exception="EX-PSA-REJECT", queue="pmo")
+    @writes(
+        key=lambda project: project.project_code,
+        find="find_project",
+        exception="EX-PSA-REJECT",
+        queue="pmo",
+        revisable=True,
+    )
     def put_project(self, project: Project) -> ExternalRef:
         """Create the project, or bring an existing one to these facts."""
         ...
@@ -44,6 +50,7 @@ class Psa(Protocol):
         find="find_task",
         exception="EX-PSA-REJECT",
         queue="pmo",
+        revisable=True,
     )
     def put_task(self, item: TaskIn) -> ExternalRef:
         """Create the task."""

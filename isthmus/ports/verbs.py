@@ -19,7 +19,8 @@ class VerbSpec:
 
     writes: it changes the other system. key: business key of the write from its arguments. find: the verb with the
     same arguments that returns the write's result if it has happened, else None. exception, queue: the case type and
-    owner when the other system refuses. amount: (amount, currency) at stake, from the arguments.
+    owner when the other system refuses. revisable: the same key may be written again with other content (facts about a
+    client); without it other content under the same key is refused (an invoice). amount: (amount, currency) at stake.
     """
 
     name: str
@@ -28,6 +29,7 @@ class VerbSpec:
     find: str = ""
     exception: str = "EX-REMOTE-REFUSAL"
     queue: str = "integration"
+    revisable: bool = False
     amount: Callable[..., tuple[Any, str]] | None = None
 
 
@@ -43,12 +45,13 @@ def writes(
     find: str,
     exception: str,
     queue: str,
+    revisable: bool = False,
     amount: Callable[..., tuple[Any, str]] | None = None,
 ) -> Callable[[Fn], Fn]:
     """A verb that changes the other system; see VerbSpec."""
 
     def declare(fn: Fn) -> Fn:
-        spec = VerbSpec(fn.__qualname__, True, key=key, find=find, exception=exception, queue=queue, amount=amount)
+        spec = VerbSpec(fn.__qualname__, True, key, find, exception, queue, revisable, amount)
         fn.__verb__ = spec  # type: ignore[attr-defined]
         return fn
 

@@ -1,0 +1,217 @@
+"""From an approved hour to billable parts: chargeability, price, caps with an exact split, and invoice lines.
+
+The order of rule R0.7: raw time, chargeability, rate, extended amount (rounded), caps, ready. Everything here is a
+pure function of its arguments, so the same evidence gives the same parts in whatever order it arrives: caps are filled
+in the order (service date, approval, entry), and only parts no invoice holds are ever placed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from isthmus.domain.errors import NeedsDecision
+from isthmus.domain.money import round_half_away, round_quantity
+from isthmus.domain.objects import (
+    BillableItem,
+    BillingType,
+    Cap,
+    CapKind,
+    ContractLine,
+    ContractVersion,
+    InvoiceLine,
+    TimeEntry,
+)
+from isthmus.domain.states import PartState
+from isthmus.policies.rates import resolve_rate, version_in_force
+
+POLICY = "billing/1"
+CONSUMES = frozenset({PartState.READY, PartState.HELD, PartState.DEFERRED, PartState.ON_DRAFT, PartState.INVOICED})
+PLACED = frozenset({PartState.ON_DRAFT, PartState.INVOICED, PartState.CREDITED, PartState.WRITTEN_OFF})
+
+
+def line_of(version: ContractVersion, task_line_uid: str, role: str) -> ContractLine:
+    """The one contract line an entry belongs to: by its task, else by role. Never a guess between two."""
+    if task_line_uid:
+        return version.line(task_line_uid)
+    fitting = [
+        line
+        for line in version.lines
+        if line.billing_type is not BillingType.FIXED_MILESTONE
+        and (role in line.roles or any(rate.role == role for rate in line.rates))
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(line.line_uid for line in fitting)
+    raise NeedsDecision(
+        "EX-LINE-AMBIGUOUS" if fitting else "EX-NO-CONTRACT-LINE",
+        f"role {role} fits {len(fitting)} lines of contract {version.key}{': ' + names if names else ''}",
+        queue="contract-operations",
+        context={"role": role, "lines": [line.line_uid for line in fitting]},
+        actions=("assign", "retry", "cancel"),
+    )
+
+
+def price_entry(
+    entry: TimeEntry, versions: list[ContractVersion], *, item_id: str, task_line_uid: str, task_billable: bool
+) -> BillableItem:
+    """The immutable evidence of one revision: quantity, unit price, net and how they came about.
+
+    Chargeable when the line's type is billable and the task is; otherwise the item carries cost but no money.
+    """
+    version = version_in_force(versions, entry.service_date)
+    line = line_of(version, task_line_uid, entry.role)
+    billable = line.billing_type is BillingType.TM and task_billable
+    rate, trace = Decimal(0), {"policy": POLICY, "reason": f"line {line.line_uid} is {line.billing_type}"}
+    if billable:
+        rate, trace = resolve_rate(version, line, person=entry.person, role=entry.role, service_date=entry.service_date)
+    net = round_half_away(entry.hours * rate, version.currency)
+    return BillableItem(
+        item_id=item_id,
+        source_key=entry.key,
+        revision=entry.revision,
+        contract_no=version.contract_no,
+        contract_version=version.version,
+        line_uid=line.line_uid,
+        project_code=entry.project_code,
+        task_code=entry.task_code,
+        person=entry.person,
+        role=entry.role,
+        service_date=entry.service_date,
+        entry_quantity=entry.hours,
+        entry_net=net,
+        quantity=entry.hours,
+        unit_price=rate,
+        net=net,
+        currency=version.currency,
+        billable=billable,
+        price_trace=trace,
+        approved_by=entry.approved_by,
+        approved_at=entry.approved_at,
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one item still has to place: signed quantity and net not yet on an invoice, draft or written off."""
+
+    item_id: str
+    line_uid: str
+    order_key: str
+    quantity: Decimal
+    net: Decimal
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a share goes: ready, or over the cap that binds it."""
+
+    item_id: str
+    quantity: Decimal
+    net: Decimal
+    state: PartState
+    cap_id: str = ""
+
+
+def caps_for(version: ContractVersion, line_uid: str) -> list[Cap]:
+    """Hard caps that bind a line: its own and the contract's."""
+    return [c for c in version.caps if c.kind is CapKind.HARD and (c.scope == "contract" or c.line_uid == line_uid)]
+
+
+def place_under_caps(
+    shares: Iterable[Share], version: ContractVersion, placed_net: dict[str, Decimal]
+) -> list[Placement]:
+    """Fill the room of every cap in order of the shares' order_key; split the item that straddles it exactly.
+
+    placed_net: per line_uid, net that already consumes room and cannot be moved (on drafts and invoices).
+    The part within is the smallest room of all caps; its quantity is net / unit price at four decimals, the rest takes
+    the remainder, so quantities and amounts add up to the share. A share that gives back (negative) is always ready.
+    """
+    used = {cap.cap_id: _consumed(cap, placed_net) for cap in version.caps}
+    placements: list[Placement] = []
+    for share in sorted(shares, key=lambda s: (s.order_key, s.item_id)):
+        binding = caps_for(version, share.line_uid)
+        room, cap_id = min(((cap.limit - used[cap.cap_id], cap.cap_id) for cap in binding), default=(share.net, ""))
+        within = min(share.net, max(room, Decimal(0))) if share.net > 0 else share.net
+        placements.extend(_split(share, within, cap_id))
+        for cap in binding:
+            used[cap.cap_id] += within
+    return placements
+
+
+def _consumed(cap: Cap, placed_net: dict[str, Decimal]) -> Decimal:
+    if cap.scope == "line":
+        return placed_net.get(cap.line_uid, Decimal(0))
+    return sum(placed_net.values(), Decimal(0))
+
+
+def _split(share: Share, within: Decimal, cap_id: str) -> list[Placement]:
+    if within == share.net:
+        return [Placement(share.item_id, share.quantity, share.net, PartState.READY)]
+    if within <= 0:
+        return [Placement(share.item_id, share.quantity, share.net, PartState.OVER_CAP, cap_id)]
+    quantity = round_quantity(share.quantity * within / share.net)
+    return [
+        Placement(share.item_id, quantity, within, PartState.READY),
+        Placement(share.item_id, share.quantity - quantity, share.net - within, PartState.OVER_CAP, cap_id),
+    ]
+
+
+def as_correction(item: BillableItem, placed_quantity: Decimal, placed_net: Decimal) -> BillableItem:
+    """A later revision that only has to place what earlier revisions do not already have on paper; may be negative."""
+    left = {"quantity": item.entry_quantity - placed_quantity, "net": item.entry_net - placed_net}
+    return item.model_copy(update=left)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A ready part with what an invoice line shows of its item."""
+
+    part_id: str
+    line_uid: str
+    role: str
+    unit_price: Decimal
+    quantity: Decimal
+    net: Decimal
+
+
+def compose_lines(evidence: Sequence[Evidence], version: ContractVersion) -> tuple[InvoiceLine, ...]:
+    """One line per contract line, role and price; its net is the sum of the rounded nets, never quantity * price."""
+    groups: dict[tuple[str, str, Decimal], list[Evidence]] = {}
+    for piece in sorted(evidence, key=lambda e: (e.line_uid, e.role, e.unit_price, e.part_id)):
+        groups.setdefault((piece.line_uid, piece.role, piece.unit_price), []).append(piece)
+    lines = []
+    for number, ((line_uid, role, price), pieces) in enumerate(groups.items(), start=1):
+        line = version.line(line_uid)
+        lines.append(
+            InvoiceLine(
+                number=number,
+                description=f"{line.description}: {role}"
+                if role and role not in line.description
+                else line.description,
+                quantity=sum((p.quantity for p in pieces), Decimal(0)),
+                unit_price=price,
+                net=sum((p.net for p in pieces), Decimal(0)),
+                tax_code=line.tax_code,
+                line_uid=line_uid,
+                part_ids=tuple(p.part_id for p in pieces),
+            )
+        )
+    return tuple(lines)
+
+
+def write_off_order(parts: Sequence[tuple[str, Decimal]], amount: Decimal) -> list[tuple[str, Decimal]]:
+    """Which parts (id, net), newest last, give up how much so that exactly the amount is written off.
+
+    NeedsDecision-free: raises ValueError when the parts hold less than the amount.
+    """
+    left, chosen = amount, []
+    for part_id, net in reversed(parts):
+        if left <= 0:
+            break
+        chosen.append((part_id, min(net, left)))
+        left -= chosen[-1][1]
+    if left > 0:
+        raise ValueError(f"only {amount - left} of {amount} is there to write off")
+    return chosen

@@ -1,0 +1,173 @@
+"""The checks an approved contract must pass before anything is set up: P1 steps 1 to 6, one function each.
+
+Each returns what the next step needs or raises NeedsDecision with the exception type and queue of the process table.
+answers: what people have decided for this run, by exception type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rapidfuzz import fuzz
+
+from isthmus.domain.errors import IsthmusError, NeedsDecision
+from isthmus.domain.money import minor_units
+from isthmus.domain.objects import BillingType, Client, ContractVersion, LegalEntity
+
+Answers = Mapping[str, Mapping[str, Any]]
+SAME_NAME_SCORE = 88.0
+
+
+def _stake(contract: ContractVersion) -> tuple[Decimal, str] | None:
+    caps = [cap.limit for cap in contract.caps if cap.scope == "contract"]
+    value = contract.transaction_price or (caps[0] if caps else None)
+    return (value, contract.currency) if value is not None else None
+
+
+def _case(
+    contract: ContractVersion, exception: str, cause: str, queue: str, *actions: str, **context: Any
+) -> NeedsDecision:
+    return NeedsDecision(
+        exception,
+        f"contract {contract.key}: {cause}",
+        queue=queue,
+        money=_stake(contract),
+        context={"contract": contract.key, "client": contract.client.legal_name, **context},
+        actions=(*actions, "retry", "cancel"),
+    )
+
+
+def check_approvals(contract: ContractVersion) -> ContractVersion:
+    """P1.1: legal and finance have both approved, and not the same person for both."""
+    missing = [
+        who for who, by in (("legal", contract.legal_approved_by), ("finance", contract.finance_approved_by)) if not by
+    ]
+    if missing:
+        cause = f"not approved by {' and '.join(missing)}"
+        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", missing=missing)
+    return contract
+
+
+def check_terms(contract: ContractVersion) -> ContractVersion:
+    """P1.2: every line can be billed, caps are sane, dates make sense, milestones add up to the price."""
+    wrong = [problem for line in contract.lines for problem in _line_problems(contract, line.line_uid)]
+    if not contract.lines:
+        wrong.append("it has no lines")
+    if contract.effective_to is not None and contract.effective_to <= contract.effective_from:
+        wrong.append(f"it ends on {contract.effective_to}, before it begins on {contract.effective_from}")
+    wrong += [f"cap {cap.cap_id} is {cap.limit}" for cap in contract.caps if cap.limit <= 0]
+    fixed = [m.amount for line in contract.lines for m in line.milestones]
+    if fixed and contract.transaction_price is not None and sum(fixed) != contract.transaction_price:
+        wrong.append(f"its milestones add up to {sum(fixed)}, its price is {contract.transaction_price}")
+    if wrong:
+        raise _case(contract, "EX-MAP-TERMS", "; ".join(wrong), "contract-operations", "map", problems=wrong)
+    return contract
+
+
+def _line_problems(contract: ContractVersion, line_uid: str) -> list[str]:
+    line = contract.line(line_uid)
+    problems = []
+    if line.billing_type is BillingType.TM and not line.rates:
+        problems.append(f"line {line_uid} is time and materials but has no rate")
+    if line.billing_type is BillingType.FIXED_MILESTONE and not line.milestones:
+        problems.append(f"line {line_uid} is a fixed fee but has no milestone")
+    problems += [f"line {line_uid} has the rate {r.bill_rate}" for r in line.rates if r.bill_rate <= 0]
+    return problems
+
+
+def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: Answers) -> Client:
+    """P1.3: the client of the contract among those the hub knows: by number, else a person links or creates.
+
+    A new number whose tax id or name resembles a known client is EX-CLIENT-DUP; a client nobody resembles is created
+    without asking. A person's answer {"action": "link", "client_no": …} or {"action": "create"} decides.
+    """
+    offered = contract.client
+    by_number = {client.client_no: client for client in known}
+    decision = answers.get("EX-CLIENT-DUP", {})
+    if decision.get("action") == "link":
+        if decision.get("client_no") not in by_number:
+            raise _case(
+                contract, "EX-CLIENT-DUP", f"no client {decision.get('client_no')}", "data-steward", "link", "create"
+            )
+        return by_number[str(decision["client_no"])]
+    if offered.client_no in by_number or decision.get("action") == "create":
+        return offered
+    if not offered.client_no or not offered.legal_name:
+        raise _case(contract, "EX-CLIENT-NEW", "the client has no number or no name", "data-steward", "create")
+    likely = [c for c in (_candidate(offered, client) for client in known) if c]
+    if likely:
+        names = "; ".join(f"{c['client_no']} {c['name']} ({c['reason']})" for c in likely)
+        cause = f"client {offered.legal_name} resembles {names}"
+        raise _case(contract, "EX-CLIENT-DUP", cause, "data-steward", "link", "create", candidates=likely)
+    return offered
+
+
+def _candidate(offered: Client, known: Client) -> dict[str, Any] | None:
+    score = fuzz.token_sort_ratio(offered.legal_name.lower(), known.legal_name.lower())
+    same_tax_id = bool(offered.tax_id) and offered.tax_id == known.tax_id
+    if same_tax_id or (score >= SAME_NAME_SCORE and offered.country == known.country):
+        reason = "same tax id" if same_tax_id else f"name {score:.0f} % alike, same country"
+        return {"client_no": known.client_no, "name": known.legal_name, "score": round(score), "reason": reason}
+    return None
+
+
+def check_entity(contract: ContractVersion, entities: Mapping[str, LegalEntity], answers: Answers) -> LegalEntity:
+    """P1.4a: the selling entity exists and is active."""
+    code = str(answers.get("EX-LE", {}).get("entity", contract.entity))
+    entity = entities.get(code)
+    if entity is None or not entity.active:
+        known = ", ".join(sorted(e.code for e in entities.values() if e.active))
+        cause = f"legal entity {code or '(none)'} is not an active entity; there are: {known}"
+        raise _case(contract, "EX-LE", cause, "finance-master-data", "choose", known=known)
+    return entity
+
+
+def check_currency(contract: ContractVersion, entity: LegalEntity) -> str:
+    """P1.4b: the entity may invoice in the contract's currency."""
+    try:
+        minor_units(contract.currency)
+    except IsthmusError as unknown:
+        raise _case(contract, "EX-CCY", str(unknown), "finance-master-data") from unknown
+    if contract.currency not in entity.currencies:
+        cause = f"{entity.code} does not invoice in {contract.currency} (it does in {', '.join(entity.currencies)})"
+        raise _case(contract, "EX-CCY", cause, "finance-master-data", currency=contract.currency)
+    return contract.currency
+
+
+def check_dimensions(contract: ContractVersion, entity: LegalEntity, answers: Answers) -> dict[str, str]:
+    """P1.4c: every financial dimension the entity requires has a value. A missing one is never defaulted."""
+    given = {**contract.dimensions, **{str(k): str(v) for k, v in answers.get("EX-DIM", {}).items() if k != "action"}}
+    missing = [name for name in entity.dimensions_required if not given.get(name)]
+    if missing:
+        cause = f"financial dimension {' and '.join(missing)} missing"
+        raise _case(contract, "EX-DIM", cause, "finance-master-data", "fill", missing=missing)
+    return given
+
+
+def check_tax(contract: ContractVersion, client: Client, registered: Sequence[str], answers: Answers) -> str:
+    """P1.5: the entity is registered where the client is taxed, or the client is exempt with a certificate.
+
+    Returns the place of taxation, such as US-NY or GB.
+    """
+    place = f"{client.country}-{client.address.region}" if client.country == "US" else client.country
+    certificate = str(answers.get("EX-TAX-REG", {}).get("exemption_certificate", client.exemption_certificate))
+    if (client.tax_exempt or "EX-TAX-REG" in answers) and certificate:
+        return place
+    if place not in registered:
+        where = ", ".join(registered) or "nowhere"
+        cause = f"{contract.entity} is not registered for tax in {place} (it is in {where})"
+        raise _case(contract, "EX-TAX-REG", cause, "tax", "exempt", place=place)
+    return place
+
+
+def check_payment_terms(contract: ContractVersion, erp_terms: Sequence[str], answers: Answers) -> str:
+    """P1.6: the ERP knows the payment terms; the client is not blocked."""
+    terms = str(answers.get("EX-TERMS", {}).get("payment_terms", contract.payment_terms))
+    if terms not in erp_terms:
+        cause = f"payment terms {terms or '(none)'} are unknown to the ERP; it knows {', '.join(erp_terms)}"
+        raise _case(contract, "EX-TERMS", cause, "receivables", "map", known=list(erp_terms))
+    if contract.client.blocked and "EX-CREDIT" not in answers:
+        raise _case(contract, "EX-CREDIT", f"client {contract.client_no} is blocked", "receivables", "override")
+    return terms

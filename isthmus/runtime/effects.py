@@ -1,0 +1,251 @@
+"""The effect ledger: every write to another system has a row before it is sent.
+
+    intended ──sent──> done
+        │ no answer, or we died
+        ▼
+    in_doubt ──look it up──> found          (it had happened)
+        └──────────────────> resent         (it had not: sent again)
+
+A look-up that finds nothing is only believed once the other system has had its settling time, because a stale read
+would turn into a duplicate. A verb that is an upsert by natural key is safe to send again at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import TypeAdapter
+
+from isthmus.domain.errors import NeedsDecision, OutcomeUnknown, RemoteRefusal, Retryable, SameKeyOtherContent
+from isthmus.domain.objects import ExternalRef
+from isthmus.kit.executor import Exchange, correlation_of_call, exchanges_of_call, priority_of_call
+from isthmus.ports.verbs import VerbSpec, spec_of
+from isthmus.runtime.hashing import content_hash
+from isthmus.store.records import CrossReference, Effect, EffectState, RunRow
+from isthmus.store.tx import Tx
+
+if TYPE_CHECKING:
+    from isthmus.runtime.kernel import Kernel
+
+FINISHED = frozenset({EffectState.DONE, EffectState.FOUND, EffectState.RESENT})
+SENDS_MAX = 3
+TAKE_OVER_AFTER = timedelta(seconds=60)
+
+
+@cache
+def result_type(verb: Callable[..., Any], many: bool = False) -> TypeAdapter[Any]:
+    """The type of a verb's (or a step function's) result, or of a list of them, to keep and to read back."""
+    hint = get_type_hints(verb).get("return", Any)
+    return TypeAdapter(list[hint]) if many else TypeAdapter(hint)  # type: ignore[valid-type]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One write: the verb, its arguments and its place in the ledger."""
+
+    effect: Effect
+    args: tuple[Any, ...]
+    fresh: bool
+
+
+class Ledger:
+    """Carries out writes by the in-doubt protocol."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def write(
+        self, run: RunRow, seq: int, verb: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> tuple[list[Any], list[Effect]]:
+        """Results in the order of the arguments, and the effects to be kept with the step."""
+        spec = spec_of(verb)
+        connection = self._kernel.systems.filling(spec.name.split(".")[0], run.entity)
+        self._kernel.check_open(connection.name)
+        calls = self._intend(run, seq, spec, connection, arguments)
+        self._kernel.checkpoint(f"intended {spec.name}")
+        finished: list[Effect] = []
+        try:
+            self._carry_out_all(calls, verb, spec, connection, finished)
+        except BaseException:
+            self.keep(finished)
+            raise
+        by_key = {effect.effect_key: effect for effect in finished}
+        kept = [by_key.get(call.effect.effect_key, call.effect) for call in calls]
+        return [result_type(verb).validate_python(effect.result) for effect in kept], finished
+
+    def keep(self, effects: Sequence[Effect]) -> None:
+        """Write outcomes in a transaction of their own."""
+        if effects:
+            with self._kernel.store.transaction() as tx:
+                self.keep_with(tx, effects)
+
+    def keep_with(self, tx: Tx, effects: Sequence[Effect]) -> None:
+        """Write outcomes and what they say about ids over there."""
+        for effect in effects:
+            tx.update(effect)
+            if effect.state in FINISHED:
+                self._cross_reference(tx, effect)
+
+    def _cross_reference(self, tx: Tx, effect: Effect) -> None:
+        result = effect.result if isinstance(effect.result, dict) else {}
+        raw = result.get("ref", result)
+        if not {"system", "object_type", "external_id"} <= set(raw):
+            return
+        ref = ExternalRef.model_validate(raw)
+        tx.insert_new(
+            CrossReference(
+                object_type=effect.verb,
+                key=effect.business_key,
+                system=ref.system,
+                remote_type=ref.object_type,
+                remote_id=ref.external_id,
+                version=ref.version,
+            )
+        )
+
+    def _intend(
+        self, run: RunRow, seq: int, spec: VerbSpec, connection: Any, arguments: Sequence[tuple[Any, ...]]
+    ) -> list[Call]:
+        with self._kernel.store.transaction() as tx:
+            return [self._intend_one(tx, run, seq, spec, connection, args) for args in arguments]
+
+    def _intend_one(
+        self, tx: Tx, run: RunRow, seq: int, spec: VerbSpec, connection: Any, args: tuple[Any, ...]
+    ) -> Call:
+        assert spec.key is not None, f"{spec.name} is not a write"
+        now, hashed, key = self._kernel.clock.now(), content_hash(list(args)), spec.key(*args)
+        amount, currency = spec.amount(*args) if spec.amount else (None, "")
+        suffix = f"@{hashed[:12]}" if spec.revisable else ""
+        wanted = Effect(
+            effect_key=f"{connection.name}:{spec.name}:{key}{suffix}",
+            run_id=run.run_id,
+            seq=seq,
+            connection=connection.name,
+            verb=spec.name,
+            business_key=key,
+            args_hash=hashed,
+            state=EffectState.INTENDED,
+            amount=amount,
+            currency=currency,
+            correlation_id=run.correlation_id,
+            created_at=now,
+        )
+        if tx.insert_new(wanted):
+            return Call(wanted, args, fresh=True)
+        known = tx.get(Effect, wanted.effect_key)
+        assert known is not None
+        return self._known(tx, run, known, wanted, args)
+
+    def _known(self, tx: Tx, run: RunRow, known: Effect, wanted: Effect, args: tuple[Any, ...]) -> Call:
+        """An effect that was intended before: by this run, by another, or refused or undone since."""
+        if known.state in (EffectState.REFUSED, EffectState.UNDONE):
+            tx.update(wanted.model_copy(update={"sends": known.sends, "lookups": known.lookups}))
+            return Call(wanted, args, fresh=True)
+        if known.args_hash != wanted.args_hash:
+            raise SameKeyOtherContent(f"{known.verb} {known.business_key} was written before with other content")
+        unfinished = known.state not in FINISHED
+        if unfinished and known.run_id != run.run_id and wanted.created_at - known.created_at < TAKE_OVER_AFTER:
+            raise Retryable(f"{known.verb} {known.business_key} is being written by {known.run_id}")
+        return Call(known, args, fresh=False)
+
+    def _carry_out_all(
+        self, calls: list[Call], verb: Callable[..., Any], spec: VerbSpec, connection: Any, finished: list[Effect]
+    ) -> None:
+        todo = [call for call in calls if call.effect.state not in FINISHED]
+        workers = min(self._kernel.parallel_sends, len(todo))
+        if workers <= 1:
+            for call in todo:
+                finished.append(self._carry_out(call, verb, spec, connection))
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            futures = [pool.submit(copy_context().run, self._carry_out, call, verb, spec, connection) for call in todo]
+        failures = [f.exception() for f in futures if f.exception() is not None]
+        finished.extend(f.result() for f in futures if f.exception() is None)
+        if failures:
+            raise failures[0]  # type: ignore[misc]
+
+    def _carry_out(self, call: Call, verb: Callable[..., Any], spec: VerbSpec, connection: Any) -> Effect:
+        """Send, or look up first when an earlier attempt may have sent."""
+        effect = call.effect
+        correlation_of_call.set(effect.correlation_id)
+        if not call.fresh:
+            effect = self._doubt(effect)
+        while True:
+            if effect.state is EffectState.IN_DOUBT:
+                effect, settled = self._look_up(effect, call.args, spec, connection)
+                if settled:
+                    return effect
+            effect = self._send(effect, call.args, verb, spec, connection)
+            if effect.state is not EffectState.IN_DOUBT:
+                return effect
+
+    def _doubt(self, effect: Effect) -> Effect:
+        """Write down that we do not know, before anything else is tried."""
+        now = self._kernel.clock.now()
+        doubtful = effect.model_copy(
+            update={"state": EffectState.IN_DOUBT, "in_doubt_since": effect.in_doubt_since or now}
+        )
+        if effect.state is not EffectState.IN_DOUBT:
+            self.keep([doubtful])
+        return doubtful
+
+    def _look_up(self, effect: Effect, args: tuple[Any, ...], spec: VerbSpec, connection: Any) -> tuple[Effect, bool]:
+        """(effect, settled): found, or certainly absent and to be sent again."""
+        if not self._kernel.looks_up:  # only ever off in the test that shows why it must be on
+            return effect, False
+        found = getattr(connection, spec.find)(*args)
+        self._kernel.checkpoint(f"looked up {spec.name}")
+        effect = effect.model_copy(update={"lookups": effect.lookups + 1})
+        strategy = connection.strategy(spec.name)
+        if found is not None and not spec.revisable:
+            return self._finished(effect, EffectState.FOUND, found), True
+        if found is None and strategy == "find_then_create":
+            settled_at = (effect.in_doubt_since or effect.created_at) + connection.settling_time
+            if self._kernel.clock.now() < settled_at:
+                self.keep([effect])
+                wait = (settled_at - self._kernel.clock.now()).total_seconds()
+                raise Retryable(f"{spec.name} {effect.business_key}: not found, asked too early to believe it", wait)
+        return effect, False
+
+    def _send(
+        self, effect: Effect, args: tuple[Any, ...], verb: Callable[..., Any], spec: VerbSpec, connection: Any
+    ) -> Effect:
+        if effect.sends >= SENDS_MAX:
+            self.keep([effect.model_copy(update={"sends": 0})])
+            raise Retryable(f"{spec.name} {effect.business_key}: {SENDS_MAX} attempts without an answer")
+        self._kernel.fence()
+        resent = effect.sends > 0 or effect.state is EffectState.IN_DOUBT
+        effect = effect.model_copy(update={"sends": effect.sends + 1, "sent_at": self._kernel.clock.now()})
+        seen: list[Exchange] = []
+        exchanges_of_call.set(seen)
+        try:
+            result = getattr(connection, verb.__name__)(*args)
+        except OutcomeUnknown:
+            return self._doubt(effect)
+        except RemoteRefusal as refusal:
+            self.keep([effect.model_copy(update={"state": EffectState.REFUSED, "digests": [asdict(e) for e in seen]})])
+            raise self._case(refusal, effect, spec) from refusal
+        self._kernel.checkpoint(f"sent {spec.name}")
+        done = effect.model_copy(update={"digests": [asdict(e) for e in seen]})
+        return self._finished(done, EffectState.RESENT if resent else EffectState.DONE, result)
+
+    def _finished(self, effect: Effect, state: EffectState, result: Any) -> Effect:
+        kept = TypeAdapter(Any).dump_python(result, mode="json")
+        return effect.model_copy(update={"state": state, "result": kept, "done_at": self._kernel.clock.now()})
+
+    def _case(self, refusal: RemoteRefusal, effect: Effect, spec: VerbSpec) -> NeedsDecision:
+        """The refusal in the words of the port: its exception type, queue and money."""
+        money = (effect.amount, effect.currency) if effect.amount is not None else None
+        context = {**refusal.context, "verb": spec.name, "key": effect.business_key}
+        return NeedsDecision(
+            spec.exception, refusal.message, queue=spec.queue, money=money, context=context, actions=("retry", "cancel")
+        )
+
+
+__all__ = ["FINISHED", "Ledger", "priority_of_call", "result_type"]

@@ -1,0 +1,79 @@
+"""Messages as they come in: kept raw, taken once. Duplicates and stale ones are quiet decisions, not errors."""
+
+from __future__ import annotations
+
+from isthmus.domain.errors import NotFound, SameKeyOtherContent
+from isthmus.runtime.books import Books
+from isthmus.runtime.hashing import content_hash
+from isthmus.store.records import InboxMessage, MessageState
+
+
+def accept(books: Books, *, source: str, message_id: str, kind: str, aggregate: str, raw: str) -> InboxMessage:
+    """Keep a message. The same id and content again is counted; the same id with other content is refused."""
+    message = InboxMessage(
+        source=source,
+        message_id=message_id,
+        kind=kind,
+        aggregate=aggregate,
+        content_hash=content_hash(raw),
+        raw=raw,
+        state=MessageState.ACCEPTED,
+        received_at=books.now,
+    )
+    if books.tx.insert_new(message):
+        return message
+    known = books.tx.get(InboxMessage, source, message_id)
+    assert known is not None
+    if known.content_hash != message.content_hash:
+        raise SameKeyOtherContent(f"message {message_id} of {source} was received before with other content")
+    counted = known.model_copy(update={"duplicates": known.duplicates + 1})
+    books.tx.update(counted)
+    books.quiet("duplicate", f"{source}:{message_id}", f"received {counted.duplicates + 1} times")
+    return counted
+
+
+def quarantine(books: Books, *, source: str, kind: str, raw: str, reason: str, message_id: str = "") -> InboxMessage:
+    """Keep a message that cannot be used, raw, with the reason; it can be replayed once the cause is mended."""
+    hashed = content_hash(raw)
+    message = InboxMessage(
+        source=source,
+        message_id=message_id or f"quarantine-{hashed[:24]}",
+        kind=kind,
+        aggregate="",
+        content_hash=hashed,
+        raw=raw,
+        state=MessageState.QUARANTINED,
+        reason=reason,
+        received_at=books.now,
+    )
+    if books.tx.insert_new(message):
+        books.audit("message.quarantine", f"{source}:{message.message_id}", reason=reason)
+    return message
+
+
+def take(books: Books, *, kind: str, limit: int) -> list[InboxMessage]:
+    """Accepted messages of a kind, oldest first, each by one worker only."""
+    return books.tx.find(
+        InboxMessage,
+        kind=kind,
+        state=MessageState.ACCEPTED,
+        order=("received_at", "source", "message_id"),
+        limit=limit,
+        skip_locked=True,
+    )
+
+
+def settle(books: Books, message: InboxMessage, state: MessageState, *, reason: str = "", run_id: str = "") -> None:
+    """Write what became of a message."""
+    books.tx.update(message.model_copy(update={"state": state, "reason": reason, "run_id": run_id or message.run_id}))
+
+
+def replay(books: Books, source: str, message_id: str, reason: str) -> InboxMessage:
+    """Take a message again as if it had just come in; what it did before is recognised and not done twice."""
+    message = books.tx.get(InboxMessage, source, message_id)
+    if message is None:
+        raise NotFound(f"no message {message_id} of {source}")
+    again = message.model_copy(update={"state": MessageState.ACCEPTED, "reason": "", "run_id": ""})
+    books.tx.update(again)
+    books.audit("message.replay", f"{source}:{message_id}", reason=reason)
+    return again

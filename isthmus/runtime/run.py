@@ -1,0 +1,236 @@
+"""A run: what a process function sees. One line of the story is one step; a finished step is never executed again.
+
+    contract = run.read("Read the approved contract", Crm.read_contract, contract_no, then=check_approvals)
+    client   = run.decide("Find or create the client", find_client, contract)
+    run.effect("Create the client in the ERP", Erp.put_client, client, undo=Erp.deactivate_client)
+
+Retries, waits, parking, look-ups and undo live here and in the ledger, never in the story. The same class runs on
+PostgreSQL under DBOS and in memory under simulation; only the store and the engine differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from isthmus.domain.errors import (
+    IsthmusError,
+    NeedsDecision,
+    NeedsSetup,
+    OutcomeUnknown,
+    Refused,
+    Retryable,
+)
+from isthmus.ports.verbs import spec_of
+from isthmus.runtime.books import Books
+from isthmus.runtime.effects import result_type
+from isthmus.runtime.telling import tell
+from isthmus.store.records import Effect, EffectState, RunRow, RunStep
+from isthmus.store.tx import Tx
+
+if TYPE_CHECKING:
+    from isthmus.runtime.kernel import Kernel
+
+T = TypeVar("T")
+
+
+class Stop(BaseException):
+    """The run goes no further now: parked, waiting or cancelling. Derives from BaseException so no story catches it."""
+
+
+class Cancelled(Stop):
+    """A person has called the run off: take back what was done."""
+
+
+class Run:
+    """One attempt at a run; steps recorded by earlier attempts return what they returned then."""
+
+    def __init__(self, kernel: Kernel, row: RunRow, steps: Sequence[RunStep]) -> None:
+        self._kernel = kernel
+        self.row = row
+        self._recorded = {step.seq: step for step in steps}
+        self._seq = 0
+        self._undos: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = []
+
+    # -- the three kinds of step ------------------------------------------------------------------------------
+
+    def read(self, phrase: str, verb: Callable[..., T], *args: Any, then: Callable[[T], T] | None = None) -> T:
+        """Ask another system; nothing changes there. then checks the answer: when it refuses, the step asks again."""
+
+        def ask() -> T:
+            spec = spec_of(verb)
+            connection = self._kernel.systems.filling(spec.name.split(".")[0], self.row.entity)
+            self._kernel.check_open(connection.name)
+            answer = getattr(connection, verb.__name__)(*args)
+            return then(answer) if then else answer
+
+        answer: T = self._step(phrase, "read", result_type(verb), ask)
+        return answer
+
+    def decide(
+        self,
+        phrase: str,
+        act: Callable[..., T],
+        *args: Any,
+        undo: Callable[..., Any] | None = None,
+        final: bool = False,
+    ) -> T:
+        """A decision, or a change in the hub's own books: one transaction, together with the step's record.
+
+        undo takes the same arguments. final: after this step the run can only go forward.
+        """
+
+        def write(tx: Tx) -> T:
+            books = Books(self._kernel, tx, run_id=self.row.run_id, correlation_id=self.row.correlation_id)
+            output = act(books, *args)
+            if final:
+                self.row = self._kernel.commit_to(tx, self.row)
+            return output
+
+        output: T = self._step(phrase, "decide", result_type(act), None, write)
+        if undo is not None:
+            self._undos.append((f"Undo: {phrase}", undo, args))
+        return output
+
+    def effect(self, phrase: str, verb: Callable[..., T], *args: Any, undo: Callable[..., Any] | None = None) -> T:
+        """Write to another system through the effect ledger."""
+        return self.effects(phrase, verb, [args], undo=undo)[0]
+
+    def effects(
+        self,
+        phrase: str,
+        verb: Callable[..., T],
+        arguments: Sequence[tuple[Any, ...]],
+        undo: Callable[..., Any] | None = None,
+    ) -> list[T]:
+        """The same write for several things, each with a row of its own in the ledger; one line in the timeline."""
+        kept: list[Effect] = []
+
+        def send() -> list[T]:
+            results, finished = self._kernel.ledger.write(self.row, self._seq, verb, arguments)
+            kept.extend(finished)
+            return results
+
+        results: list[T] = self._step(
+            phrase, "effect", result_type(verb, many=True), send, None, kept, spec_of(verb).name
+        )
+        if undo is not None:
+            self._undos += [(f"Undo: {phrase}", undo, args) for args in arguments]
+        return results
+
+    def for_entity(self, entity: str) -> None:
+        """From here on the run works for this legal entity: its connections, its lane."""
+        self.row = self.row.model_copy(update={"entity": entity})
+
+    # -- how a step is carried out ----------------------------------------------------------------------------
+
+    def _step(
+        self,
+        phrase: str,
+        kind: str,
+        adapter: TypeAdapter[Any],
+        outside: Callable[[], Any] | None,
+        inside: Callable[[Tx], Any] | None = None,
+        kept: Sequence[Effect] = (),
+        system: str = "",
+    ) -> Any:
+        self._seq += 1
+        recorded = self._recorded.get(self._seq)
+        if recorded is not None:
+            assert recorded.phrase == phrase, (
+                f"run {self.row.run_id} did {recorded.phrase!r} where it now says {phrase!r}"
+            )
+            return adapter.validate_python(recorded.output)
+        if self.row.cancelling and not phrase.startswith("Undo"):
+            raise Cancelled
+        started = self._kernel.clock.now()
+        try:
+            self._kernel.checkpoint(f"before {phrase}")
+            output = outside() if outside else None
+            with self._kernel.store.transaction() as tx:
+                if inside is not None:
+                    output = inside(tx)
+                self._kernel.ledger.keep_with(tx, kept)
+                step = self._record(phrase, kind, adapter, output, started, system)
+                tx.insert(step)
+                self._kernel.forget_waiting(tx, self.row)
+                self._kernel.checkpoint(f"committing {phrase}")
+            self._kernel.checkpoint(f"after {phrase}")
+        except IsthmusError as error:
+            self._stop(phrase, error)
+        self._kernel.told(self.row, step)
+        return output
+
+    def _record(
+        self, phrase: str, kind: str, adapter: TypeAdapter[Any], output: Any, started: Any, system: str
+    ) -> RunStep:
+        words, amount, currency = tell(output[0] if isinstance(output, list) and len(output) == 1 else output)
+        return RunStep(
+            run_id=self.row.run_id,
+            seq=self._seq,
+            phrase=phrase,
+            kind=kind,
+            output=adapter.dump_python(output, mode="json"),
+            summary=words,
+            system=system,
+            amount=amount,
+            currency=currency,
+            started_at=started,
+            ended_at=self._kernel.clock.now(),
+        )
+
+    def _stop(self, phrase: str, error: IsthmusError) -> None:
+        """What happens next is in the error's class: park, wait, or wait for an administrator."""
+        if isinstance(error, NeedsDecision):
+            self._kernel.park(self.row, self._seq, phrase, error)
+        elif isinstance(error, NeedsSetup):
+            self._kernel.wait_for_setup(self.row, phrase, error)
+        elif isinstance(error, Retryable | OutcomeUnknown):
+            self._kernel.wait(self.row, phrase, error)
+        else:
+            assert isinstance(error, Refused), f"{type(error).__name__} has no plan for what happens next"
+            case = NeedsDecision("EX-INPUT", f"{phrase}: {error.message}", queue="integration")
+            self._kernel.park(self.row, self._seq, phrase, case)
+        raise Stop from error
+
+    def undo_all(self) -> None:
+        """Take back completed writes, last first, each verified by reading the other system back."""
+        for phrase, verb, args in reversed(self._undos):
+            if not hasattr(verb, "__verb__"):
+                self.decide(phrase, verb, *args)
+                continue
+            spec = spec_of(verb)
+            self.effect(phrase, verb, *args)
+            self.read(f"{phrase}: read back", _finder(verb, spec.find), *args, then=_must_be_there(phrase))
+            self.decide(f"{phrase}: keep", _mark_undone, args)
+
+
+def _finder(verb: Callable[..., Any], find: str) -> Callable[..., Any]:
+    """The look-up of a verb, from the same port."""
+    from isthmus.ports import PORTS
+
+    port = verb.__qualname__.split(".")[0]
+    found: Callable[..., Any] = getattr(PORTS[port], find)
+    return found
+
+
+def _must_be_there(phrase: str) -> Callable[[Any], Any]:
+    def check(found: Any) -> Any:
+        if found is None:
+            raise Retryable(f"{phrase}: the other system does not show it undone yet")
+        return found
+
+    return check
+
+
+def _mark_undone(books: Books, args: tuple[Any, ...]) -> str:
+    """The undone writes of this run may be made again by a later run."""
+    count = 0
+    for effect in books.tx.find(Effect, run_id=books.run_id, order=("seq",)):
+        undone = effect.state in (EffectState.DONE, EffectState.FOUND, EffectState.RESENT)
+        if undone and not effect.business_key.endswith((":close", ":deactivate", ":void")):
+            books.tx.update(effect.model_copy(update={"state": EffectState.UNDONE}))
+            count += 1
+    return f"{count} effects marked undone"

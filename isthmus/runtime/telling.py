@@ -1,0 +1,44 @@
+"""How a step's outcome reads in the timeline: a few words and an amount, for the people who own the money."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from isthmus.domain.money import Money
+from isthmus.domain.objects import Client, ContractVersion, ExternalRef, Invoice, LegalEntity, Project, TaxAnswer
+from isthmus.ports.messages import PaymentPage, PostedInvoice, ProjectFacts, TimePage
+
+
+def tell(output: Any) -> tuple[str, Decimal | None, str]:
+    """(words, amount, currency) of a step's output."""
+    if isinstance(output, list | tuple) and output and isinstance(output[0], ExternalRef):
+        more = f" and {len(output) - 1} more" if len(output) > 1 else ""
+        return f"{output[0].object_type} {output[0].external_id} in {output[0].system}{more}", None, ""
+    for kind, words in _WORDS:
+        if isinstance(output, kind):
+            told: tuple[str, Decimal | None, str] = words(output)
+            return told
+    return (output if isinstance(output, str) else ""), None, ""
+
+
+def _invoice(invoice: Invoice) -> tuple[str, Decimal | None, str]:
+    name = invoice.number or invoice.invoice_id
+    total = invoice.total or invoice.net
+    return f"{name}: {len(invoice.lines)} lines", total, invoice.currency
+
+
+_WORDS: tuple[tuple[type, Any], ...] = (
+    (ExternalRef, lambda r: (f"{r.object_type} {r.external_id} in {r.system}", None, "")),
+    (ContractVersion, lambda c: (f"{c.key} with {c.client.legal_name}", c.transaction_price, c.currency)),
+    (Client, lambda c: (f"{c.client_no} {c.legal_name}", None, "")),
+    (LegalEntity, lambda e: (f"{e.code} {e.name}", None, "")),
+    (Project, lambda p: (f"{p.project_code} with {len(p.tasks)} tasks", p.budget, p.currency)),
+    (ProjectFacts, lambda p: (f"{p.project_code} is {'open' if p.active else 'closed'}", None, "")),
+    (TaxAnswer, lambda t: (f"{t.status} on {t.net}", t.tax, t.currency)),
+    (PostedInvoice, lambda p: (f"{p.number} in {p.ref.system} as {p.ref.external_id}", p.total, p.currency)),
+    (TimePage, lambda p: (f"{len(p.entries)} entries", None, "")),
+    (PaymentPage, lambda p: (f"{len(p.payments)} payments", None, "")),
+    (Invoice, _invoice),
+    (Money, lambda m: ("", m.amount, m.currency)),
+)

@@ -1,0 +1,151 @@
+"""The books on PostgreSQL: SQLAlchemy Core over psycopg 3, READ COMMITTED with named locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from isthmus.domain.errors import IllegalTransition, LostRace, SameKeyOtherContent
+from isthmus.store.records import Counter
+from isthmus.store.tables import SPECS, TABLES, json_fields
+from isthmus.store.tx import M
+
+_BATCH = 1000
+
+
+def to_row(model_row: BaseModel) -> dict[str, Any]:
+    """Column values of an object; composite fields as JSON values."""
+    composite = json_fields(type(model_row))
+    values = {name: getattr(model_row, name) for name in type(model_row).model_fields if name not in composite}
+    if composite:
+        values |= model_row.model_dump(mode="json", include=set(composite))
+    serial = SPECS[type(model_row)].serial
+    if serial:
+        values.pop(serial)
+    return values
+
+
+class PostgresStore:
+    """See Store. Deadlocks and serialisation failures surface as LostRace, which the runtime retries."""
+
+    def __init__(self, url: str, pool_size: int = 20) -> None:
+        self.url = url
+        self.engine = sa.create_engine(url, pool_size=pool_size, max_overflow=20, pool_pre_ping=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresTx]:
+        """See Store."""
+        try:
+            with self.engine.begin() as connection:
+                yield PostgresTx(connection)
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", "") in ("40001", "40P01", "55P03"):
+                raise LostRace(f"another worker was first: {error.orig}") from error
+            raise
+        except sa.exc.DBAPIError as error:
+            if getattr(error.orig, "sqlstate", "") == "ISM01":  # raised by the trigger guard_moves
+                raise IllegalTransition(str(error.orig).splitlines()[0]) from error
+            raise
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+class PostgresTx:
+    """See Tx."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def raw(self) -> Any:
+        """The SQLAlchemy connection."""
+        return self._connection
+
+    def get(self, model: type[M], *key: Any) -> M | None:
+        """See Tx."""
+        table, spec = TABLES[model], SPECS[model]
+        where = [table.c[name] == value for name, value in zip(spec.key, key, strict=True)]
+        row = self._connection.execute(sa.select(table).where(*where)).mappings().first()
+        return model.model_validate(dict(row)) if row is not None else None
+
+    def find(
+        self,
+        model: type[M],
+        *,
+        order: tuple[str, ...] = (),
+        limit: int | None = None,
+        skip_locked: bool = False,
+        **equals: Any,
+    ) -> list[M]:
+        """See Tx."""
+        table = TABLES[model]
+        query = sa.select(table)
+        for name, value in equals.items():
+            column = table.c[name]
+            query = query.where(column.in_(value) if isinstance(value, tuple) else column == value)
+        for name in order:
+            query = query.order_by(table.c[name.lstrip("-")].desc() if name.startswith("-") else table.c[name])
+        if limit is not None:
+            query = query.limit(limit)
+        if skip_locked:
+            query = query.with_for_update(skip_locked=True)
+        return [model.model_validate(dict(row)) for row in self._connection.execute(query).mappings()]
+
+    def insert(self, row: BaseModel) -> None:
+        """See Tx."""
+        if not self.insert_new(row):
+            key = tuple(getattr(row, name) for name in SPECS[type(row)].key)
+            raise SameKeyOtherContent(f"{type(row).__name__} {key} exists already")
+
+    def insert_new(self, row: BaseModel) -> bool:
+        """See Tx."""
+        statement = pg_insert(TABLES[type(row)]).on_conflict_do_nothing()
+        return self._connection.execute(statement, to_row(row)).rowcount == 1
+
+    def insert_many(self, rows: Iterable[BaseModel]) -> None:
+        """See Tx."""
+        batch = list(rows)
+        for start in range(0, len(batch), _BATCH):
+            values = [to_row(row) for row in batch[start : start + _BATCH]]
+            self._connection.execute(sa.insert(TABLES[type(batch[start])]), values)
+
+    def update(self, row: BaseModel) -> None:
+        """See Tx. The trigger guard_moves refuses a state change that domain.states does not allow."""
+        table, spec, values = TABLES[type(row)], SPECS[type(row)], to_row(row)
+        where = [table.c[name] == values.pop(name) for name in spec.key]
+        changed = self._connection.execute(sa.update(table).where(*where).values(**values)).rowcount
+        assert changed == 1, f"{type(row).__name__} to update is not there"
+
+    def put(self, row: BaseModel) -> None:
+        """See Tx."""
+        table, spec, values = TABLES[type(row)], SPECS[type(row)], to_row(row)
+        changed = {name: value for name, value in values.items() if name not in spec.key}
+        statement = pg_insert(table).values(**values)
+        self._connection.execute(statement.on_conflict_do_update(index_elements=list(spec.key), set_=changed))
+
+    def delete(self, row: BaseModel) -> None:
+        """See Tx."""
+        table, spec = TABLES[type(row)], SPECS[type(row)]
+        self._connection.execute(sa.delete(table).where(*(table.c[n] == getattr(row, n) for n in spec.key)))
+
+    def next(self, counter: str) -> int:
+        """See Tx. The row lock it takes makes the next caller wait for this transaction's end."""
+        table = TABLES[Counter]
+        statement = (
+            pg_insert(table)
+            .values(name=counter, value=1)
+            .on_conflict_do_update(index_elements=["name"], set_={"value": table.c.value + 1})
+            .returning(table.c.value)
+        )
+        return int(self._connection.execute(statement).scalar_one())
+
+    def lock(self, name: str) -> None:
+        """See Tx."""
+        self._connection.execute(sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})

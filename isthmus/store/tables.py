@@ -1,0 +1,147 @@
+"""One table per model, derived from its fields: the keys, the unique rules and the indexes are declared here.
+
+Column types follow the field types: text, integer, numeric for exact numbers, date, timestamptz, boolean; everything
+composite is jsonb. The DDL that really runs is in migrations/; a test proves that both agree.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+from sqlalchemy.dialects.postgresql import JSONB
+
+from isthmus.domain.objects import (
+    Allocation,
+    BillableItem,
+    BillablePart,
+    Client,
+    ContractVersion,
+    Engagement,
+    Invoice,
+    LegalEntity,
+    Payment,
+    Project,
+    TimeEntry,
+)
+from isthmus.store import records as r
+
+SCHEMA = "hub"
+metadata = sa.MetaData(schema=SCHEMA)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How a model is kept: table name, key fields, unique field groups, indexed field groups."""
+
+    table: str
+    key: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...] = ()
+    index: tuple[tuple[str, ...], ...] = ()
+    serial: str = ""
+    tracks: tuple[str, ...] = field(default=())
+
+
+SPECS: dict[type[BaseModel], Spec] = {
+    LegalEntity: Spec("legal_entity", ("code",)),
+    Client: Spec("client", ("client_no",)),
+    ContractVersion: Spec("contract_version", ("contract_no", "version")),
+    Engagement: Spec("engagement", ("engagement_no",), index=(("contract_no",), ("project_code",)), tracks=("state",)),
+    Project: Spec("project", ("project_code",), index=(("contract_no",),)),
+    TimeEntry: Spec("time_entry", ("source", "source_id", "revision"), index=(("project_code", "service_date"),)),
+    BillableItem: Spec("billable_item", ("item_id",), unique=(("source_key", "revision"),), index=(("contract_no",),)),
+    BillablePart: Spec(
+        "billable_part",
+        ("part_id",),
+        index=(("contract_no", "state"), ("item_id",), ("invoice_id",)),
+        tracks=("state",),
+    ),
+    Invoice: Spec(
+        "invoice",
+        ("invoice_id",),
+        index=(("contract_no",), ("number",), ("client_no", "settlement")),
+        tracks=("life", "composition", "tax_track", "posting", "delivery", "settlement"),
+    ),
+    Payment: Spec("payment", ("source", "source_id")),
+    Allocation: Spec("allocation", ("allocation_id",), index=(("payment_key",), ("invoice_id",))),
+    r.RunRow: Spec("run", ("run_id",), index=(("state", "wake_at"), ("key",), ("correlation_id",))),
+    r.RunStep: Spec("run_step", ("run_id", "seq")),
+    r.Effect: Spec("effect", ("effect_key",), index=(("run_id",), ("state",), ("business_key",))),
+    r.InboxMessage: Spec("inbox", ("source", "message_id"), index=(("state", "received_at"), ("aggregate",))),
+    r.OutboxEvent: Spec(
+        "event", ("event_id",), unique=(("aggregate", "sequence"),), index=(("correlation_id",),), serial="position"
+    ),
+    r.EventDelivery: Spec("event_delivery", ("event_id", "subscriber"), index=(("subscriber", "state", "next_at"),)),
+    r.CrossReference: Spec(
+        "crosswalk",
+        ("system", "remote_type", "remote_id"),
+        unique=(("object_type", "key", "system", "remote_type"),),
+        index=(("remote_id",), ("key",)),
+    ),
+    r.AuditEntry: Spec("audit", ("audit_id",), index=(("chain",), ("subject",))),
+    r.Case: Spec("case_file", ("case_no",), index=(("state", "queue"), ("run_id",)), tracks=("state",)),
+    r.Decision: Spec("decision", ("run_id", "exception")),
+    r.ConnectionState: Spec("connection_state", ("connection",)),
+    r.Watermark: Spec("watermark", ("connection", "feed")),
+    r.Executor: Spec("executor", ("executor_id",)),
+    r.IdempotentReply: Spec("idempotent_reply", ("caller", "route", "idempotency_key")),
+    r.Counter: Spec("counter", ("name",)),
+    r.FirmVersion: Spec("firm_version", ("version",)),
+    r.QuietDecision: Spec("quiet_decision", ("decision_id",), index=(("subject",),)),
+}
+
+
+def _column_type(annotation: Any) -> tuple[sa.types.TypeEngine[Any], bool]:
+    """(column type, nullable) of a field's annotation."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(annotation) if a is not type(None)]
+        found, _ = _column_type(inner[0]) if len(inner) == 1 else (JSONB(), True)
+        return found, True
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _column_type(typing.get_args(annotation)[0])
+    simple: list[tuple[type, sa.types.TypeEngine[Any]]] = [
+        (bool, sa.Boolean()),
+        (StrEnum, sa.Text()),
+        (str, sa.Text()),
+        (int, sa.BigInteger()),
+        (Decimal, sa.Numeric()),
+        (datetime, sa.DateTime(timezone=True)),
+        (date, sa.Date()),
+    ]
+    if isinstance(annotation, type):
+        for python_type, column_type in simple:
+            if issubclass(annotation, python_type):
+                return column_type, False
+    if annotation is Any:
+        return JSONB(), True
+    return JSONB(), False
+
+
+@cache
+def json_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Fields of a model that are kept as jsonb."""
+    return frozenset(n for n, f in model.model_fields.items() if isinstance(_column_type(f.annotation)[0], JSONB))
+
+
+def _build(model: type[BaseModel], spec: Spec) -> sa.Table:
+    columns: list[Any] = []
+    for name, info in model.model_fields.items():
+        column_type, nullable = _column_type(info.annotation)
+        if name == spec.serial:
+            columns.append(sa.Column(name, sa.BigInteger(), sa.Identity(always=False), nullable=False, unique=True))
+        else:
+            columns.append(sa.Column(name, column_type, nullable=nullable, primary_key=name in spec.key))
+    columns += [sa.UniqueConstraint(*group, name=f"uq_{spec.table}_{'_'.join(group)}") for group in spec.unique]
+    columns += [sa.Index(f"ix_{spec.table}_{'_'.join(group)}", *group) for group in spec.index]
+    return sa.Table(spec.table, metadata, *columns)
+
+
+TABLES: dict[type[BaseModel], sa.Table] = {model: _build(model, spec) for model, spec in SPECS.items()}
