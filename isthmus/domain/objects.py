@@ -59,7 +59,12 @@ class Address(Canonical):
 
 
 class LegalEntity(Canonical):
-    """A company of the firm. Codes of terms, currencies and dimensions are what its ERP accepts."""
+    """A company of the firm. Codes of terms, currencies and dimensions are what its ERP accepts.
+
+    invoice_approval_limit: invoices above this net need a second person (0: none does). payment_tolerance: a
+    difference up to this amount on the last payment is written off as a small difference. payment_days: days until
+    due, per payment term.
+    """
 
     code: str
     name: str
@@ -72,6 +77,8 @@ class LegalEntity(Canonical):
     tax_registrations: tuple[str, ...] = ()
     invoice_series: str = "INV"
     invoice_approval_limit: Exact = Decimal("0")
+    payment_tolerance: Exact = Decimal("0")
+    payment_days: dict[str, int] = Field(default_factory=dict)
     address: Address = Address()
     active: bool = True
 

@@ -51,7 +51,7 @@ class Connector:
         return default if given is None else str(given)
 
     def coded(self, name: str, code: str) -> str:
-        """What the firm calls our code over there, by a table among its settings. NeedsSetup when the row is missing."""
+        """What the firm calls our code over there, by a table of settings. NeedsSetup when the row is missing."""
         table = self.setting(name)
         if code not in table:
             known = ", ".join(table) or "nothing"

@@ -12,8 +12,6 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,25 +31,11 @@ from isthmus.domain.errors import (
 )
 from isthmus.kit.auth import Auth, Secrets, make_auth
 from isthmus.kit.connector import Connector
-from isthmus.kit.limits import STANDARD, Budget, make_budget
+from isthmus.kit.limits import Budget, make_budget
 from isthmus.kit.wire import Answer, Request, Verb, decode, dig, encode
+from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call, priority_of_call
 
 log = structlog.get_logger("isthmus.kit")
-priority_of_call: ContextVar[int] = ContextVar("priority_of_call", default=STANDARD)
-correlation_of_call: ContextVar[str] = ContextVar("correlation_of_call", default="")
-exchanges_of_call: ContextVar[list[Exchange] | None] = ContextVar("exchanges_of_call", default=None)
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What was sent and answered, as digests: enough to prove it later, nothing to leak."""
-
-    method: str
-    path: str
-    status: int
-    milliseconds: float
-    request_digest: str
-    response_digest: str
 
 
 def _digest(content: bytes) -> str:
@@ -149,9 +133,10 @@ class Connection:
             if answer.status >= 500 or answer.status == 429:
                 raise Unreachable(f"{self.name}: the token endpoint answered {answer.status}")
             if answer.status != 200 or not isinstance(answer.body, dict) or "access_token" not in answer.body:
-                raise NeedsSetup(
-                    f"{self.name}: login refused ({answer.status}): {self._masked(answer.text[:300])}", self.name
-                )
+                said = self._masked(answer.text)
+                for sent in (request.form or {}).values():  # a signed assertion is as good as a password for a while
+                    said = said.replace(sent, "***")
+                raise NeedsSetup(f"{self.name}: login refused ({answer.status}): {said[:300]}", self.name)
             named = self.auth.accept(answer, datetime.now(UTC))
             self.base_url = (named or self.base_url).rstrip("/")
 
@@ -200,7 +185,8 @@ class Connection:
         """The error an answer stands for."""
         manifest = self.connector.manifest
         code = str(dig(answer.body, manifest.error_code_path) or "")
-        said = str(dig(answer.body, manifest.error_message_path) or answer.text[:300])
+        # Masked before it is cut, or the first half of a secret would show.
+        said = str(dig(answer.body, manifest.error_message_path) or self._masked(answer.text)[:300])
         text = self._masked(f"{self.name}: {request.method} {request.path}: {answer.status} {code} {said}".strip())
         for row in manifest.errors:
             if row.matches(answer.status, code, answer.text, request.is_write):

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from isthmus.domain.errors import Throttled
 from isthmus.kit.manifest import LimitFacts
+from isthmus.ports.calls import BULK
 
-FINANCIAL, STANDARD, BULK = 0, 1, 2
 WAIT_SECONDS_MAX = 30.0
 
 

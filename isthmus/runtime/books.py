@@ -111,7 +111,9 @@ class Books:
         key = content_hash([kind, subject, reason])[:24]
         self.tx.insert_new(QuietDecision(decision_id=key, kind=kind, subject=subject, reason=reason, at=self.now))
 
-    def start(self, process_name: str, key: str, *, entity: str = "", correlation_id: str = "", **args: Any) -> RunRow:
+    def start(
+        self, process_name: str, key: str, args: dict[str, Any], *, entity: str = "", correlation_id: str = ""
+    ) -> RunRow:
         """Start (or find) the run of a process for a business key, with this transaction."""
         return self.kernel.start(
             self.tx, process_name, key, args, entity=entity, correlation_id=correlation_id or self.correlation_id

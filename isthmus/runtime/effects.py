@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from isthmus.domain.errors import NeedsDecision, OutcomeUnknown, RemoteRefusal, Retryable, SameKeyOtherContent
 from isthmus.domain.objects import ExternalRef
-from isthmus.kit.executor import Exchange, correlation_of_call, exchanges_of_call, priority_of_call
+from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call
 from isthmus.ports.verbs import VerbSpec, spec_of
 from isthmus.runtime.hashing import content_hash
 from isthmus.store.records import CrossReference, Effect, EffectState, RunRow
@@ -246,6 +246,3 @@ class Ledger:
         return NeedsDecision(
             spec.exception, refusal.message, queue=spec.queue, money=money, context=context, actions=("retry", "cancel")
         )
-
-
-__all__ = ["FINISHED", "Ledger", "priority_of_call", "result_type"]

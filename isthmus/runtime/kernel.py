@@ -24,8 +24,7 @@ from isthmus.domain.errors import (
     SameKeyOtherContent,
 )
 from isthmus.domain.states import CaseState, move
-from isthmus.kit.executor import priority_of_call
-from isthmus.kit.limits import BULK, FINANCIAL, STANDARD
+from isthmus.ports.calls import BULK, FINANCIAL, STANDARD, priority_of_call
 from isthmus.runtime.books import Books
 from isthmus.runtime.clock import Clock
 from isthmus.runtime.effects import Ledger
@@ -329,7 +328,7 @@ class Kernel:
             decision = Decision(
                 run_id=case.run_id,
                 exception=case.exception,
-                values={"action": action, **values},
+                values={"action": action, "by": actor, **values},
                 case_no=case.case_no,
                 decided_by=actor,
                 decided_at=self.clock.now(),

@@ -1,0 +1,166 @@
+"""Kantata's names for ours: tables, states, and the converters they use. No requests here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from isthmus.domain.errors import BadInput
+from isthmus.domain.objects import Rate, TimeEntry
+from isthmus.kit.mapping import Field, StatusTable, Table, minutes_to_hours, to_iso_date, to_minor_units
+from isthmus.ports.messages import InvoicedTime
+
+Row = Mapping[str, Any]
+Loaded = Mapping[str, Mapping[str, Row]]  # collection -> id -> record
+
+SERVICE = "isthmus"  # service_name of every external reference of the hub
+
+# What a firm may call otherwise. A mapping is merged over its default, other values replace it.
+DEFAULTS: dict[str, Any] = {
+    "status_active": "300",  # status_key of a project that is under way
+    "status_cancelled": "610",  # status_key that close_project sets
+    "roles": {},  # our role -> name of the role there; a role that is not here has the same name
+    "templates": {},  # our template -> project_tracker_template_id
+    "payment_schedule": "30",  # days, on the invoice that marks time as invoiced; required there, not used by the hub
+}
+
+# Every status of a project has one of six colours, which say what it means; labels and numbers differ by account.
+PROJECT_COLOR = StatusTable(
+    "kantata project status color",
+    {"gray": "open", "light-green": "open", "green": "open", "yellow": "open", "red": "open", "blue": "closed"},
+)
+SUBMISSION_STATUS = StatusTable(
+    "kantata timesheet submission",
+    {"pending": "pending", "approved": "approved", "rejected": "open", "cancelled": "open"},
+)
+
+PROJECT = Table(
+    Field("name", "title"),
+    Field("currency", "currency"),
+    Field("start", "start_date", out=to_iso_date),
+    Field("end", "due_date", out=to_iso_date),
+    Field("budget", "price"),
+)
+TASK = Table(
+    Field("name", "title"),
+    Field("billable", "billable"),
+    Field("milestone", "story_type", out=lambda _: "milestone", back=None),
+)
+
+
+def to_reference(model: str, key: str) -> dict[str, str]:
+    """The external reference that gives a new record the hub's identity."""
+    return {"service_name": SERVICE, "service_model": model, "service_model_ref": key}
+
+
+def keys_of(record: Row, model: str, loaded: Loaded) -> list[str]:
+    """The hub's keys a record carries, by the external references loaded with it."""
+    references = [loaded["external_references"][str(i)] for i in record["external_reference_ids"]]
+    mine = [r for r in references if (r["service_name"], r["service_model"]) == (SERVICE, model)]
+    return [str(r["service_model_ref"]) for r in mine]
+
+
+def task_key(project_code: str, task_code: str) -> str:
+    """The business key of a project's task."""
+    return f"{project_code}:{task_code}"
+
+
+def to_utc(stamp: str) -> datetime:
+    """A moment as Kantata writes it; a bare date is its midnight."""
+    moment = datetime.fromisoformat(stamp)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def to_entry_id(key: str, system: str) -> str:
+    """The id of a time entry from the hub's key of it."""
+    source, _, entry_id = key.partition(":")
+    if source != system or not entry_id:
+        raise BadInput(f"time entry {key} is not one of {system}")
+    return entry_id
+
+
+def to_invoice(billed: InvoicedTime, entry_ids: list[str]) -> dict[str, Any]:
+    """The invoice that claims the entries there. It goes to nobody: the client has the hub's own."""
+    message = f"Invoiced {billed.number}"
+    body: dict[str, Any] = {
+        "time_entry_ids": entry_ids,
+        "expense_ids": [],
+        "invoice_date": billed.issue_date.isoformat(),
+        "user_invoice_number": billed.number,
+        "project_code": billed.project_code,
+        "message": message,
+        "suppress_emails": True,
+        "external_reference": to_reference("invoice", billed.number) | {"external_message": message},
+    }
+    if not entry_ids:  # an invoice there has at least one line
+        cents = to_minor_units(billed.total, billed.currency)
+        body["additional_items"] = [{"notes": message, "amount_in_cents": cents, "taxable": False}]
+    return body
+
+
+def to_versions(rates: Iterable[Rate], currency: str, roles: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """A rate card by the day it takes effect: the rate of every role in minor units. BadInput names what cannot be."""
+    known = list(rates)
+    if not known:
+        raise BadInput("a rate card without rates")
+    days = {rate.effective_from for rate in known} | {rate.effective_to for rate in known if rate.effective_to}
+    versions: dict[str, dict[str, int]] = {day.isoformat(): {} for day in sorted(days)}
+    for rate in known:
+        if rate.person or rate.unit != "hour":
+            raise BadInput(
+                f"kantata rate cards hold hourly rates by role, not {rate.role} {rate.person} by {rate.unit}"
+            )
+        name = roles.get(rate.role, rate.role)
+        for day in (day for day in days if rate.covers(day)):
+            version = versions[day.isoformat()]
+            if name in version:
+                raise BadInput(f"two rates for {rate.role} on {day}")
+            version[name] = to_minor_units(rate.bill_rate, currency)
+    return versions
+
+
+def _one(loaded: Loaded, collection: str, record_id: Any, what: str) -> Row:
+    found = loaded.get(collection, {}).get(str(record_id))
+    if found is None:
+        raise BadInput(f"its {what} {record_id} cannot be read")
+    return found
+
+
+def _name(user: Row) -> str:
+    return str(user.get("email_address") or user["full_name"])
+
+
+def to_time_entry(row: Row, loaded: Loaded, system: str) -> TimeEntry:
+    """Approved time as the hub has it. BadInput says what cannot be read."""
+    [project_code] = keys_of(_one(loaded, "workspaces", row["workspace_id"], "project"), "project", loaded)
+    keys = keys_of(_one(loaded, "stories", row["story_id"], "task"), "task", loaded) if row["story_id"] else []
+    role = _one(loaded, "roles", row["role_id"], "role")["name"] if row["role_id"] else ""
+    approved_by, approved_at = _approval(row, loaded)
+    cents, unit = row.get("cost_rate_in_cents"), row["currency_base_unit"]
+    return TimeEntry(
+        source=system,
+        source_id=row["id"],
+        project_code=project_code,
+        task_code=keys[0].removeprefix(f"{project_code}:") if keys else "",
+        person=_name(_one(loaded, "users", row["user_id"], "user")),
+        role=role,
+        service_date=row["date_performed"],
+        hours=minutes_to_hours(row["time_in_minutes"]),
+        note=row.get("notes") or "",
+        approved_by=approved_by,
+        approved_at=approved_at,
+        cost_rate=None if cents is None else Decimal(cents) / unit,
+        cost_currency=row["currency"],
+    )
+
+
+def _approval(row: Row, loaded: Loaded) -> tuple[str, datetime]:
+    """Who approved and when: from the timesheet, or the entry's own time in a project that needs no approval."""
+    if row["active_submission_id"]:
+        sheet = _one(loaded, "timesheet_submissions", row["active_submission_id"], "timesheet")
+        if SUBMISSION_STATUS.read(sheet["status"]) == "approved" and sheet["current_resolution_creator_id"]:
+            approver = _one(loaded, "users", sheet["current_resolution_creator_id"], "approver")
+            return _name(approver), to_utc(sheet["current_resolution_created_at_date"])
+    return "kantata: no approval required", to_utc(row["updated_at"])

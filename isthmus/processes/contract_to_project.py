@@ -1,0 +1,76 @@
+"""From an approved contract to a project people may record time on.
+
+Everything is checked before anything is set up; everything set up is read back before the gate opens. A check that
+fails parks the run with a case; after the decision it goes on at the same step.
+"""
+
+from __future__ import annotations
+
+from isthmus.ports import Crm, Erp, Psa, TaxEngine
+from isthmus.processes.work import onboarding as work
+from isthmus.runtime.process import process
+from isthmus.runtime.run import Run
+
+
+@process(
+    starts="a contract approved by legal and finance (contract.approved, by change capture, webhook or API)",
+    owner="PMO",
+    key="contract number and version",
+    parks=(
+        "EX-APPROVAL-INCOMPLETE",
+        "EX-MAP-TERMS",
+        "EX-CLIENT-DUP",
+        "EX-CLIENT-NEW",
+        "EX-LE",
+        "EX-CCY",
+        "EX-DIM",
+        "EX-TAX-REG",
+        "EX-TERMS",
+        "EX-CREDIT",
+        "EX-ERP-REJECT",
+        "EX-PSA-REJECT",
+        "EX-RATE-MISMATCH",
+        "EX-SCHED",
+        "EX-READY",
+        "EX-WRITEBACK",
+    ),
+    undo="projects in PSA and ERP are closed, a client that was new in the ERP is deactivated",
+)
+def contract_to_project(run: Run, contract_no: str, version: int) -> str:
+    """P1, the steps that CRM, PSA, ERP and tax engine allow."""
+    contract = run.read(
+        "Read the approved contract and its terms", Crm.read_contract, contract_no, then=work.approved_terms
+    )
+    run.decide("Request the engagement", work.request_engagement, contract, undo=work.call_off)
+    client = run.decide("Find the client", work.find_client, contract)
+    entity = run.decide("Choose the legal entity", work.choose_entity, contract)
+    run.for_entity(entity.code)
+    run.decide("Check the currency", work.check_currency, contract, entity)
+    dimensions = run.decide("Complete the financial dimensions", work.complete_dimensions, contract, entity)
+    registered = run.read("Ask where the entity is registered for tax", TaxEngine.registrations, entity.code)
+    run.decide("Check the tax registration", work.check_tax, contract, client, registered)
+    known_terms = run.read("Ask the ERP for its payment terms", Erp.payment_terms)
+    terms = run.decide("Check the payment terms", work.map_terms, contract, known_terms)
+
+    new = run.decide("Take the client into the books", work.client_is_new, client)
+    contract = run.decide("Keep the contract version", work.keep_contract, contract, client, entity, dimensions, terms)
+    project = run.decide("Plan the project", work.plan_project, contract)
+
+    undo_client = Erp.deactivate_client if new else None
+    run.effect("Create the client in the ERP", Erp.put_client, contract.client, undo=undo_client)
+    run.effect("Set up the project in the PSA", Psa.put_project, project, undo=Psa.close_project)
+    run.effects("Set up its tasks in the PSA", Psa.put_task, work.tasks_of(project))
+    run.effect("Push the rates to the PSA", Psa.put_rates, work.rate_card_of(project))
+    run.effect("Set up the project in the ERP", Erp.put_project, project, undo=Erp.close_project)
+    run.effects("Set up its tasks in the ERP", Erp.put_task, work.tasks_of(project))
+    schedule = work.schedule_of(contract)
+    if schedule:
+        run.effect("Open the billing schedule", Erp.put_schedule, schedule)
+    run.decide("Set the revenue treatment", work.set_revenue_treatment, contract)
+
+    run.read("Read the project back from the PSA", Psa.read_project, project.project_code, then=work.same_as(project))
+    run.read("Read the project back from the ERP", Erp.read_project, project.project_code, then=work.same_as(project))
+    run.decide("Pass the readiness gate", work.pass_gate, contract)
+    run.decide("Activate the engagement", work.activate, contract, final=True)
+    run.effect("Show the engagement in the CRM", Crm.report_status, work.status_for_crm(contract, "active"))
+    return project.project_code

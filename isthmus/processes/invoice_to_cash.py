@@ -1,0 +1,30 @@
+"""From money received to a settled invoice that everybody sees as paid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isthmus.domain.objects import Payment
+from isthmus.ports import Crm
+from isthmus.processes.work import cash, invoicing
+from isthmus.runtime.process import process
+from isthmus.runtime.run import Run
+
+
+@process(
+    starts="a payment the ERP has recorded (change capture)",
+    owner="Receivables; collections for short payments",
+    key="the payment's id in its source",
+    parks=("EX-CASH-UNMATCHED", "EX-SHORT-PAY", "EX-WRITEBACK"),
+    undo="nothing: an allocation is reversed by a new one, never edited",
+    lane="financial",
+)
+def invoice_to_cash(run: Run, payment: dict[str, Any]) -> str:
+    """P3, steps 1 to 4."""
+    received = run.decide("Take the payment in", cash.receive, Payment.model_validate(payment))
+    shares = run.decide("Allocate it to open invoices", cash.allocate, received)
+    contracts = run.decide("Judge what is left open", cash.judge_differences, received, shares)
+    for contract_no in contracts:
+        status = run.decide("Sum up the contract for the CRM", invoicing.contract_status, contract_no)
+        run.effect("Show the payment in the CRM", Crm.report_status, status)
+    return f"{len(shares)} invoices settled"

@@ -1,0 +1,143 @@
+"""Change capture by asking: what other systems have changed since the last look. Repairs whatever a webhook missed.
+
+A sweep reads first and writes after: messages and the watermark in one transaction. Asked twice, it keeps once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from isthmus.domain.errors import IsthmusError
+from isthmus.domain.objects import Engagement, Invoice, TimeEntry
+from isthmus.ports.messages import ContractNotice
+from isthmus.runtime import inbox
+from isthmus.runtime.books import Books
+from isthmus.runtime.hashing import canonical_json, content_hash
+from isthmus.runtime.kernel import Kernel
+from isthmus.store.records import InboxMessage, MessageState, Watermark
+from isthmus.store.tx import Tx
+
+BATCH_MAX = 200
+
+
+def _watermark(kernel: Kernel, connection: str, feed: str) -> str:
+    with kernel.store.transaction() as tx:
+        known = tx.get(Watermark, connection, feed)
+    return known.value if known else ""
+
+
+def _move_watermark(kernel: Kernel, tx: Tx, connection: str, feed: str, value: str) -> None:
+    tx.put(Watermark(connection=connection, feed=feed, value=value, read_at=kernel.clock.now()))
+
+
+def sweep_contracts(kernel: Kernel, connection: Any) -> int:
+    """Contracts changed in the CRM: each version starts contract_to_project once."""
+    page = connection.contracts_changed(_watermark(kernel, connection.name, "contracts"))
+    with kernel.store.transaction() as tx:
+        for notice in page.notices:
+            _start_contract(kernel.books(tx, key=notice.message_id, actor=connection.name), connection.name, notice)
+        _move_watermark(kernel, tx, connection.name, "contracts", page.watermark)
+    return len(page.notices)
+
+
+def _start_contract(books: Books, source: str, notice: ContractNotice) -> None:
+    message = inbox.accept(
+        books,
+        source=source,
+        message_id=notice.message_id,
+        kind="contract.changed",
+        aggregate=f"contract:{notice.contract_no}",
+        raw=canonical_json(notice),
+    )
+    if message.state is not MessageState.ACCEPTED:
+        return
+    key = f"{notice.contract_no}@{notice.version}"
+    correlation = f"contract:{notice.contract_no}"
+    args = {"contract_no": notice.contract_no, "version": notice.version}
+    run = books.start("contract_to_project", key, args, correlation_id=correlation)
+    inbox.settle(books, message, MessageState.APPLIED, run_id=run.run_id)
+
+
+def sweep_time(kernel: Kernel, connection: Any) -> int:
+    """Approved time in the PSA since the last look. What cannot be read is quarantined, not dropped."""
+    page = connection.approved_time(_watermark(kernel, connection.name, "time"))
+    with kernel.store.transaction() as tx:
+        books = kernel.books(tx, key=f"sweep/{connection.name}", actor=connection.name)
+        accept_time(books, connection.name, page.entries)
+        for what, why in page.unreadable:
+            inbox.quarantine(books, source=connection.name, kind="time.approved", raw=what, reason=why)
+        _move_watermark(kernel, tx, connection.name, "time", page.watermark)
+    return len(page.entries)
+
+
+def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
+    """Put entries in the inbox, one message each; the number of new ones. The id follows from the content."""
+    new = 0
+    for entry in entries:
+        raw = canonical_json({"entries": [entry]})
+        message = inbox.accept(
+            books,
+            source=source,
+            message_id=f"{entry.key}:{content_hash(raw)[:16]}",
+            kind="time.approved",
+            aggregate=f"time:{entry.key}",
+            raw=raw,
+        )
+        new += message.duplicates == 0
+    return new
+
+
+def sweep_payments(kernel: Kernel, connection: Any) -> int:
+    """Payments recorded in the ERP: each starts invoice_to_cash once."""
+    page = connection.payments_received(_watermark(kernel, connection.name, "payments"))
+    with kernel.store.transaction() as tx:
+        for payment in page.payments:
+            invoices = tx.find(Invoice, client_no=payment.client_no, limit=1)
+            entity = invoices[0].entity if invoices else ""
+            named = tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
+            correlation = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
+            books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name, correlation_id=correlation)
+            books.start("invoice_to_cash", payment.key, {"payment": payment.model_dump(mode="json")}, entity=entity)
+        _move_watermark(kernel, tx, connection.name, "payments", page.watermark)
+    return len(page.payments)
+
+
+def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:
+    """Gather accepted time messages into one run per legal entity; the number of messages taken.
+
+    What arrives together is worked on together; each entry keeps its own evidence and its own effect.
+    """
+    with kernel.store.transaction() as tx:
+        books = kernel.books(tx, key="drain/time", actor="hub")
+        messages = inbox.take(books, kind="time.approved", limit=limit)
+        batches: dict[tuple[str, str], list[InboxMessage]] = {}
+        for message in messages:
+            batches.setdefault(_entity_and_contract(books, message), []).append(message)
+        for (entity, correlation), batch in sorted(batches.items()):
+            _start_batch(books, entity, correlation, batch)
+    return len(messages)
+
+
+def _entity_and_contract(books: Books, message: InboxMessage) -> tuple[str, str]:
+    from isthmus.processes.work.evidence import entries_of
+
+    try:
+        codes = {entry.project_code for entry in entries_of(message)}
+    except IsthmusError:
+        return "", f"message:{message.message_id}"
+    found = books.tx.find(Engagement, project_code=tuple(sorted(codes)))
+    entities = sorted({engagement.entity for engagement in found})
+    contracts = sorted({engagement.contract_no for engagement in found})
+    correlation = f"contract:{contracts[0]}" if len(contracts) == 1 else f"message:{message.message_id}"
+    return (entities[0] if len(entities) == 1 else ""), correlation
+
+
+def _start_batch(books: Books, entity: str, correlation: str, batch: list[InboxMessage]) -> None:
+    ids = sorted([message.source, message.message_id] for message in batch)
+    replays = books.tx.next(f"batch:{content_hash(ids)}")
+    key = content_hash([ids, replays])[:24]
+    args = {"messages": ids, "alone": ""}
+    run = books.start("capture_time", key, args, entity=entity, correlation_id=correlation)
+    for message in batch:
+        inbox.settle(books, message, MessageState.TAKEN, run_id=run.run_id)

@@ -1,0 +1,134 @@
+"""Steps that change what may be billed: an accepted change order, an approved write-off."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from isthmus.domain.errors import BadInput, NeedsDecision
+from isthmus.domain.objects import BillablePart, ContractVersion, Project
+from isthmus.domain.states import PartState, move
+from isthmus.policies.billing import write_off_order
+from isthmus.processes.work.evidence import place_contract
+from isthmus.runtime.books import Books
+
+
+def new_version(
+    books: Books, contract_no: str, change_order: str, cap_delta: Decimal, accepted_on: date, evidence: str
+) -> ContractVersion:
+    """A new contract version with the contract's cap changed by cap_delta; the earlier version stays as it is.
+
+    NeedsDecision EX-CAP-BELOW-BILLED when the new cap would lie below what is invoiced: never a silent credit.
+    """
+    books.tx.lock(f"contract:{contract_no}")
+    current = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)
+    if not current:
+        raise BadInput(f"no contract {contract_no}")
+    latest = current[0]
+    caps = [cap for cap in latest.caps if cap.scope == "contract"]
+    if not caps:
+        raise BadInput(f"contract {latest.key} has no cap to change")
+    invoiced = books.tx.find(BillablePart, contract_no=contract_no, state=(PartState.INVOICED, PartState.ON_DRAFT))
+    billed = sum((part.net for part in invoiced), Decimal(0))
+    limit = caps[0].limit + cap_delta
+    if limit < billed:
+        raise NeedsDecision(
+            "EX-CAP-BELOW-BILLED",
+            f"change order {change_order} would set the cap of {latest.key} to {limit}, but {billed} is billed",
+            queue="contract-operations",
+            money=(billed - limit, latest.currency),
+            actions=("retry", "cancel"),
+        )
+    raised = tuple(cap.model_copy(update={"limit": limit}) if cap == caps[0] else cap for cap in latest.caps)
+    version = latest.model_copy(
+        update={
+            "version": latest.version + 1,
+            "caps": raised,
+            "signed_on": accepted_on,
+            "change_order": change_order,
+            "document_ref": evidence,
+        }
+    )
+    books.tx.insert(version)
+    payload = {"change_order": change_order, "version": version.key, "cap": str(limit), "delta": str(cap_delta)}
+    books.emit("change_order.accepted", f"contract:{contract_no}", payload, entity=version.entity)
+    books.audit(
+        "contract.amend", f"contract:{version.key}", reason=evidence, before={"cap": str(caps[0].limit)}, after=payload
+    )
+    return version
+
+
+def evaluate_caps_again(books: Books, contract_no: str) -> str:
+    """Over-cap parts become ready oldest first, as far as the new room goes."""
+    told = place_contract(books, contract_no)
+    books.emit("cap.raised", f"contract:{contract_no}", {"contract": contract_no, "now": told})
+    return told
+
+
+def project_under(books: Books, version: ContractVersion) -> Project:
+    """The project with the new version's budget, for PSA and ERP."""
+    project = books.tx.find(Project, contract_no=version.contract_no, limit=1)[0]
+    budget = next((cap.limit for cap in version.caps if cap.scope == "contract"), project.budget)
+    changed = project.model_copy(update={"budget": budget, "contract_version": version.version})
+    books.tx.update(changed)
+    return changed
+
+
+def ask_for_write_off(
+    books: Books, contract_no: str, amount: Decimal, state: str, requested_by: str, reason: str
+) -> Decimal:
+    """Another person than the one who asks approves a write-off. BadInput when there is not that much to write off."""
+    answer = books.answers.get("EX-WRITE-OFF", {})
+    parts = _candidates(books, contract_no, state)
+    available = sum((part.net for part in parts), Decimal(0))
+    if amount <= 0 or amount > available:
+        raise BadInput(f"contract {contract_no} has {available} {state}; {amount} cannot be written off")
+    if answer.get("action") != "approve":
+        raise NeedsDecision(
+            "EX-WRITE-OFF",
+            f"{requested_by} asks to write off {amount} {parts[0].currency} of contract {contract_no}: {reason}",
+            queue="finance",
+            money=(amount, parts[0].currency),
+            context={"contract": contract_no, "prepared_by": requested_by, "reason": reason},
+            actions=("approve", "cancel"),
+        )
+    return amount
+
+
+def _candidates(books: Books, contract_no: str, state: str) -> list[BillablePart]:
+    parts = books.tx.find(BillablePart, contract_no=contract_no, state=PartState(state))
+    return sorted(parts, key=lambda part: (part.order_key, part.part_id))
+
+
+def write_off(books: Books, contract_no: str, amount: Decimal, state: str, reason: str) -> str:
+    """Newest evidence first. A part that is larger than what is left to write off is split exactly."""
+    books.tx.lock(f"contract:{contract_no}")
+    parts = {part.part_id: part for part in _candidates(books, contract_no, state)}
+    for part_id, net in write_off_order([(p.part_id, p.net) for p in parts.values()], amount):
+        part = parts[part_id]
+        if net < part.net:
+            part = _split_off(books, part, net)
+        books.tx.update(move(part, "state", PartState.WRITTEN_OFF).model_copy(update={"reason": reason}))
+        payload = {"part": part.part_id, "to": str(PartState.WRITTEN_OFF), "net": str(part.net), "reason": reason}
+        books.emit("billing.part_state_changed", f"contract:{contract_no}", payload)
+    books.emit("write_off.approved", f"contract:{contract_no}", {"amount": str(amount), "reason": reason})
+    books.audit("part.write_off", f"contract:{contract_no}", reason=reason, after={"amount": str(amount)})
+    return f"{amount} written off"
+
+
+def _split_off(books: Books, part: BillablePart, net: Decimal) -> BillablePart:
+    """Replace one part by two that add up to it; returns the one with the given net."""
+    quantity = (part.quantity * net / part.net).quantize(Decimal("0.0001"))
+    books.tx.update(move(part, "state", PartState.SUPERSEDED))
+    count = len(books.tx.find(BillablePart, item_id=part.item_id))
+    first = part.model_copy(update={"part_id": f"{part.item_id}/{count + 1}", "net": net, "quantity": quantity})
+    rest = part.model_copy(
+        update={
+            "part_id": f"{part.item_id}/{count + 2}",
+            "net": part.net - net,
+            "quantity": part.quantity - quantity,
+        }
+    )
+    books.tx.insert(first)
+    books.tx.insert(rest)
+    return first

@@ -1,0 +1,256 @@
+"""Steps of contract to project: check the terms, plan the project, keep what was agreed, open the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from isthmus.domain.errors import NeedsDecision, Retryable
+from isthmus.domain.objects import (
+    BillingType,
+    Client,
+    ContractVersion,
+    Engagement,
+    LegalEntity,
+    Project,
+    Rate,
+    Task,
+)
+from isthmus.domain.states import EngagementState, move
+from isthmus.policies import readiness
+from isthmus.ports.messages import ContractStatus, ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
+from isthmus.runtime.books import Books
+
+
+def approved_terms(contract: ContractVersion) -> ContractVersion:
+    """P1.1 and P1.2: both approvals are there and every term can be billed."""
+    return readiness.check_terms(readiness.check_approvals(contract))
+
+
+def request_engagement(books: Books, contract: ContractVersion) -> Engagement:
+    """One engagement per contract, however often it is announced."""
+    engagement = Engagement(
+        engagement_no=contract.contract_no,
+        contract_no=contract.contract_no,
+        client_no=contract.client_no,
+        entity=contract.entity,
+        sold_value=contract.transaction_price,
+        currency=contract.currency,
+    )
+    if not books.tx.insert_new(engagement):
+        found = books.tx.get(Engagement, contract.contract_no)
+        assert found is not None
+        return found
+    payload = {"contract": contract.key, "client": contract.client.legal_name}
+    books.emit("contract.approved", f"contract:{contract.contract_no}", payload, entity=contract.entity)
+    books.emit("engagement.requested", f"engagement:{contract.contract_no}", payload, entity=contract.entity)
+    return _to(books, engagement, EngagementState.VALIDATING)
+
+
+def _to(books: Books, engagement: Engagement, state: EngagementState) -> Engagement:
+    moved = move(engagement, "state", state)
+    books.tx.update(moved)
+    return moved
+
+
+def find_client(books: Books, contract: ContractVersion) -> Client:
+    """P1.3: the client by number; a look-alike is a person's decision."""
+    found = readiness.resolve_client(contract, books.tx.find(Client, order=("client_no",)), books.answers)
+    return found
+
+
+def client_is_new(books: Books, client: Client) -> bool:
+    """Take a new client into the hub's books; True when it was not there."""
+    new = books.tx.insert_new(client)
+    if new:
+        books.emit("client.created", f"client:{client.client_no}", {"name": client.legal_name})
+    return new
+
+
+def choose_entity(books: Books, contract: ContractVersion) -> LegalEntity:
+    """P1.4: the selling legal entity."""
+    return readiness.check_entity(contract, books.entities(), books.answers)
+
+
+def check_currency(books: Books, contract: ContractVersion, entity: LegalEntity) -> str:
+    """P1.4: the entity's currencies are read anew, so a currency added meanwhile counts."""
+    return readiness.check_currency(contract, books.entity(entity.code))
+
+
+def complete_dimensions(books: Books, contract: ContractVersion, entity: LegalEntity) -> dict[str, str]:
+    """P1.4: all financial dimensions the entity requires."""
+    return readiness.check_dimensions(contract, entity, books.answers)
+
+
+def check_tax(books: Books, contract: ContractVersion, client: Client, registered: Registrations) -> str:
+    """P1.5: registered where the client is taxed."""
+    return readiness.check_tax(contract, client, registered.regions, books.answers)
+
+
+def map_terms(books: Books, contract: ContractVersion, known: tuple[str, ...]) -> str:
+    """P1.6: payment terms the ERP knows."""
+    return readiness.check_payment_terms(contract, known, books.answers)
+
+
+def keep_contract(
+    books: Books, contract: ContractVersion, client: Client, entity: LegalEntity, dimensions: dict[str, str], terms: str
+) -> ContractVersion:
+    """The version as agreed, completed by people's decisions; immutable from here on."""
+    exemption = books.answers.get("EX-TAX-REG", {}).get("exemption_certificate", client.exemption_certificate)
+    client = client.model_copy(update={"exemption_certificate": str(exemption), "payment_terms": terms})
+    agreed = contract.model_copy(
+        update={
+            "client": client,
+            "client_no": client.client_no,
+            "entity": entity.code,
+            "dimensions": dimensions,
+            "payment_terms": terms,
+        }
+    )
+    books.tx.insert_new(agreed)
+    engagement = books.tx.get(Engagement, contract.contract_no)
+    assert engagement is not None
+    books.tx.update(engagement.model_copy(update={"client_no": client.client_no, "entity": entity.code}))
+    books.audit("contract.keep", f"contract:{agreed.key}", after={"hash": agreed.document_hash})
+    return agreed
+
+
+def plan_project(books: Books, contract: ContractVersion) -> Project:
+    """The project as PSA and ERP are to have it: one task per line, one per milestone, the contract's rates."""
+    tasks: list[Task] = []
+    rates: list[Rate] = []
+    for line in contract.lines:
+        billable = line.billing_type is not BillingType.NON_BILLABLE
+        if line.milestones:
+            tasks += [
+                Task(
+                    code=f"{line.line_uid}-M{m.number}",
+                    name=m.name,
+                    line_uid=line.line_uid,
+                    billable=False,
+                    milestone=m.number,
+                )
+                for m in line.milestones
+            ]
+        else:
+            tasks.append(Task(code=line.line_uid, name=line.description, line_uid=line.line_uid, billable=billable))
+        rates += line.rates
+    budgets = [cap.limit for cap in contract.caps if cap.scope == "contract"]
+    project = Project(
+        project_code=project_code(contract.contract_no),
+        name=f"{contract.client.legal_name} {contract.contract_no}",
+        contract_no=contract.contract_no,
+        contract_version=contract.version,
+        client_no=contract.client_no,
+        entity=contract.entity,
+        currency=contract.currency,
+        start=contract.effective_from,
+        end=contract.effective_to,
+        dimensions=contract.dimensions,
+        template=contract.template,
+        budget=budgets[0] if budgets else contract.transaction_price,
+        tasks=tuple(tasks),
+        rates=tuple(rates),
+    )
+    books.tx.insert_new(project)
+    engagement = books.tx.get(Engagement, contract.contract_no)
+    assert engagement is not None
+    if engagement.state is EngagementState.VALIDATING:
+        engagement = _to(books, engagement, EngagementState.PROVISIONING)
+    books.tx.update(engagement.model_copy(update={"project_code": project.project_code}))
+    return project
+
+
+def project_code(contract_no: str) -> str:
+    """The project's code follows from the contract's number, so it is the same on every attempt."""
+    return f"P-{contract_no}"
+
+
+def tasks_of(project: Project) -> list[tuple[TaskIn]]:
+    """The arguments of one put_task per task."""
+    return [(TaskIn(project_code=project.project_code, task=task),) for task in project.tasks]
+
+
+def rate_card_of(project: Project) -> RateCardIn:
+    """The project's rates as one card."""
+    return RateCardIn(project_code=project.project_code, currency=project.currency, rates=project.rates)
+
+
+def schedule_of(contract: ContractVersion) -> ScheduleIn | None:
+    """The billing schedule of the fixed amounts; None for pure time and materials."""
+    fixed = tuple((m.name, m.due, m.amount) for line in contract.lines for m in line.milestones)
+    if not fixed:
+        return None
+    return ScheduleIn(project_code=project_code(contract.contract_no), currency=contract.currency, milestones=fixed)
+
+
+def set_revenue_treatment(books: Books, contract: ContractVersion) -> dict[str, str]:
+    """P1.13: the method per line. Time and materials as incurred, limited to hard caps; milestones at acceptance."""
+    methods = {
+        BillingType.TM: "as_incurred",
+        BillingType.FIXED_MILESTONE: "milestone",
+        BillingType.NON_BILLABLE: "none",
+    }
+    chosen = {line.line_uid: methods[line.billing_type] for line in contract.lines}
+    books.audit("revenue.treatment", f"contract:{contract.key}", after=dict(chosen))
+    return chosen
+
+
+def same_as(project: Project) -> Callable[[ProjectFacts], ProjectFacts]:
+    """P1.15: what the other system shows equals what was agreed; a write it does not show yet is waited for."""
+
+    def check(facts: ProjectFacts) -> ProjectFacts:
+        wanted = {task.code for task in project.tasks}
+        missing = sorted(wanted - set(facts.tasks))
+        if missing:
+            raise Retryable(f"{facts.ref.system} does not show task {', '.join(missing)} yet")
+        if facts.currency != project.currency or not facts.active:
+            state = "open" if facts.active else "closed"
+            raise NeedsDecision(
+                "EX-READY",
+                f"project {project.project_code} in {facts.ref.system}: {facts.currency}, {state};"
+                f" agreed: {project.currency}, open",
+                queue="pmo",
+                context={"project": project.project_code, "system": facts.ref.system},
+            )
+        return facts
+
+    return check
+
+
+def pass_gate(books: Books, contract: ContractVersion) -> Engagement:
+    """All blocking steps are done and both systems agree: financially ready."""
+    return _event_move(books, contract, EngagementState.READY, "engagement.ready")
+
+
+def activate(books: Books, contract: ContractVersion) -> Engagement:
+    """Time may be recorded; the contract version is in force."""
+    payload = {"contract": contract.key, "effective_from": str(contract.effective_from)}
+    books.emit("contract.version_activated", f"contract:{contract.contract_no}", payload, entity=contract.entity)
+    return _event_move(books, contract, EngagementState.ACTIVE, "engagement.activated")
+
+
+def _event_move(books: Books, contract: ContractVersion, state: EngagementState, event: str) -> Engagement:
+    engagement = books.tx.get(Engagement, contract.contract_no)
+    assert engagement is not None
+    moved = _to(books, engagement, state)
+    payload = {"contract": contract.key, "project": engagement.project_code}
+    books.emit(event, f"engagement:{contract.contract_no}", payload, entity=contract.entity)
+    return moved
+
+
+def call_off(books: Books, contract: ContractVersion) -> Engagement:
+    """Undo of the request: the engagement is cancelled."""
+    return _event_move(books, contract, EngagementState.CANCELLED, "engagement.cancelled")
+
+
+def status_for_crm(contract: ContractVersion, state: str) -> ContractStatus:
+    """What the CRM is to show before anything is billed."""
+    return ContractStatus(
+        contract_no=contract.contract_no,
+        state=state,
+        project_ref=project_code(contract.contract_no),
+        billed=Decimal(0),
+        paid=Decimal(0),
+        currency=contract.currency,
+    )

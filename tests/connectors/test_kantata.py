@@ -1,0 +1,519 @@
+"""The Kantata connector, every verb over HTTP against the sandbox: effects, look-ups, refusals, paging, login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from isthmus.connectors.kantata import connector as Kantata
+from isthmus.connectors.kantata import mapping as m
+from isthmus.domain.errors import (
+    BadInput,
+    NeedsSetup,
+    NotFound,
+    OutcomeUnknown,
+    RemoteRefusal,
+    Throttled,
+    Unreachable,
+)
+from isthmus.domain.objects import Project, Rate, Task
+from isthmus.kit.connector import missing_verbs
+from isthmus.kit.executor import Connection
+from isthmus.ports import Psa
+from isthmus.ports.messages import InvoicedTime, RateCardIn, TaskIn
+from isthmus.ports.verbs import spec_of
+from isthmus.sandbox.kantata.schema import TIME_ENTRIES
+from isthmus.sandbox.server import Running, running
+
+PROJECT = Project(
+    project_code="P-100",
+    name="Data platform",
+    contract_no="K-1",
+    contract_version=2,
+    client_no="C-100",
+    entity="US",
+    currency="USD",
+    start=date(2026, 3, 1),
+    end=date(2026, 9, 30),
+    budget=Decimal("120000.50"),
+)
+TASK = TaskIn(project_code="P-100", task=Task(code="T1", name="Discovery", line_uid="L1"))
+MILESTONE = TaskIn(project_code="P-100", task=Task(code="M1", name="Go live", line_uid="L2", milestone=1))
+
+
+def rate(role: str, amount: str, start: date, end: date | None = None, **more: Any) -> Rate:
+    return Rate(role=role, bill_rate=Decimal(amount), effective_from=start, effective_to=end, **more)
+
+
+RATES = RateCardIn(
+    project_code="P-100",
+    currency="USD",
+    rates=(
+        rate("Architect II", "250.50", date(2026, 3, 1), date(2026, 7, 1)),
+        rate("Architect II", "260", date(2026, 7, 1)),
+        rate("Software Engineer II", "180.25", date(2026, 3, 1)),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Running]:
+    with running("kantata") as boxes:
+        yield boxes["kantata"]
+
+
+@pytest.fixture
+def control(served: Running) -> Callable[..., Any]:
+    """POST to the control surface of an empty sandbox."""
+
+    def post(path: str, body: Any = None) -> Any:
+        return httpx.post(f"{served.url}/_control/{path}", json=body).raise_for_status().json()
+
+    post("reset")
+    return post
+
+
+def connect(served: Running, kind: str = "bearer", **settings: Any) -> Connection:
+    known = served.sandbox.credentials()
+    secrets = {"token": known["access_token"]}
+    if kind == "client_credentials":
+        secrets = {name: known[name] for name in ("client_id", "client_secret")}
+        secrets["token_url"] = f"{served.url}/oauth/token"
+    base = f"{served.url}/api/v1"
+    return Connection("psa", Kantata(settings), base_url=base, auth_kind=kind, secrets=secrets)
+
+
+@pytest.fixture
+def psa(served: Running, control: Callable[..., Any]) -> Connection:
+    return connect(served)
+
+
+@pytest.fixture
+def set_up(psa: Connection) -> Connection:
+    """An account with the project and its task."""
+    psa.put_project(PROJECT)
+    psa.put_task(TASK)
+    return psa
+
+
+def state(served: Running, collection: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = httpx.get(f"{served.url}/_control/state").json().get(collection, [])
+    return rows
+
+
+def id_of(psa: Connection) -> str:
+    return str(psa.find_project(PROJECT).external_id)
+
+
+def entry(workspace_id: str, **more: Any) -> dict[str, Any]:
+    basic = {"workspace_id": workspace_id, "date_performed": "2026-03-04", "time_in_minutes": 440, "user_id": "14"}
+    return {**basic, "approved": True, "cost_rate_in_cents": 9550, "role_id": "104", **more}
+
+
+# -- the manifest ----------------------------------------------------------------------------------------------
+
+
+def test_the_manifest_names_every_verb_of_the_port() -> None:
+    manifest = Kantata.read_manifest()
+    assert missing_verbs(Kantata, "Psa") == []
+    verbs = {f"Psa.{name}": member for name, member in vars(Psa).items() if hasattr(member, "__verb__")}
+    finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
+    assert {name: facts.find for name, facts in manifest.verbs.items()} == finds
+    assert set(manifest.reads) | set(finds) | {f"Psa.{find}" for find in finds.values()} == set(verbs)
+
+
+# -- project ---------------------------------------------------------------------------------------------------
+
+
+def test_a_project_is_put_found_changed_closed_and_opened_again(served: Running, psa: Connection) -> None:
+    assert psa.find_project(PROJECT) is None
+    with pytest.raises(NotFound, match="P-100"):
+        psa.read_project("P-100")
+    made = psa.put_project(PROJECT)
+    assert psa.find_project(PROJECT) == made
+    assert psa.put_project(PROJECT.model_copy(update={"name": "Platform"})) == made
+    [row] = state(served, "workspaces")
+    assert (row["title"], row["price_in_cents"], row["status_key"]) == ("Platform", 12000050, 300)
+    psa.put_task(TASK)
+    psa.put_task(MILESTONE)
+    facts = psa.read_project("P-100")
+    assert (facts.name, facts.currency, facts.active, facts.tasks) == ("Platform", "USD", True, ("T1", "M1"))
+    assert psa.find_closed(PROJECT) is None
+    assert psa.close_project(PROJECT) == made == psa.find_closed(PROJECT)
+    assert psa.find_project(PROJECT) is None
+    assert not psa.read_project("P-100").active
+    assert psa.put_project(PROJECT) == made == psa.find_project(PROJECT)
+    assert len(state(served, "workspaces")) == 1
+
+
+def test_a_title_or_the_key_of_another_service_proves_nothing(control: Callable[..., Any], psa: Connection) -> None:
+    other = {"service_name": "salesforce", "service_model": "project", "service_model_ref": "P-100"}
+    control("seed", {"workspaces": [{"title": PROJECT.name}, {"title": "x", "external_reference": other}]})
+    assert psa.find_project(PROJECT) is None
+
+
+def test_a_filter_that_is_ignored_there_does_not_mislead(
+    served: Running, control: Callable[..., Any], set_up: Connection
+) -> None:
+    token = {"Authorization": f"Bearer {set_up.secrets['token']}"}
+    unfiltered = httpx.get(
+        f"{served.url}/api/v1/external_references", params={"subject_type": "Workspace"}, headers=token
+    ).json()
+    control("faults", {"kind": "status", "status": 200, "path": "external_references", "body": unfiltered})
+    assert set_up.find_project(PROJECT.model_copy(update={"project_code": "P-999"})) is None
+    control("seed", {"time_entries": [entry(id_of(set_up), approved=False)]})
+    unapproved = httpx.get(f"{served.url}/api/v1/time_entries?include=user,role", headers=token).json()
+    control("faults", {"kind": "status", "status": 200, "path": "time_entries", "body": unapproved})
+    page = set_up.approved_time("")
+    assert len(unapproved["results"]) == 1 and (page.entries, page.unreadable) == ((), ())
+
+
+def test_an_archived_project_is_still_known(served: Running, set_up: Connection) -> None:
+    made = set_up.find_project(PROJECT)
+    row = served.sandbox.records.get("workspaces", made.external_id)
+    assert row is not None
+    row["archived"] = True
+    assert set_up.find_project(PROJECT) == made
+
+
+def test_two_projects_with_one_key_are_for_a_person(control: Callable[..., Any], set_up: Connection) -> None:
+    twin = {"title": "Twin", "external_reference": m.to_reference("project", "P-100")}
+    control("seed", {"workspaces": [twin]})
+    with pytest.raises(RemoteRefusal, match="2 records") as refused:
+        set_up.put_project(PROJECT)
+    assert refused.value.remote_code == "TWINS"
+
+
+def test_an_unknown_status_color_raises(control: Callable[..., Any], set_up: Connection) -> None:
+    body = {
+        "results": [{"key": "workspaces", "id": "1"}],
+        "workspaces": {"1": {"id": "1", "status_key": 777, "status": {"color": "mauve"}}},
+    }
+    control("faults", {"kind": "status", "path": "/workspaces/", "status": 200, "body": body})
+    with pytest.raises(BadInput, match="unknown state 'mauve'"):
+        set_up.find_project(PROJECT)
+
+
+def test_a_task_is_put_once_and_only_into_a_project_that_is_there(served: Running, set_up: Connection) -> None:
+    made = set_up.find_task(TASK)
+    assert made == set_up.put_task(TASK)
+    set_up.put_task(MILESTONE)
+    assert [row["story_type"] for row in state(served, "stories")] == ["task", "milestone"]
+    with pytest.raises(NotFound, match="P-9"):
+        set_up.put_task(TASK.model_copy(update={"project_code": "P-9"}))
+    with pytest.raises(NotFound, match="P-9"):
+        set_up.close_project(PROJECT.model_copy(update={"project_code": "P-9"}))
+
+
+def test_a_refused_project_says_why(psa: Connection) -> None:
+    with pytest.raises(RemoteRefusal, match="Currency is not supported") as refused:
+        psa.put_project(PROJECT.model_copy(update={"currency": "KWD", "budget": None}))
+    assert refused.value.remote_code == "validation"
+
+
+def test_a_list_is_read_over_many_pages(served: Running, set_up: Connection) -> None:
+    codes = tuple(f"T{n}" for n in range(2, 9))
+    for code in codes:
+        set_up.put_task(TASK.model_copy(update={"task": TASK.task.model_copy(update={"code": code})}))
+    set_up.connector.manifest = set_up.connector.manifest.model_copy(update={"page_size": 3})
+    assert set_up.read_project("P-100").tasks == ("T1", *codes)
+
+
+# -- rates -----------------------------------------------------------------------------------------------------
+
+
+def test_rates_are_set_by_day_and_role_and_compared_to_the_cent(served: Running, set_up: Connection) -> None:
+    assert set_up.find_rates(RATES) is None
+    made = set_up.put_rates(RATES)
+    assert set_up.find_rates(RATES) == made == set_up.put_rates(RATES)
+    assert len(state(served, "rate_card_sets")) == 1
+    assert sorted(row["rate"] for row in state(served, "rate_card_roles")) == [18025, 18025, 25050, 26000]
+    for changed in (
+        (RATES.rates[0].model_copy(update={"bill_rate": Decimal("250.51")}), *RATES.rates[1:]),
+        RATES.rates[:2],
+        (RATES.rates[0].model_copy(update={"role": "Architect"}), *RATES.rates[1:]),
+        (*RATES.rates[:2], RATES.rates[2].model_copy(update={"effective_from": date(2026, 7, 1)})),
+    ):
+        assert set_up.find_rates(RATES.model_copy(update={"rates": changed})) is None
+    assert set_up.find_rates(RATES.model_copy(update={"currency": "EUR"})) is None
+
+
+def test_a_role_may_have_another_name_there(served: Running, set_up: Connection) -> None:
+    card = RATES.model_copy(update={"rates": (rate("Partner", "400", date(2026, 3, 1)),)})
+    with pytest.raises(RemoteRefusal, match="no role Partner"):
+        set_up.put_rates(card)
+    named = connect(served, roles={"Partner": "Consultant"})
+    assert named.put_rates(card) == named.find_rates(card)
+
+
+def test_rates_that_a_card_cannot_hold_are_named() -> None:
+    day = date(2026, 3, 1)
+    for wrong, said in (
+        ((), "without rates"),
+        ((rate("A", "1", day, person="x"),), "by role"),
+        ((rate("A", "1", day, unit="day"),), "by day"),
+        ((rate("A", "1", day), rate("A", "2", day)), "two rates"),
+        ((rate("A", "1.005", day),), "finer"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            m.to_versions(wrong, "USD", {})
+
+
+# -- time ------------------------------------------------------------------------------------------------------
+
+
+def test_approved_time_is_read_with_who_approved_it(
+    served: Running, control: Callable[..., Any], set_up: Connection
+) -> None:
+    assert set_up.approved_time("").entries == ()
+    workspace, story = id_of(set_up), set_up.find_task(TASK).external_id
+    rows = [
+        entry(workspace, story_id=story, approved=False, notes="Workshop"),
+        entry(workspace, time_in_minutes=20, approved=False, cost_rate_in_cents=None),
+    ]
+    first, second = [row["id"] for row in control("seed", {"time_entries": rows})["time_entries"]]
+    assert set_up.approved_time("").entries == ()
+    control("clock", {"now": "2026-03-06T17:30:00Z"})
+    api = httpx.Client(base_url=f"{served.url}/api/v1", headers={"Authorization": f"Bearer {set_up.secrets['token']}"})
+    sheet = {"title": "Week 10", "workspace_id": workspace, "line_item_ids": [first]}
+    body = api.post("/timesheet_submissions", json={"timesheet_submission": sheet}).json()
+    control("clock", {"now": "2026-03-06T18:00:00Z"})
+    api.put(f"/timesheet_submissions/{body['results'][0]['id']}/approve").raise_for_status()
+    page = set_up.approved_time("")
+    assert page.unreadable == () and page.watermark == "2026-03-06T18:00:00+00:00"
+    [got] = page.entries
+    assert (got.key, got.revision, got.project_code, got.task_code) == (f"kantata:{first}", 1, "P-100", "T1")
+    assert (got.person, got.role) == ("dmitri.castellanos@consulting.example", "Architect II")
+    assert (got.hours, got.service_date, got.note) == (Decimal("7.3333"), date(2026, 3, 4), "Workshop")
+    assert (got.cost_rate, got.cost_currency) == (Decimal("95.5"), "USD")
+    assert got.approved_by == "integration@consulting.example"
+    assert got.approved_at == datetime(2026, 3, 6, 18, tzinfo=UTC)
+    assert set_up.approved_time("2026-03-06T18:04:00+00:00").entries == page.entries
+    late = set_up.approved_time("2026-03-06T18:06:00+00:00")
+    assert (late.entries, late.watermark) == ((), "2026-03-06T18:06:00+00:00")
+    row = served.sandbox.records.get("workspaces", workspace)
+    assert row is not None
+    row["require_time_approvals"] = False
+    both = {e.source_id: e for e in set_up.approved_time("").entries}
+    assert both[second].approved_by == "kantata: no approval required" and both[second].cost_rate is None
+
+
+def test_time_of_other_projects_is_not_ours_and_what_cannot_be_read_is_told(
+    served: Running, control: Callable[..., Any], set_up: Connection
+) -> None:
+    workspace = id_of(set_up)
+    [other] = control("seed", {"workspaces": [{"title": "Internal"}]})["workspaces"]
+    rows = [entry(workspace), entry(workspace), entry(other["id"]), entry(workspace), entry(workspace)]
+    ids = [row["id"] for row in control("seed", {"time_entries": rows})["time_entries"]]
+    served.sandbox.records.get("time_entries", ids[1])["user_id"] = "999"  # type: ignore[index]
+    served.sandbox.records.get("time_entries", ids[3])["workspace_id"] = "998"  # type: ignore[index]
+    served.sandbox.records.get("time_entries", ids[4])["time_in_minutes"] = 1500  # type: ignore[index]
+    page = set_up.approved_time("")
+    assert [e.source_id for e in page.entries] == [ids[0]]
+    told = dict(page.unreadable)
+    assert told.keys() == {ids[1], ids[3], ids[4]}
+    assert told[ids[1]] == "its user 999 cannot be read"
+    assert told[ids[3]] == "its project 998 cannot be read"
+    assert "a day has 24" in told[ids[4]]
+
+
+def test_an_unknown_submission_status_is_told(served: Running, control: Callable[..., Any], set_up: Connection) -> None:
+    workspace = id_of(set_up)
+    [made] = control("seed", {"time_entries": [entry(workspace)]})["time_entries"]
+    sheet = {"title": "w", "workspace_id": workspace, "line_item_ids": [made["id"]], "status": "waiting"}
+    [sheet] = control("seed", {"timesheet_submissions": [sheet]})["timesheet_submissions"]
+    served.sandbox.records.get("time_entries", made["id"])["active_submission_id"] = sheet["id"]  # type: ignore[index]
+    assert "unknown state 'waiting'" in dict(set_up.approved_time("").unreadable)[made["id"]]
+
+
+@pytest.mark.parametrize("same_second", [True, False])
+def test_time_is_read_over_many_pages_while_it_changes(
+    served: Running, control: Callable[..., Any], set_up: Connection, same_second: bool
+) -> None:
+    workspace = id_of(set_up)
+    rows = [
+        entry(
+            workspace, updated_at=f"2026-03-06T18:00:{0 if same_second else n:02d}Z", created_at="2026-03-05T09:00:00Z"
+        )
+        for n in range(11)
+    ]
+    ids = [row["id"] for row in control("seed", {"time_entries": rows})["time_entries"]]
+    set_up.connector.manifest = set_up.connector.manifest.model_copy(update={"page_size": 3})
+    steps = set_up.connector.approved_time("")
+    request = next(steps)
+    pages = 0
+    try:
+        while True:
+            answer = set_up.send(request)
+            if request.path == "time_entries":
+                pages += 1
+                if pages == 1:  # someone edits the first row between two pages: it moves to the end
+                    store = served.sandbox.store  # type: ignore[attr-defined]
+                    row = served.sandbox.records.get("time_entries", ids[0])
+                    store.change(TIME_ENTRIES, row, {"notes": "later"}, "1")
+            request = steps.send(answer)
+    except StopIteration as done:
+        page = done.value
+    assert pages > 3
+    missed = set(ids) - {e.source_id for e in page.entries}
+    assert missed == set()
+    assert [e.note for e in page.entries if e.source_id == ids[0]] == ["later"]
+
+
+# -- billing ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def billed(control: Callable[..., Any], set_up: Connection) -> InvoicedTime:
+    rows = control("seed", {"time_entries": [entry(id_of(set_up)), entry(id_of(set_up))]})["time_entries"]
+    return InvoicedTime(
+        project_code="P-100",
+        number="INV-2026-0001",
+        issue_date=date(2026, 3, 31),
+        total=Decimal("261.30"),
+        currency="USD",
+        entry_keys=tuple(f"kantata:{row['id']}" for row in rows),
+    )
+
+
+def test_entries_are_marked_once_and_a_cancelled_mark_is_none(
+    served: Running, control: Callable[..., Any], set_up: Connection, billed: InvoicedTime
+) -> None:
+    assert set_up.find_invoiced(billed) is None
+    made = set_up.mark_invoiced(billed)
+    assert set_up.find_invoiced(billed) == made == set_up.mark_invoiced(billed)
+    [row] = state(served, "invoices")
+    assert (row["user_invoice_number"], row["message"]) == ("INV-2026-0001", "Invoiced INV-2026-0001")
+    assert [row["is_invoiced"] for row in state(served, "time_entries")] == [True, True]
+    more = billed.model_copy(update={"entry_keys": (*billed.entry_keys, "kantata:5")})
+    assert set_up.find_invoiced(more) is None
+    token = {"Authorization": f"Bearer {set_up.secrets['token']}"}
+    httpx.put(f"{served.url}/api/v1/invoices/{made.external_id}/cancel", headers=token).raise_for_status()
+    assert set_up.find_invoiced(billed) is None
+    again = set_up.mark_invoiced(billed)
+    assert again != made and set_up.find_invoiced(billed) == again
+
+
+def test_an_entry_on_another_invoice_is_a_refusal(set_up: Connection, billed: InvoicedTime) -> None:
+    set_up.mark_invoiced(billed)
+    with pytest.raises(RemoteRefusal, match="already on an invoice"):
+        set_up.mark_invoiced(billed.model_copy(update={"number": "INV-2026-0002"}))
+
+
+def test_an_invoice_without_time_is_marked_too_and_a_foreign_key_is_refused(
+    set_up: Connection, billed: InvoicedTime
+) -> None:
+    fixed = billed.model_copy(update={"entry_keys": (), "number": "INV-2026-0003"})
+    assert set_up.mark_invoiced(fixed) == set_up.find_invoiced(fixed)
+    assert m.to_invoice(fixed, [])["additional_items"][0]["amount_in_cents"] == 26130
+    with pytest.raises(BadInput, match="harvest:1"):
+        set_up.mark_invoiced(billed.model_copy(update={"entry_keys": ("harvest:1",)}))
+
+
+# -- faults ----------------------------------------------------------------------------------------------------
+
+NEW_TASK = TASK.model_copy(update={"task": TASK.task.model_copy(update={"code": "T2"})})
+WRITES: list[tuple[str, Any, str, str, str]] = [
+    ("put_project", PROJECT.model_copy(update={"project_code": "P-200"}), "find_project", "POST", "workspaces"),
+    ("close_project", PROJECT, "find_closed", "PUT", "workspaces"),
+    ("put_task", NEW_TASK, "find_task", "POST", "stories"),
+    ("put_rates", RATES, "find_rates", "PUT", "workspaces"),
+    ("mark_invoiced", None, "find_invoiced", "POST", "invoices"),
+]
+
+
+@pytest.mark.parametrize(("verb", "argument", "find", "method", "kind"), WRITES, ids=[w[0] for w in WRITES])
+def test_a_lost_answer_is_unknown_and_the_look_up_decides(
+    served: Running,
+    control: Callable[..., Any],
+    set_up: Connection,
+    billed: InvoicedTime,
+    verb: str,
+    argument: Any,
+    find: str,
+    method: str,
+    kind: str,
+) -> None:
+    argument = argument or billed
+    before = len(state(served, kind))
+    control("faults", {"kind": "timeout_before_commit", "method": method})
+    with pytest.raises(OutcomeUnknown):
+        getattr(set_up, verb)(argument)
+    assert getattr(set_up, find)(argument) is None
+    assert len(state(served, kind)) == before
+    control("faults", {"kind": "timeout_after_commit", "method": method})
+    with pytest.raises(OutcomeUnknown):
+        getattr(set_up, verb)(argument)
+    found = getattr(set_up, find)(argument)
+    assert found is not None
+    after = {name: len(rows) for name, rows in httpx.get(f"{served.url}/_control/state").json().items()}
+    assert getattr(set_up, verb)(argument) == found
+    assert {name: len(rows) for name, rows in httpx.get(f"{served.url}/_control/state").json().items()} == after
+
+
+def test_rates_lost_half_way_are_not_taken_for_the_projects(control: Callable[..., Any], set_up: Connection) -> None:
+    control("faults", {"kind": "timeout_after_commit", "method": "POST", "path": "rate_card_roles", "skip": 1})
+    with pytest.raises(OutcomeUnknown):
+        set_up.put_rates(RATES)
+    assert set_up.find_rates(RATES) is None
+    assert set_up.put_rates(RATES) == set_up.find_rates(RATES)
+
+
+@pytest.mark.parametrize(
+    ("status", "reading", "writing"),
+    [
+        (400, RemoteRefusal, RemoteRefusal),
+        (401, NeedsSetup, NeedsSetup),
+        (403, NeedsSetup, NeedsSetup),
+        (404, NotFound, NotFound),
+        (422, RemoteRefusal, RemoteRefusal),
+        (429, Throttled, Throttled),
+        (500, Unreachable, OutcomeUnknown),
+        (503, Unreachable, OutcomeUnknown),
+    ],
+)
+def test_each_error_row_raises_its_class(
+    control: Callable[..., Any], set_up: Connection, status: int, reading: type[Exception], writing: type[Exception]
+) -> None:
+    control("faults", {"kind": "status", "status": status, "method": "PUT"})
+    with pytest.raises(writing):
+        set_up.put_project(PROJECT)
+    control("faults", {"kind": "status", "status": status, "method": "GET"})
+    with pytest.raises(reading):
+        set_up.approved_time("")
+
+
+def test_an_answer_without_its_record_is_unknown(control: Callable[..., Any], psa: Connection) -> None:
+    body: dict[str, Any] = {"results": [], "workspaces": {}}
+    control("faults", {"kind": "status", "status": 200, "method": "POST", "body": body})
+    with pytest.raises(OutcomeUnknown, match="without"):
+        psa.put_project(PROJECT)
+
+
+def test_an_expired_token_is_renewed_and_a_busy_account_throttles(served: Running, control: Callable[..., Any]) -> None:
+    psa = connect(served, "client_credentials")
+    made = psa.put_project(PROJECT)
+    access = served.sandbox.access  # type: ignore[attr-defined]
+    access.revoke(psa.auth.token)
+    assert psa.find_project(PROJECT) == made
+    asked = [(row["path"].rsplit("/", 1)[-1], row["status"]) for row in served.sandbox.log[-4:]]
+    assert asked[:3] == [("external_references", 401), ("token", 200), ("external_references", 200)]
+    access.rate_limit = 0
+    try:
+        with pytest.raises(Throttled):
+            psa.put_project(PROJECT)
+    finally:
+        access.rate_limit = None
+
+
+def test_a_revoked_long_lived_token_needs_setup_and_stays_secret(served: Running, control: Callable[..., Any]) -> None:
+    base = f"{served.url}/api/v1"
+    psa = Connection("psa", Kantata(), base_url=base, auth_kind="bearer", secrets={"token": "gone-token-7"})
+    with pytest.raises(NeedsSetup) as refused:
+        psa.find_project(PROJECT)
+    assert "gone-token-7" not in str(refused.value)

@@ -1,0 +1,536 @@
+"""The NetSuite connector, every verb over HTTP against the sandbox: effects, look-ups, refusals, paging, login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from isthmus.connectors.netsuite import connector as NetSuite
+from isthmus.connectors.netsuite import mapping as m
+from isthmus.domain.errors import (
+    BadInput,
+    NeedsSetup,
+    NotFound,
+    OutcomeUnknown,
+    RemoteRefusal,
+    Throttled,
+    Unreachable,
+)
+from isthmus.domain.objects import Address, Client, Project, Task
+from isthmus.kit.connector import missing_verbs
+from isthmus.kit.executor import Connection
+from isthmus.kit.limits import Unlimited
+from isthmus.ports import Erp
+from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TaskIn, TimeCost
+from isthmus.ports.verbs import spec_of
+from isthmus.sandbox.server import Running, running
+
+SETTINGS: dict[str, Any] = {
+    "subsidiaries": {"US": "1", "UK": "2"},
+    "item": "21",
+    "items": {"MS": "25"},
+    "employees": {"amara.osei@consulting.example": "11"},
+}
+CLIENT = Client(
+    client_no="C-100",
+    legal_name="Meridian Health, Inc.",
+    country="US",
+    tax_id="US-1",
+    currency="USD",
+    payment_terms="NET30",
+    address=Address(street="1 Main St", city="New York", region="NY", postal_code="10001", country="US"),
+)
+PROJECT = Project(
+    project_code="P-100",
+    name="Data platform",
+    contract_no="K-1",
+    contract_version=2,
+    client_no="C-100",
+    entity="US",
+    currency="USD",
+    start=date(2026, 3, 1),
+    end=date(2026, 9, 30),
+    dimensions={"practice": "DATA", "cost_center": "CC-10"},
+)
+TASK = TaskIn(project_code="P-100", task=Task(code="T1", name="Discovery", line_uid="L1"))
+SCHEDULE = ScheduleIn(
+    project_code="P-100",
+    currency="USD",
+    milestones=(("Kick-off", date(2026, 4, 1), Decimal("1000.00")), ("Done", date(2026, 6, 1), Decimal("2500.50"))),
+)
+COST = TimeCost(
+    entry_key="kantata:123",
+    revision=1,
+    project_code="P-100",
+    task_code="T1",
+    person="amara.osei@consulting.example",
+    role="Architect",
+    service_date=date(2026, 3, 4),
+    hours=Decimal("7.3333"),
+    billable=True,
+    bill_rate=Decimal("250"),
+    memo="Workshop",
+)
+INVOICE = PostInvoice(
+    number="INV-2026-0001",
+    client_no="C-100",
+    entity="US",
+    project_code="P-100",
+    currency="USD",
+    issue_date=date(2026, 3, 31),
+    due_date=date(2026, 4, 30),
+    payment_terms="NET30",
+    po_number="PO-7",
+    lines=(
+        # 3 x round(0.35 x 133.33): the net of the line is not quantity times rate
+        PostLine(
+            number=1,
+            description="Architect",
+            quantity=Decimal("1.05"),
+            unit_price=Decimal("133.33"),
+            net=Decimal("140.01"),
+            tax=Decimal("12.43"),
+        ),
+        PostLine(
+            number=2,
+            description="Run",
+            quantity=Decimal("1"),
+            unit_price=Decimal("99.99"),
+            net=Decimal("99.99"),
+            tax=Decimal("8.87"),
+            tax_code="MS",
+        ),
+    ),
+    net=Decimal("240.00"),
+    tax=Decimal("21.30"),
+    total=Decimal("261.30"),
+)
+M2M = ("client_id", "certificate_id", "private_key", "algorithm")
+TBA = ("account", "consumer_key", "consumer_secret", "token_id", "token_secret")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Running]:
+    with running("netsuite") as boxes:
+        yield boxes["netsuite"]
+
+
+@pytest.fixture
+def control(served: Running) -> Callable[..., Any]:
+    """POST to the control surface of an empty sandbox."""
+
+    def post(path: str, body: Any = None) -> Any:
+        return httpx.post(f"{served.url}/_control/{path}", json=body).raise_for_status().json()
+
+    post("reset")
+    served.sandbox.concurrency_limit = 5  # type: ignore[attr-defined]
+    return post
+
+
+def connect(served: Running, kind: str = "m2m", **settings: Any) -> Connection:
+    """A connection with no budget of its own, so that the sandbox's limit shows."""
+    known = served.sandbox.credentials()
+    secrets = {name: known[name] for name in (M2M if kind == "m2m" else TBA)}
+    base = f"{served.url}/services/rest"
+    connector = NetSuite(SETTINGS | settings)
+    return Connection("erp", connector, base_url=base, auth_kind=kind, secrets=secrets, budget=Unlimited())
+
+
+@pytest.fixture
+def erp(served: Running, control: Callable[..., Any]) -> Connection:
+    return connect(served)
+
+
+@pytest.fixture
+def set_up(erp: Connection) -> Connection:
+    """An account with the client, the project and its task."""
+    erp.put_client(CLIENT)
+    erp.put_project(PROJECT)
+    erp.put_task(TASK)
+    return erp
+
+
+def state(served: Running, collection: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = httpx.get(f"{served.url}/_control/state").json().get(collection, [])
+    return rows
+
+
+def mine(served: Running, collection: str) -> list[dict[str, Any]]:
+    return [row for row in state(served, collection) if row.get("externalId")]
+
+
+# -- the manifest ----------------------------------------------------------------------------------------------
+
+
+def test_the_manifest_names_every_verb_of_the_port() -> None:
+    manifest = NetSuite.read_manifest()
+    assert missing_verbs(NetSuite, "Erp") == []
+    verbs = {f"Erp.{name}": member for name, member in vars(Erp).items() if hasattr(member, "__verb__")}
+    finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
+    assert {name: facts.find for name, facts in manifest.verbs.items()} == finds
+    assert set(manifest.reads) | set(finds) | {f"Erp.{find}" for find in finds.values()} == set(verbs)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(NeedsSetup, match="subsidiarys"):
+        NetSuite({"subsidiarys": {}})
+
+
+@pytest.mark.parametrize("key", ["kantata:123#1", "INV-2026-0001", "C_1", "Zürich/7 | a", ""])
+def test_a_key_survives_as_external_id(key: str) -> None:
+    safe = m.to_external_id(key)
+    assert set(safe) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+    assert m.from_external_id(safe) == key
+
+
+@pytest.mark.parametrize("foreign", ["A_4112", "X_FF", "plain"])
+def test_an_external_id_of_others_is_left_alone(foreign: str) -> None:
+    assert m.from_external_id(foreign) == foreign
+
+
+def test_a_duration_is_whole_minutes() -> None:
+    assert [m.to_duration(Decimal(h)) for h in ("7.5", "0.3333", "0.35", "24")] == ["7:30", "0:20", "0:21", "24:00"]
+    with pytest.raises(BadInput, match="whole number of minutes"):
+        m.to_duration(Decimal("0.1250"))
+
+
+# -- master data -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["m2m", "tba"])
+def test_a_client_is_put_found_changed_and_deactivated(served: Running, control: Callable[..., Any], kind: str) -> None:
+    erp = connect(served, kind)
+    assert erp.find_client(CLIENT) is None
+    made = erp.put_client(CLIENT)
+    assert (made.system, made.object_type) == ("netsuite", "customer")
+    assert erp.find_client(CLIENT) == made == erp.put_client(CLIENT)
+    [row] = mine(served, "customer")
+    assert row["externalId"] == "C-100" and row["terms"]["refName"] == "NET30" and row["currency"]["id"] == "1"
+    assert [line["addressBookAddress"]["city"] for line in row["addressBook"]] == ["New York"]
+    assert erp.find_inactive_client(CLIENT) is None
+    assert erp.deactivate_client(CLIENT) == made
+    assert erp.find_inactive_client(CLIENT) == made
+    assert erp.find_client(CLIENT) is None
+
+
+def test_terms_are_the_accounts_own_or_the_firms_codes(served: Running, erp: Connection) -> None:
+    assert erp.payment_terms() == ("NET15", "NET30", "NET45", "NET60", "DUE")
+    assert connect(served, terms={"N30": "2"}).payment_terms()[1] == "N30"
+    with pytest.raises(RemoteRefusal, match="0 payment terms named NET-1"):
+        erp.put_client(CLIENT.model_copy(update={"payment_terms": "NET-1"}))
+
+
+def test_a_code_the_firm_has_not_set_needs_setup(served: Running, erp: Connection) -> None:
+    with pytest.raises(NeedsSetup, match="currencies has no 'SEK'"):
+        erp.put_client(CLIENT.model_copy(update={"currency": "SEK"}))
+    with pytest.raises(NeedsSetup, match="subsidiaries has no 'FR'"):
+        erp.put_project(PROJECT.model_copy(update={"entity": "FR"}))
+    with pytest.raises(NeedsSetup, match="setting item is missing"):
+        connect(served, item="").put_time(COST)
+
+
+def test_a_project_is_put_read_closed_and_opened_again(served: Running, erp: Connection) -> None:
+    erp.put_client(CLIENT)
+    with pytest.raises(NotFound):
+        erp.read_project("P-100")
+    made = erp.put_project(PROJECT)
+    assert erp.find_project(PROJECT) == made
+    [row] = mine(served, "job")
+    assert (row["custentity_practice"], row["custentity_cost_center"]) == ("DATA", "CC-10")
+    erp.put_task(TASK)
+    facts = erp.read_project("P-100")
+    assert (facts.client_no, facts.currency, facts.active, facts.tasks) == ("C-100", "USD", True, ("T1",))
+    assert erp.find_closed(PROJECT) is None
+    assert erp.close_project(PROJECT) == made == erp.find_closed(PROJECT)
+    assert erp.find_project(PROJECT) is None
+    assert not erp.read_project("P-100").active
+    assert erp.put_project(PROJECT) == made == erp.find_project(PROJECT)
+
+
+def test_a_missing_dimension_is_a_refusal(erp: Connection) -> None:
+    erp.put_client(CLIENT)
+    with pytest.raises(RemoteRefusal, match="Cost Center") as refused:
+        erp.put_project(PROJECT.model_copy(update={"dimensions": {"practice": "DATA"}}))
+    assert refused.value.remote_code == "USER_ERROR"
+
+
+def test_a_misspelt_custom_field_is_refused_and_not_dropped(served: Running, erp: Connection) -> None:
+    erp.put_client(CLIENT)
+    astray = connect(served, dimensions={"practice": "practise"})
+    with pytest.raises(RemoteRefusal, match="practise"):
+        astray.put_project(PROJECT)
+
+
+def test_an_unknown_project_status_raises(served: Running, set_up: Connection) -> None:
+    assert connect(served, project_statuses={"2": "closed"}).find_project(PROJECT) is None
+    [row] = mine(served, "job")
+    served.sandbox.records.put("job", row["id"], {**row, "isInactive": True})
+    assert set_up.find_project(PROJECT) is None and set_up.find_closed(PROJECT) is not None
+    served.sandbox.records.put("job", row["id"], {**row, "entityStatus": {"id": "77", "refName": "Odd"}})
+    with pytest.raises(BadInput, match="unknown state '77'"):
+        set_up.find_project(PROJECT)
+
+
+def test_a_task_and_a_schedule_are_put_once(served: Running, set_up: Connection) -> None:
+    assert set_up.find_task(TASK) == set_up.put_task(TASK)
+    assert set_up.find_task(TASK.model_copy(update={"project_code": "P-2"})) is None
+    assert set_up.find_schedule(SCHEDULE) is None
+    made = set_up.put_schedule(SCHEDULE)
+    assert set_up.find_schedule(SCHEDULE) == made == set_up.put_schedule(SCHEDULE)
+    [row] = state(served, "billingSchedule")
+    assert [line["milestoneAmount"] for line in row["milestone"]] == [1000, 2500.5]
+
+
+# -- cost ------------------------------------------------------------------------------------------------------
+
+
+def test_a_higher_revision_replaces_the_hour_and_a_late_lower_one_does_not(served: Running, set_up: Connection) -> None:
+    assert set_up.find_time(COST) is None
+    made = set_up.put_time(COST)
+    assert made.version == "1" and set_up.find_time(COST) == made
+    [row] = state(served, "timeBill")
+    assert (row["hours"], row["rate"], row["memo"]) == ("7:20", 250, "kantata:123#1 Workshop")
+    second = COST.model_copy(update={"revision": 2, "hours": Decimal("6.5")})
+    assert set_up.find_time(second) is None
+    assert set_up.put_time(second).version == "2"
+    assert set_up.put_time(COST).version == "2"
+    assert set_up.find_time(COST) == set_up.find_time(second)
+    [row] = state(served, "timeBill")
+    assert row["hours"] == "6:30"
+
+
+def test_a_revision_is_read_to_its_end() -> None:
+    assert m.revision_of("kantata:123#12 x", "kantata:123") == 12
+    assert m.revision_of("kantata:1234#1", "kantata:123") == 0
+    assert m.revision_of(None, "kantata:123") == 0
+
+
+def test_an_unknown_employee_is_a_refusal(set_up: Connection) -> None:
+    with pytest.raises(RemoteRefusal, match="employee") as refused:
+        set_up.put_time(COST.model_copy(update={"person": "nobody@consulting.example"}))
+    assert refused.value.remote_code == "INVALID_CONTENT"
+
+
+# -- receivable ------------------------------------------------------------------------------------------------
+
+
+def test_an_invoice_is_posted_to_the_cent_and_only_once(served: Running, set_up: Connection) -> None:
+    assert set_up.find_invoice(INVOICE) is None
+    posted = set_up.post_invoice(INVOICE)
+    assert (posted.total, posted.open, posted.currency) == (INVOICE.total, INVOICE.total, "USD")
+    assert posted.state == "posted"
+    assert set_up.find_invoice(INVOICE) == posted == set_up.post_invoice(INVOICE)
+    [row] = state(served, "invoice")
+    assert (row["externalId"], row["tranId"], row["otherRefNum"]) == ("INV-2026-0001", "INV-2026-0001", "PO-7")
+    assert [line["item"]["id"] for line in row["item"]] == ["21", "25"]
+    assert row["dueDate"] == "2026-04-30" and row["taxTotal"] == 21.3
+
+
+def test_a_total_that_differs_there_is_a_refusal(set_up: Connection) -> None:
+    wrong = INVOICE.model_copy(update={"total": Decimal("261.31")})
+    with pytest.raises(RemoteRefusal, match=r"261\.3 USD of 261\.31 USD") as refused:
+        set_up.post_invoice(wrong)
+    assert refused.value.remote_code == "TOTAL_DIFFERS"
+
+
+def test_a_closed_period_is_a_refusal(control: Callable[..., Any], set_up: Connection) -> None:
+    control("seed", {"accountingPeriod": [{"id": "203", "closed": True}]})
+    with pytest.raises(RemoteRefusal, match="closed"):
+        set_up.post_invoice(INVOICE)
+    assert set_up.find_invoice(INVOICE) is None
+
+
+def test_an_unknown_invoice_status_raises(served: Running, set_up: Connection) -> None:
+    set_up.post_invoice(INVOICE)
+    [row] = state(served, "invoice")
+    served.sandbox.records.put("invoice", row["id"], {**row, "status": {"id": "Q"}})
+    with pytest.raises(BadInput, match="unknown state 'Q'"):
+        set_up.find_invoice(INVOICE)
+
+
+# -- payments --------------------------------------------------------------------------------------------------
+
+
+def pay(control: Callable[..., Any], invoice_id: str, customer_id: str, amount: float, at: str) -> dict[str, Any]:
+    apply = [{"doc": {"id": invoice_id}, "apply": True, "amount": amount}] if invoice_id else []
+    body = {
+        "customer": {"id": customer_id},
+        "payment": amount,
+        "currency": {"id": "1"},
+        "tranDate": at[:10],
+        "apply": apply,
+        "lastModifiedDate": at,
+        "checkNum": "1107",
+    }
+    made: dict[str, Any] = control("seed", {"customerPayment": [body]})["customerPayment"][0]
+    return made
+
+
+def test_payments_come_with_what_they_apply_to(control: Callable[..., Any], set_up: Connection) -> None:
+    assert set_up.payments_received("").payments == ()
+    client, invoice = set_up.find_client(CLIENT), set_up.post_invoice(INVOICE)
+    paid = pay(control, invoice.ref.external_id, client.external_id, 200.10, "2026-04-20T09:00:00Z")
+    page = set_up.payments_received("")
+    [payment] = page.payments
+    assert payment.key == f"netsuite:{paid['id']}"
+    assert (payment.client_no, payment.amount, payment.currency) == ("C-100", Decimal("200.1"), "USD")
+    assert payment.applies == {"INV-2026-0001": Decimal("200.1")}
+    assert (payment.value_date, payment.reference) == (date(2026, 4, 20), "1107")
+    assert page.watermark == "2026-04-20T09:00:00+00:00"
+    assert set_up.find_invoice(INVOICE).open == Decimal("61.2")
+    # The overlap gives it once more; after that it is past.
+    assert set_up.payments_received("2026-04-20T09:04:59+00:00").payments == page.payments
+    later = set_up.payments_received("2026-04-20T09:05:01+00:00")
+    assert (later.payments, later.watermark) == ((), "2026-04-20T09:05:01+00:00")
+
+
+def test_payments_are_read_over_many_pages_even_within_one_second(
+    control: Callable[..., Any], set_up: Connection
+) -> None:
+    client = set_up.find_client(CLIENT)
+    stamps = ["2026-04-20T09:00:00Z"] * 7 + [f"2026-04-20T09:00:0{n}Z" for n in range(1, 5)]
+    paid = [pay(control, "", client.external_id, 10 + n, at)["id"] for n, at in enumerate(stamps)]
+    set_up.connector.manifest = set_up.connector.manifest.model_copy(update={"page_size": 3})
+    page = set_up.payments_received("2026-04-20T09:00:00+00:00")
+    assert [p.source_id for p in page.payments] == paid
+    assert page.watermark == "2026-04-20T09:00:04+00:00"
+    assert set_up.payment_terms() == ("NET15", "NET30", "NET45", "NET60", "DUE")
+
+
+def test_a_payment_of_a_stranger_and_an_unapproved_one(
+    served: Running, control: Callable[..., Any], set_up: Connection
+) -> None:
+    body = {"companyName": "Stranger", "subsidiary": {"id": "1"}}
+    stranger = control("seed", {"customer": [body]})["customer"][0]
+    paid = pay(control, "", stranger["id"], 5, "2026-04-20T09:00:00Z")
+    [payment] = set_up.payments_received("").payments
+    assert (payment.client_no, payment.applies) == ("", {})
+    row = served.sandbox.records.get("customerPayment", paid["id"])
+    assert row is not None
+    served.sandbox.records.put("customerPayment", paid["id"], {**row, "status": {"id": "A"}})
+    assert set_up.payments_received("").payments == ()
+    served.sandbox.records.put("customerPayment", paid["id"], {**row, "status": {"id": "Z"}})
+    with pytest.raises(BadInput, match="unknown state 'Z'"):
+        set_up.payments_received("")
+
+
+def test_a_number_the_query_does_not_show_yet_is_asked_for_again(
+    control: Callable[..., Any], set_up: Connection
+) -> None:
+    client = set_up.find_client(CLIENT)
+    pay(control, "", client.external_id, 5, "2026-04-20T09:00:00Z")
+    # The query for client numbers lags behind the payment: unknown is not success.
+    control("faults", {"kind": "stale_read", "path": "suiteql", "skip": 1, "lag": 99})
+    with pytest.raises(Unreachable, match="without"):
+        set_up.payments_received("")
+    assert len(set_up.payments_received("").payments) == 1
+
+
+# -- faults ----------------------------------------------------------------------------------------------------
+
+WRITES: list[tuple[str, Any, str, str]] = [
+    ("put_client", CLIENT.model_copy(update={"client_no": "C-200"}), "find_client", "customer"),
+    ("put_project", PROJECT.model_copy(update={"project_code": "P-200"}), "find_project", "job"),
+    ("close_project", PROJECT, "find_closed", "job"),
+    ("deactivate_client", CLIENT, "find_inactive_client", "customer"),
+    ("put_task", TASK.model_copy(update={"task": TASK.task.model_copy(update={"code": "T2"})}), "find_task", "task"),
+    ("put_schedule", SCHEDULE, "find_schedule", "billingSchedule"),
+    ("put_time", COST, "find_time", "timeBill"),
+    ("post_invoice", INVOICE, "find_invoice", "invoice"),
+]
+
+
+@pytest.mark.parametrize(("verb", "argument", "find", "kind"), WRITES, ids=[w[0] for w in WRITES])
+def test_a_lost_answer_is_unknown_and_the_look_up_decides(
+    served: Running, control: Callable[..., Any], set_up: Connection, verb: str, argument: Any, find: str, kind: str
+) -> None:
+    def count() -> dict[str, int]:
+        return {c: len(rows) for c, rows in httpx.get(f"{served.url}/_control/state").json().items()}
+
+    before = count()
+    control("faults", {"kind": "timeout_before_commit", "method": "PUT"})
+    with pytest.raises(OutcomeUnknown):
+        getattr(set_up, verb)(argument)
+    assert getattr(set_up, find)(argument) is None
+    assert count() == before
+    control("faults", {"kind": "timeout_after_commit", "method": "PUT"})
+    with pytest.raises(OutcomeUnknown):
+        getattr(set_up, verb)(argument)
+    found = getattr(set_up, find)(argument)
+    assert found is not None
+    after = count()
+    assert getattr(set_up, verb)(argument) == found
+    assert count() == after
+
+
+def problem(code: str, text: str = "said") -> dict[str, Any]:
+    return {"type": "t", "title": "x", "status": 0, "o:errorDetails": [{"detail": text, "o:errorCode": code}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reading", "writing"),
+    [
+        (401, problem("INVALID_LOGIN"), NeedsSetup, NeedsSetup),
+        (403, problem("INSUFFICIENT_PERMISSION"), NeedsSetup, NeedsSetup),
+        (429, problem("CONCURRENCY_LIMIT_EXCEEDED"), Throttled, Throttled),
+        (400, problem("SSS_REQUEST_LIMIT_EXCEEDED"), Throttled, Throttled),
+        (400, problem("IDEMPOTENCY_ERROR"), OutcomeUnknown, OutcomeUnknown),
+        (400, problem("INVALID_CONTENT"), RemoteRefusal, RemoteRefusal),
+        (400, problem("INVALID_REQUEST"), RemoteRefusal, RemoteRefusal),
+        (400, problem("USER_ERROR"), RemoteRefusal, RemoteRefusal),
+        (404, problem("NONEXISTENT_ID"), NotFound, NotFound),
+        (500, problem("UNEXPECTED_ERROR"), Unreachable, OutcomeUnknown),
+        (503, None, Unreachable, OutcomeUnknown),
+    ],
+)
+def test_each_error_row_raises_its_class(
+    control: Callable[..., Any],
+    erp: Connection,
+    status: int,
+    body: Any,
+    reading: type[Exception],
+    writing: type[Exception],
+) -> None:
+    fault = {"kind": "status", "status": status, "body": body, "times": 2}
+    control("faults", {**fault, "path": "/record/v1/"})
+    with pytest.raises(writing):
+        erp.deactivate_client(CLIENT)
+    httpx.delete(f"{erp.base_url.removesuffix('/services/rest')}/_control/faults")
+    control("faults", {**fault, "path": "/suiteql"})
+    with pytest.raises(reading):
+        erp.payment_terms()
+
+
+def test_an_answer_without_the_documented_header_is_unknown(control: Callable[..., Any], erp: Connection) -> None:
+    control("faults", {"kind": "status", "method": "PUT", "status": 200, "body": {}})
+    with pytest.raises(OutcomeUnknown, match="without"):
+        erp.put_client(CLIENT)
+
+
+def test_a_busy_account_throttles_and_an_expired_token_is_renewed(
+    served: Running, control: Callable[..., Any], erp: Connection
+) -> None:
+    served.sandbox.concurrency_limit = 0  # type: ignore[attr-defined]
+    with pytest.raises(Throttled):
+        erp.put_client(CLIENT)
+    served.sandbox.concurrency_limit = 5  # type: ignore[attr-defined]
+    made = erp.put_client(CLIENT)
+    control("clock", {"now": (datetime.now(UTC) + timedelta(hours=2)).isoformat()})
+    assert erp.find_client(CLIENT) == made
+    asked = [(r["path"].rsplit("/", 1)[-1], r["status"]) for r in served.sandbox.log[-3:]]
+    assert asked == [("eid:C-100", 401), ("token", 200), ("eid:C-100", 200)]
+
+
+def test_a_wrong_key_needs_setup_and_stays_secret(served: Running, control: Callable[..., Any]) -> None:
+    erp = connect(served, "tba")
+    secrets = {name: served.sandbox.credentials()[name] for name in TBA} | {"token_secret": "wrong-secret-7"}
+    base = erp.base_url
+    astray = Connection("erp", erp.connector, base_url=base, auth_kind="tba", secrets=secrets, budget=Unlimited())
+    with pytest.raises(NeedsSetup) as refused:
+        astray.find_client(CLIENT)
+    assert "wrong-secret-7" not in str(refused.value)

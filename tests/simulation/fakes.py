@@ -1,0 +1,359 @@
+"""Other systems as small models: a CRM, a PSA, an ERP and a tax engine in memory, with faults a seed decides.
+
+They speak the ports directly, so a simulated month takes milliseconds. Nothing here knows how the hub works: creates
+are plain creates (sent twice, they make two), which is what makes a missing look-up visible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from isthmus.domain.errors import NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
+from isthmus.domain.objects import Client, ContractVersion, ExternalRef, Project, TaxAnswer
+from isthmus.ports.messages import (
+    ContractNotice,
+    ContractNotices,
+    ContractStatus,
+    InvoicedTime,
+    PaymentPage,
+    PostedInvoice,
+    PostInvoice,
+    ProjectFacts,
+    RateCardIn,
+    Registrations,
+    ScheduleIn,
+    TaskIn,
+    TaxDocument,
+    TimeCost,
+    TimePage,
+)
+
+
+@dataclass
+class Weather:
+    """What goes wrong at a call. The simulation's seed fills ``plan``; a plain test leaves it calm.
+
+    next_fault(system, verb, write) returns None or one of: unreachable, throttled, lost_before, lost_after, stale.
+    """
+
+    next_fault: Any = lambda system, verb, write: None
+
+
+@dataclass
+class Model:
+    """One other system: collections of created things in order. The same key twice is two things (a duplicate)."""
+
+    name: str
+    weather: Weather
+    things: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    settling_time: timedelta = timedelta(seconds=5)
+    calls: dict[str, int] = field(default_factory=dict)
+
+    def strategy(self, verb: str) -> str:
+        """Plain creates: only a look-up makes them safe."""
+        return "find_then_create"
+
+    def _fault(self, verb: str, write: bool) -> str | None:
+        self.calls[verb] = self.calls.get(verb, 0) + 1
+        fault: str | None = self.weather.next_fault(self.name, verb, write)
+        if fault == "unreachable":
+            raise Unreachable(f"{self.name} is down")
+        if fault == "throttled":
+            raise Throttled(f"{self.name} asks for patience", 1.0)
+        if fault == "lost_before" and write:
+            raise OutcomeUnknown(f"{self.name}: {verb}: no answer")
+        return fault
+
+    def _create(self, verb: str, collection: str, key: str, **facts: Any) -> ExternalRef:
+        fault = self._fault(verb, True)
+        rows = self.things.setdefault(collection, [])
+        rows.append({"key": key, **facts})
+        ref = self._ref(collection, len(rows))
+        if fault == "lost_after":
+            raise OutcomeUnknown(f"{self.name}: {verb}: no answer")
+        return ref
+
+    def _put(self, verb: str, collection: str, key: str, **facts: Any) -> ExternalRef:
+        """Create, or change what exists under the key: for verbs that bring facts up to date."""
+        rows = self.things.setdefault(collection, [])
+        for number, row in enumerate(rows, start=1):
+            if row["key"] == key:
+                fault = self._fault(verb, True)
+                row.update(facts)
+                if fault == "lost_after":
+                    raise OutcomeUnknown(f"{self.name}: {verb}: no answer")
+                return self._ref(collection, number)
+        return self._create(verb, collection, key, **facts)
+
+    def _find(self, verb: str, collection: str, key: str, **facts: Any) -> ExternalRef | None:
+        fault = self._fault(verb, False)
+        rows = self.things.get(collection, [])
+        visible = rows[:-1] if fault == "stale" else rows
+        for number, row in enumerate(visible, start=1):
+            if row["key"] == key and all(row.get(name) == value for name, value in facts.items()):
+                return self._ref(collection, number)
+        return None
+
+    def _ref(self, collection: str, number: int) -> ExternalRef:
+        return ExternalRef(system=self.name, object_type=collection, external_id=f"{collection}-{number}")
+
+    def duplicates(self) -> list[str]:
+        """Keys that exist more than once."""
+        found = []
+        for collection, rows in self.things.items():
+            keys = [row["key"] for row in rows]
+            found += [f"{self.name}:{collection}:{key}" for key in sorted(set(keys)) if keys.count(key) > 1]
+        return found
+
+
+class FakeCrm(Model):
+    """Contracts are put in by the test; shows statuses."""
+
+    contracts: dict[str, ContractVersion]
+
+    def put_contract(self, contract: ContractVersion) -> None:
+        """As a sales person would."""
+        self.__dict__.setdefault("contracts", {})[contract.contract_no] = contract
+
+    def contracts_changed(self, watermark: str) -> ContractNotices:
+        self._fault("contracts_changed", False)
+        known = self.__dict__.get("contracts", {}).values()
+        notices = tuple(
+            ContractNotice(
+                message_id=f"{c.contract_no}:{c.version}", contract_no=c.contract_no, version=c.version, changed_at=""
+            )
+            for c in known
+        )
+        return ContractNotices(notices=notices, watermark=str(len(notices)))
+
+    def read_contract(self, contract_no: str) -> ContractVersion:
+        self._fault("read_contract", False)
+        known = self.__dict__.get("contracts", {})
+        if contract_no not in known:
+            raise NotFound(f"no contract {contract_no}")
+        return known[contract_no]  # type: ignore[no-any-return]
+
+    def report_status(self, status: ContractStatus) -> ExternalRef:
+        return self._put("report_status", "status", status.contract_no, shown=status.model_dump(mode="json"))
+
+    def find_status(self, status: ContractStatus) -> ExternalRef | None:
+        return self._find("find_status", "status", status.contract_no, shown=status.model_dump(mode="json"))
+
+
+class FakePsa(Model):
+    """Projects, tasks, rates, invoice marks; its approved time is put in by the test."""
+
+    pages: list[TimePage]
+
+    def put_project(self, project: Project) -> ExternalRef:
+        facts = {"name": project.name, "currency": project.currency, "budget": str(project.budget), "active": True}
+        return self._put("put_project", "project", project.project_code, **facts)
+
+    def find_project(self, project: Project) -> ExternalRef | None:
+        return self._find("find_project", "project", project.project_code, active=True)
+
+    def read_project(self, project_code: str) -> ProjectFacts:
+        self._fault("read_project", False)
+        return _facts(self, project_code)
+
+    def close_project(self, project: Project) -> ExternalRef:
+        return self._put("close_project", "project", project.project_code, active=False)
+
+    def find_closed(self, project: Project) -> ExternalRef | None:
+        return self._find("find_closed", "project", project.project_code, active=False)
+
+    def put_task(self, item: TaskIn) -> ExternalRef:
+        return self._create("put_task", "task", f"{item.project_code}:{item.task.code}")
+
+    def find_task(self, item: TaskIn) -> ExternalRef | None:
+        return self._find("find_task", "task", f"{item.project_code}:{item.task.code}")
+
+    def put_rates(self, card: RateCardIn) -> ExternalRef:
+        return self._put("put_rates", "rates", card.project_code, rates=card.model_dump(mode="json"))
+
+    def find_rates(self, card: RateCardIn) -> ExternalRef | None:
+        return self._find("find_rates", "rates", card.project_code, rates=card.model_dump(mode="json"))
+
+    def approved_time(self, watermark: str) -> TimePage:
+        self._fault("approved_time", False)
+        pages = self.__dict__.setdefault("pages", [])
+        entries = tuple(e for page in pages for e in page.entries)
+        return TimePage(entries=entries, watermark=str(len(entries)))
+
+    def mark_invoiced(self, billed: InvoicedTime) -> ExternalRef:
+        key = f"{billed.project_code}:{billed.number}"
+        return self._create("mark_invoiced", "mark", key, entries=list(billed.entry_keys))
+
+    def find_invoiced(self, billed: InvoicedTime) -> ExternalRef | None:
+        return self._find("find_invoiced", "mark", f"{billed.project_code}:{billed.number}")
+
+
+class FakeErp(Model):
+    """Clients, projects, cost, receivables; payments are put in by the test."""
+
+    terms = ("NET15", "NET30")
+    closed_periods: frozenset[str] = frozenset()
+
+    def put_client(self, client: Client) -> ExternalRef:
+        return self._put("put_client", "client", client.client_no, name=client.legal_name, active=True)
+
+    def find_client(self, client: Client) -> ExternalRef | None:
+        return self._find("find_client", "client", client.client_no, active=True)
+
+    def deactivate_client(self, client: Client) -> ExternalRef:
+        return self._put("deactivate_client", "client", client.client_no, active=False)
+
+    def find_inactive_client(self, client: Client) -> ExternalRef | None:
+        return self._find("find_inactive_client", "client", client.client_no, active=False)
+
+    def payment_terms(self) -> tuple[str, ...]:
+        self._fault("payment_terms", False)
+        return self.terms
+
+    def put_project(self, project: Project) -> ExternalRef:
+        facts = {"currency": project.currency, "active": True, "dimensions": dict(project.dimensions)}
+        return self._put("put_project", "project", project.project_code, **facts)
+
+    def find_project(self, project: Project) -> ExternalRef | None:
+        return self._find("find_project", "project", project.project_code, active=True)
+
+    def read_project(self, project_code: str) -> ProjectFacts:
+        self._fault("read_project", False)
+        return _facts(self, project_code)
+
+    def close_project(self, project: Project) -> ExternalRef:
+        return self._put("close_project", "project", project.project_code, active=False)
+
+    def find_closed(self, project: Project) -> ExternalRef | None:
+        return self._find("find_closed", "project", project.project_code, active=False)
+
+    def put_task(self, item: TaskIn) -> ExternalRef:
+        return self._create("put_task", "task", f"{item.project_code}:{item.task.code}")
+
+    def find_task(self, item: TaskIn) -> ExternalRef | None:
+        return self._find("find_task", "task", f"{item.project_code}:{item.task.code}")
+
+    def put_schedule(self, schedule: ScheduleIn) -> ExternalRef:
+        return self._put("put_schedule", "schedule", schedule.project_code, rows=schedule.model_dump(mode="json"))
+
+    def find_schedule(self, schedule: ScheduleIn) -> ExternalRef | None:
+        return self._find("find_schedule", "schedule", schedule.project_code)
+
+    def put_time(self, cost: TimeCost) -> ExternalRef:
+        return self._create("put_time", "time", f"{cost.entry_key}#{cost.revision}", hours=str(cost.hours))
+
+    def find_time(self, cost: TimeCost) -> ExternalRef | None:
+        return self._find("find_time", "time", f"{cost.entry_key}#{cost.revision}")
+
+    def post_invoice(self, invoice: PostInvoice) -> PostedInvoice:
+        if f"{invoice.issue_date:%Y-%m}" in self.closed_periods:
+            raise RemoteRefusal(f"period {invoice.issue_date:%Y-%m} is closed", remote_code="PERIOD_CLOSED", system=self.name)
+        facts = {"total": str(invoice.total), "currency": invoice.currency, "client": invoice.client_no}
+        ref = self._create("post_invoice", "invoice", invoice.number, **facts)
+        return self._posted(invoice, ref)
+
+    def find_invoice(self, invoice: PostInvoice) -> PostedInvoice | None:
+        ref = self._find("find_invoice", "invoice", invoice.number)
+        return self._posted(invoice, ref) if ref else None
+
+    def _posted(self, invoice: PostInvoice, ref: ExternalRef) -> PostedInvoice:
+        row = next(r for r in self.things["invoice"] if r["key"] == invoice.number)
+        total = Decimal(row["total"])
+        return PostedInvoice(ref=ref, number=invoice.number, total=total, open=total, currency=row["currency"])
+
+    def payments_received(self, watermark: str) -> PaymentPage:
+        self._fault("payments_received", False)
+        payments = tuple(self.__dict__.get("payments", ()))
+        return PaymentPage(payments=payments, watermark=str(len(payments)))
+
+
+class FakeTax(Model):
+    """One rate for everything; documents by code."""
+
+    rate = Decimal("0.08875")
+    regions: tuple[str, ...] = ("US-NY",)
+
+    def registrations(self, entity: str) -> Registrations:
+        self._fault("registrations", False)
+        return Registrations(entity=entity, regions=self.regions)
+
+    def calculate(self, document: TaxDocument) -> TaxAnswer:
+        self._create("calculate", "document", document.code, status="saved")
+        return self._answer(document, "saved")
+
+    def find_document(self, document: TaxDocument) -> TaxAnswer | None:
+        found = self._find("find_document", "document", document.code)
+        row = self._row(document)
+        return self._answer(document, row["status"]) if found and row["status"] != "void" else None
+
+    def commit(self, document: TaxDocument) -> TaxAnswer:
+        self._put("commit", "document", document.code, status="committed")
+        return self._answer(document, "committed")
+
+    def find_committed(self, document: TaxDocument) -> TaxAnswer | None:
+        found = self._find("find_committed", "document", document.code, status="committed")
+        return self._answer(document, "committed") if found else None
+
+    def void(self, document: TaxDocument) -> TaxAnswer:
+        self._put("void", "document", document.code, status="void")
+        return self._answer(document, "void")
+
+    def find_void(self, document: TaxDocument) -> TaxAnswer | None:
+        found = self._find("find_void", "document", document.code, status="void")
+        return self._answer(document, "void") if found else None
+
+    def _row(self, document: TaxDocument) -> dict[str, Any]:
+        return next((r for r in self.things.get("document", []) if r["key"] == document.code), {"status": "void"})
+
+    def _answer(self, document: TaxDocument, status: str) -> TaxAnswer:
+        taxes = {
+            line.number: (line.net * self.rate).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+            for line in document.lines
+        }
+        return TaxAnswer(
+            document_code=document.code,
+            net=sum((line.net for line in document.lines), Decimal(0)),
+            tax=sum(taxes.values(), Decimal(0)),
+            currency=document.currency,
+            status=status,
+            line_taxes=taxes,
+            rates={str(line.number): self.rate for line in document.lines},
+        )
+
+
+def _facts(system: Model, project_code: str) -> ProjectFacts:
+    rows = system.things.get("project", [])
+    for number, row in enumerate(rows, start=1):
+        if row["key"] == project_code:
+            prefix = f"{project_code}:"
+            tasks = [t["key"].removeprefix(prefix) for t in system.things.get("task", []) if t["key"].startswith(prefix)]
+            return ProjectFacts(
+                ref=ExternalRef(system=system.name, object_type="project", external_id=f"project-{number}"),
+                project_code=project_code,
+                name=row.get("name", ""),
+                currency=row["currency"],
+                active=row["active"],
+                tasks=tuple(tasks),
+            )
+    raise NotFound(f"{system.name}: no project {project_code}")
+
+
+@dataclass
+class FakeSystems:
+    """The four models by port, for every entity."""
+
+    weather: Weather = field(default_factory=Weather)
+
+    def __post_init__(self) -> None:
+        self.crm = FakeCrm("crm", self.weather)
+        self.psa = FakePsa("psa", self.weather)
+        self.erp = FakeErp("erp", self.weather)
+        self.tax = FakeTax("tax", self.weather)
+        self.by_port: dict[str, Model] = {"Crm": self.crm, "Psa": self.psa, "Erp": self.erp, "TaxEngine": self.tax}
+
+    def filling(self, port: str, entity: str) -> Any:
+        """See kernel.Systems."""
+        return self.by_port[port]
