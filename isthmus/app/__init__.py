@@ -1,0 +1,1 @@
+"""Composition root: the firm folder, bootstrap, worker, CLI and HTTP APIs."""

@@ -7,7 +7,7 @@ decimals, quantities at four. Source of the minor units: the ISO 4217 table ship
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -18,15 +18,22 @@ from isthmus.domain.errors import BadAmount, UnknownCurrency
 
 QUANTITY_EXPONENT = Decimal("0.0001")
 RATE_EXPONENT = Decimal("0.000001")
+# Below a quadrillion, so that an amount times a rate is exact in the 28 digits decimal calculates with.
+WHOLE_DIGITS_MAX = 15
 
 
 def _exact(value: Any) -> Decimal:
     """Decimal from text, int or Decimal; a float is refused because it has already lost cents."""
     if isinstance(value, float):
         raise ValueError("a float is not an amount: send it as a string")
-    number = value if isinstance(value, Decimal) else Decimal(str(value))
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
+    except InvalidOperation:  # an ArithmeticError: a validator would let it pass as a bug instead of a wrong input
+        raise ValueError(f"{value!r} is not a number") from None
     if not number.is_finite():
         raise ValueError(f"{value} is not a number")
+    if number and number.adjusted() >= WHOLE_DIGITS_MAX:
+        raise ValueError(f"{value} has more than {WHOLE_DIGITS_MAX} digits before the decimal point")
     return number
 
 
@@ -34,15 +41,25 @@ Exact = Annotated[Decimal, BeforeValidator(_exact), PlainSerializer(str, return_
 
 
 @lru_cache(maxsize=512)
-def minor_units(currency: str) -> int:
-    """Decimals of a currency by ISO 4217. Raises UnknownCurrency for a code that is not in the table."""
+def _exponent(currency: str) -> int | None:
     try:
         exponent = Currency(currency).exponent
     except ValueError:
-        raise UnknownCurrency(f"{currency!r} is not an ISO 4217 currency code") from None
+        return None
+    return None if exponent is None else int(exponent)
+
+
+def can_bill_in(currency: str) -> bool:
+    """True for an ISO 4217 currency with a minor unit; gold, test codes and unknown codes have none."""
+    return _exponent(currency) is not None
+
+
+def minor_units(currency: str) -> int:
+    """Decimals of a currency by ISO 4217. Raises UnknownCurrency for a code one cannot bill in."""
+    exponent = _exponent(currency)
     if exponent is None:
-        raise UnknownCurrency(f"{currency} has no minor unit in ISO 4217 and cannot be billed in")
-    return int(exponent)
+        raise UnknownCurrency(f"{currency!r} is not an ISO 4217 currency code with a minor unit: nobody bills in it")
+    return exponent
 
 
 @lru_cache(maxsize=512)
@@ -74,11 +91,14 @@ def is_exact_amount(amount: Decimal, currency: str) -> bool:
 def allocate(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
     """Split an amount in proportion to weights by largest remainder; the parts add up to the total exactly.
 
-    Ties go to the earlier weight. Raises BadAmount when the weights add up to zero or one is negative.
+    Ties go to the earlier weight. Raises BadAmount when the weights add up to zero or one is negative, or when the
+    total does not fit its currency: then no parts could add up to it.
     """
     whole = sum(weights, Decimal(0))
     if whole <= 0 or any(w < 0 for w in weights):
         raise BadAmount("weights must be positive and add up to more than zero")
+    if not is_exact_amount(total, currency):
+        raise BadAmount(f"{total} {currency}: {currency} has {minor_units(currency)} decimals")
     unit = minor_unit(currency)
     shares = [truncate(total * w / whole, currency) for w in weights]
     missing = int((total - sum(shares, Decimal(0))) / unit)

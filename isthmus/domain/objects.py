@@ -257,7 +257,8 @@ class Project(Canonical):
 class TimeEntry(Canonical):
     """Approved time as its owner (the PSA) has it. A correction is a higher revision with the new total hours.
 
-    hours: four decimals, never negative; service_date: in the worker's own calendar.
+    hours: four decimals, never negative; service_date: in the worker's own calendar; approved_at: an instant, with
+    its offset, because a later approval wins over an earlier one.
     """
 
     source: str
@@ -283,6 +284,8 @@ class TimeEntry(Canonical):
             raise BadInput(f"time entry {self.source_id}: {self.hours} hours: a day has 24")
         if self.hours != self.hours.quantize(Decimal("0.0001")):
             raise BadInput(f"time entry {self.source_id}: {self.hours} hours: at most four decimals")
+        if self.approved_at.tzinfo is None:
+            raise BadInput(f"time entry {self.source_id}: approved at {self.approved_at}: its offset is missing")
         return self
 
     @property

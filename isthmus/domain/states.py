@@ -152,11 +152,15 @@ Stateful = TypeVar("Stateful", bound=BaseModel)
 
 def may_move(old: State, new: State) -> bool:
     """True when the table allows old -> new."""
-    return type(old) is type(new) and new in MOVES[type(old)].get(old, frozenset())
+    return type(old) is type(new) and new in MOVES.get(type(old), {}).get(old, frozenset())
 
 
 def move(subject: Stateful, track: str, new: State) -> Stateful:
-    """The same object with one track in a new state. Raises IllegalTransition for a pair not in the table."""
+    """The same object with one track in a new state. Raises IllegalTransition for a pair not in the table.
+
+    A track the object does not have is a bug of the caller, not a state of the object.
+    """
+    assert track in type(subject).model_fields, f"{type(subject).__name__} has no track {track}"
     old: State = getattr(subject, track)
     if not may_move(old, new):
         name = type(subject).__name__

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from isthmus.domain.errors import NeedsSetup
+from isthmus.domain.errors import NeedsSetup, RemoteRefusal
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.manifest import Manifest, load
+from isthmus.kit.mapping import StatusTable, to_utc
 from isthmus.ports import PORTS
 from isthmus.ports.verbs import spec_of
 
@@ -17,11 +19,16 @@ from isthmus.ports.verbs import spec_of
 class Connector:
     """One outside system. Subclasses hold one short generator method per port verb.
 
-    settings: what this firm calls things there (custom field names, codes); no secrets.
+    settings: what this firm calls things there (custom field names, codes); no secrets. Those with a default are known.
     """
 
     settings_known: ClassVar[frozenset[str]] = frozenset()
     defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "defaults" in vars(cls) and "settings_known" not in vars(cls):
+            cls.settings_known = frozenset(cls.defaults)
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         self.manifest = type(self).read_manifest()
@@ -57,6 +64,19 @@ class Connector:
             known = ", ".join(table) or "nothing"
             raise NeedsSetup(f"{self.system}: setting {name} has no {code!r}; it has: {known}")
         return str(table[code])
+
+    def decoded(self, name: str, remote: Any) -> str:
+        """Our code for what it is called over there, by the same table. BadInput for what no row of it names."""
+        codes = {theirs: ours for ours, theirs in self.setting(name).items()}
+        return StatusTable(f"{self.system} {name}", codes).read(remote)
+
+    def since(self, watermark: str) -> datetime | None:
+        """Where reading changes starts again: the watermark less the manifest's overlap. None at the first time."""
+        return to_utc(watermark) - timedelta(seconds=self.manifest.capture.overlap_seconds) if watermark else None
+
+    def refusal(self, cause: str, code: str, field: str) -> RemoteRefusal:
+        """What is there cannot be taken for what we asked for: a person decides."""
+        return RemoteRefusal(cause, remote_code=code, field=field, system=self.system)
 
     def ref(self, object_type: str, external_id: Any, version: str = "") -> ExternalRef:
         """A reference to an object over there."""

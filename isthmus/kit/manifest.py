@@ -33,11 +33,15 @@ class SystemFacts(_Strict):
 
 
 class AuthFacts(_Strict):
-    """Kind of authentication, and the names of the credentials a connection must supply."""
+    """Kind of authentication, and the names of the credentials a connection must supply.
+
+    optional: those with a default, which hold no secret.
+    """
 
     kinds: tuple[Literal["jwt_bearer", "m2m", "tba", "basic", "bearer", "client_credentials"], ...]
     token_path: str = ""
     credentials: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
 
 class LimitFacts(_Strict):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -36,6 +37,12 @@ def to_iso_date(value: Any) -> Any:
     return value.isoformat() if value is not None else None
 
 
+def to_utc(stamp: str) -> datetime:
+    """A moment written as ISO 8601; one without a zone is in UTC, a bare date is its midnight."""
+    moment = datetime.fromisoformat(stamp)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def to_minor_units(amount: Decimal, currency: str) -> int:
     """An amount as integer minor units (cents). BadInput when it does not fit."""
     scaled = amount.scaleb(minor_units(currency))
@@ -52,6 +59,14 @@ def from_minor_units(units: int, currency: str) -> Decimal:
 def at_minor_unit(amount: Decimal, currency: str) -> Decimal:
     """The amount written with the currency's decimals: 120000.0 USD is 120000.00. BadInput when it does not fit."""
     return from_minor_units(to_minor_units(amount, currency), currency)
+
+
+def sum_by_key(amounts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
+    """The sum of the amounts of each key."""
+    sums: dict[str, Decimal] = {}
+    for key, amount in amounts:
+        sums[key] = sums.get(key, Decimal(0)) + amount
+    return sums
 
 
 def hours_to_minutes(hours: Decimal) -> int:
@@ -82,6 +97,12 @@ def readable(
         except (LookupError, TypeError, ValueError, ArithmeticError) as wrong:
             bad.append((str(row.get(id_field)), f"{type(wrong).__name__}: {wrong}"))
     return tuple(good), tuple(bad)
+
+
+def hours_to_clock(hours: Decimal) -> str:
+    """Hours as a clock shows them: 7.5 is 7:30. BadInput when they are not whole minutes."""
+    whole, minutes = divmod(hours_to_minutes(hours), 60)
+    return f"{whole}:{minutes:02d}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import httpx
 import simplejson
 
 T = TypeVar("T")
+Row = dict[str, Any]  # one record as it is over there
 
 
 @dataclass(frozen=True)

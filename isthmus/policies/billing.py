@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from isthmus.domain.errors import NeedsDecision
-from isthmus.domain.money import round_half_away, round_quantity
+from isthmus.domain.errors import BadAmount, NeedsDecision
+from isthmus.domain.money import round_half_away, round_quantity, truncate
 from isthmus.domain.objects import (
     BillableItem,
     BillingType,
@@ -33,8 +33,16 @@ PLACED = frozenset({PartState.ON_DRAFT, PartState.INVOICED, PartState.CREDITED, 
 
 def line_of(version: ContractVersion, task_line_uid: str, role: str) -> ContractLine:
     """The one contract line an entry belongs to: by its task, else by role. Never a guess between two."""
-    if task_line_uid:
+    known = {line.line_uid for line in version.lines}
+    if task_line_uid in known:
         return version.line(task_line_uid)
+    if task_line_uid:  # the task came with a later version than the one in force on the day
+        raise NeedsDecision(
+            "EX-NO-CONTRACT-LINE",
+            f"the task is of line {task_line_uid}; contract {version.key} has {', '.join(sorted(known)) or 'no line'}",
+            queue="contract-operations",
+            context={"role": role, "line_uid": task_line_uid, "lines": sorted(known)},
+        )
     fitting = [
         line
         for line in version.lines
@@ -125,15 +133,17 @@ def place_under_caps(
     """Fill the room of every cap in order of the shares' order_key; split the item that straddles it exactly.
 
     placed_net: per line_uid, net that already consumes room and cannot be moved (on drafts and invoices).
-    The part within is the smallest room of all caps; its quantity is net / unit price at four decimals, the rest takes
-    the remainder, so quantities and amounts add up to the share. A share that gives back (negative) is always ready.
+    The part within is the smallest room of all caps, in whole minor units; its quantity is the share's in proportion
+    at four decimals, the rest takes the remainder, so quantities and amounts add up to the share. A share that gives
+    back (negative) is always ready, and goes first: what it frees is there for all, so nothing is over a cap that has
+    room (INV-04).
     """
     used = {cap.cap_id: _consumed(cap, placed_net) for cap in version.caps}
     placements: list[Placement] = []
-    for share in sorted(shares, key=lambda s: (s.order_key, s.item_id)):
+    for share in sorted(shares, key=lambda s: (s.net > 0, s.order_key, s.item_id)):
         binding = caps_for(version, share.line_uid)
         room, cap_id = min(((cap.limit - used[cap.cap_id], cap.cap_id) for cap in binding), default=(share.net, ""))
-        within = min(share.net, max(room, Decimal(0))) if share.net > 0 else share.net
+        within = min(share.net, truncate(max(room, Decimal(0)), version.currency)) if share.net > 0 else share.net
         placements.extend(_split(share, within, cap_id))
         for cap in binding:
             used[cap.cap_id] += within
@@ -204,14 +214,16 @@ def compose_lines(evidence: Sequence[Evidence], version: ContractVersion) -> tup
 def write_off_order(parts: Sequence[tuple[str, Decimal]], amount: Decimal) -> list[tuple[str, Decimal]]:
     """Which parts (id, net), newest last, give up how much so that exactly the amount is written off.
 
-    NeedsDecision-free: raises ValueError when the parts hold less than the amount.
+    A part that gives money back to the client is never given up. BadAmount when the others hold less than the amount.
     """
     left, chosen = amount, []
     for part_id, net in reversed(parts):
         if left <= 0:
             break
+        if net <= 0:
+            continue
         chosen.append((part_id, min(net, left)))
         left -= chosen[-1][1]
     if left > 0:
-        raise ValueError(f"only {amount - left} of {amount} is there to write off")
+        raise BadAmount(f"only {amount - left} of {amount} is there to write off")
     return chosen

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -24,28 +25,41 @@ class Match:
 def match_payment(payment: Payment, open_invoices: Sequence[Invoice]) -> Match:
     """By the payer's own allocation, else by an invoice number in the reference, else by exactly one equal open amount.
 
-    Never by guess: NeedsDecision EX-CASH-UNMATCHED when none of the three fits.
+    Never by guess: NeedsDecision EX-CASH-UNMATCHED when none of the three fits, or when the allocation is not one of
+    this money: more than the payment, or less than nothing (INV-32).
     """
     by_number = {invoice.number: invoice for invoice in open_invoices if invoice.currency == payment.currency}
     wanted = dict(payment.applies)
     if not wanted:
-        named = [number for number in by_number if number and number in payment.reference]
+        named = [number for number in by_number if _names(payment.reference, number)]
         equal = [number for number, invoice in by_number.items() if invoice.open == payment.amount]
         chosen = named or (equal if len(equal) == 1 else [])
         wanted = _oldest_first(payment.amount, [by_number[n] for n in chosen])
     unknown = [number for number in wanted if number not in by_number]
     if unknown or not wanted:
         about = f"it names {', '.join(unknown)}" if unknown else f"its reference is {payment.reference!r}"
-        raise NeedsDecision(
-            "EX-CASH-UNMATCHED",
-            f"payment {payment.key} of {payment.amount} {payment.currency} fits no open invoice: {about}",
-            queue="receivables",
-            money=(payment.amount, payment.currency),
-            context={"payment": payment.key, "open": {n: str(i.open) for n, i in by_number.items()}},
-            actions=("allocate", "retry", "cancel"),
-        )
+        raise _unmatched(payment, by_number, f"fits no open invoice: {about}")
+    if sum(wanted.values()) > payment.amount or min(wanted.values()) <= 0:
+        told = ", ".join(f"{amount} to {number}" for number, amount in sorted(wanted.items()))
+        raise _unmatched(payment, by_number, f"cannot be allocated as {told}")
     shares = tuple((by_number[n].invoice_id, min(amount, by_number[n].open)) for n, amount in sorted(wanted.items()))
     return Match(shares, payment.amount - sum((amount for _, amount in shares), Decimal(0)))
+
+
+def _names(reference: str, number: str) -> bool:
+    """True when the reference holds this number as a whole: 100 is not in 1001."""
+    return bool(number) and re.search(rf"(?<![^\W_]){re.escape(number)}(?![^\W_])", reference) is not None
+
+
+def _unmatched(payment: Payment, by_number: Mapping[str, Invoice], why: str) -> NeedsDecision:
+    return NeedsDecision(
+        "EX-CASH-UNMATCHED",
+        f"payment {payment.key} of {payment.amount} {payment.currency} {why}",
+        queue="receivables",
+        money=(payment.amount, payment.currency),
+        context={"payment": payment.key, "open": {number: str(i.open) for number, i in by_number.items()}},
+        actions=("allocate", "retry", "cancel"),
+    )
 
 
 def _oldest_first(amount: Decimal, invoices: Sequence[Invoice]) -> dict[str, Decimal]:

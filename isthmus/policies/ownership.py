@@ -60,9 +60,12 @@ def find_rule(rules: Iterable[OwnershipRule], obj: str, field: str, entity: str)
 def check_owner(
     rules: Iterable[OwnershipRule], *, writer: str, obj: str, fields: Iterable[str], entity: str
 ) -> list[str]:
-    """Ids of the rules that allow the write. NotOwner names the rule, the owner and the route of the first refusal."""
+    """Ids of the rules that allow the write. NotOwner names the rule, the owner and the route of the first refusal.
+
+    A write that names no field is a write of the whole object.
+    """
     rules, allowed = list(rules), []
-    for field in fields:
+    for field in list(fields) or ["*"]:
         rule = find_rule(rules, obj, field, entity)
         if rule is None or rule.owner != writer:
             name = rule.rule_id if rule else f"{obj}.{field}@{entity}"

@@ -49,7 +49,8 @@ def resolve_rate(
 ) -> tuple[Decimal, dict[str, Any]]:
     """The bill rate in the contract's currency and the trace that explains it.
 
-    Most dimensions matched wins (person 32, role 16). Two best candidates with one window are ambiguous.
+    Most dimensions matched wins (person 32, role 16). Two best candidates with one window are ambiguous. A daily rate
+    is no answer for hours: no contract says how many make a day.
     """
     candidates = [
         (weight, rate)
@@ -70,6 +71,13 @@ def resolve_rate(
             f"{len(winners)} rates fit equally for {where}: {', '.join(offered)}",
             queue="pricing",
             context={"rates": offered},
+        )
+    if winners[0].unit != "hour":
+        raise NeedsDecision(
+            "EX-RATE-MISSING",
+            f"the rate of {winners[0].bill_rate} for {where} is per {winners[0].unit}; time comes in hours",
+            queue="pricing",
+            context={"role": role, "person": person, "unit": winners[0].unit},
         )
     trace = {
         "policy": POLICY,

@@ -6,15 +6,16 @@ answers: what people have decided for this run, by exception type.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from rapidfuzz import fuzz
 
-from isthmus.domain.errors import IsthmusError, NeedsDecision
-from isthmus.domain.money import minor_units
-from isthmus.domain.objects import BillingType, Client, ContractVersion, LegalEntity
+from isthmus.domain.errors import NeedsDecision
+from isthmus.domain.money import can_bill_in, is_exact_amount
+from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
 
 Answers = Mapping[str, Mapping[str, Any]]
 SAME_NAME_SCORE = 88.0
@@ -47,44 +48,77 @@ def check_approvals(contract: ContractVersion) -> ContractVersion:
     if missing:
         cause = f"not approved by {' and '.join(missing)}"
         raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", missing=missing)
+    if contract.legal_approved_by == contract.finance_approved_by:
+        cause = f"{contract.legal_approved_by} has approved for legal and for finance; it takes two persons"
+        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", missing=["finance"])
     return contract
 
 
 def check_terms(contract: ContractVersion) -> ContractVersion:
     """P1.2: every line can be billed, caps are sane, dates make sense, milestones add up to the price."""
-    wrong = [problem for line in contract.lines for problem in _line_problems(contract, line.line_uid)]
+    wrong = [problem for line in contract.lines for problem in _line_problems(line)]
+    wrong += _twice("line", [line.line_uid for line in contract.lines])
     if not contract.lines:
         wrong.append("it has no lines")
     if contract.effective_to is not None and contract.effective_to <= contract.effective_from:
         wrong.append(f"it ends on {contract.effective_to}, before it begins on {contract.effective_from}")
-    wrong += [f"cap {cap.cap_id} is {cap.limit}" for cap in contract.caps if cap.limit <= 0]
+    wrong += _cap_problems(contract)
     fixed = [m.amount for line in contract.lines for m in line.milestones]
     if fixed and contract.transaction_price is not None and sum(fixed) != contract.transaction_price:
         wrong.append(f"its milestones add up to {sum(fixed)}, its price is {contract.transaction_price}")
     if wrong:
-        raise _case(contract, "EX-MAP-TERMS", "; ".join(wrong), "contract-operations", "map", problems=wrong)
+        raise _case(contract, "EX-MAP-TERMS", "; ".join(wrong), "contract-operations", problems=wrong)
     return contract
 
 
-def _line_problems(contract: ContractVersion, line_uid: str) -> list[str]:
-    line = contract.line(line_uid)
+def _line_problems(line: ContractLine) -> list[str]:
     problems = []
     if line.billing_type is BillingType.TM and not line.rates:
-        problems.append(f"line {line_uid} is time and materials but has no rate")
+        problems.append(f"line {line.line_uid} is time and materials but has no rate")
     if line.billing_type is BillingType.FIXED_MILESTONE and not line.milestones:
-        problems.append(f"line {line_uid} is a fixed fee but has no milestone")
-    problems += [f"line {line_uid} has the rate {r.bill_rate}" for r in line.rates if r.bill_rate <= 0]
+        problems.append(f"line {line.line_uid} is a fixed fee but has no milestone")
+    problems += [f"line {line.line_uid} has the rate {r.bill_rate}" for r in line.rates if r.bill_rate <= 0]
+    problems += [
+        f"line {line.line_uid} has the rate {r.bill_rate} per {r.unit}, but time comes in hours"
+        for r in line.rates
+        if r.unit != "hour"
+    ]
     return problems
+
+
+def _cap_problems(contract: ContractVersion) -> list[str]:
+    """A cap that binds nothing, or that two rules share, would let money through without a word."""
+    lines, currency = {line.line_uid for line in contract.lines}, contract.currency
+    problems = _twice("cap", [cap.cap_id for cap in contract.caps])
+    for cap in contract.caps:
+        if cap.limit <= 0:
+            problems.append(f"cap {cap.cap_id} is {cap.limit}")
+        elif can_bill_in(currency) and not is_exact_amount(cap.limit, currency):
+            problems.append(f"cap {cap.cap_id} is {cap.limit}, which {currency} cannot hold")
+        if cap.scope == "line" and cap.line_uid not in lines:
+            problems.append(
+                f"cap {cap.cap_id} is for line {cap.line_uid or '(none)'}, which the contract does not have"
+            )
+    return problems
+
+
+def _twice(what: str, names: Sequence[str]) -> list[str]:
+    return [f"there are {count} of {what} {name}" for name, count in Counter(names).items() if count > 1]
 
 
 def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: Answers) -> Client:
     """P1.3: the client of the contract among those the hub knows: by number, else a person links or creates.
 
     A new number whose tax id or name resembles a known client is EX-CLIENT-DUP; a client nobody resembles is created
-    without asking. A person's answer {"action": "link", "client_no": …} or {"action": "create"} decides.
+    without asking. A person's answer {"action": "link", "client_no": …} or {"action": "create"} decides; one to
+    EX-CLIENT-NEW gives the number and the name that are missing.
     """
-    offered = contract.client
+    told = answers.get("EX-CLIENT-NEW", {})
+    given = {name: str(told[name]) for name in ("client_no", "legal_name") if told.get(name)}
+    offered = contract.client.model_copy(update=given)
     by_number = {client.client_no: client for client in known}
+    if not offered.client_no or not offered.legal_name:
+        raise _case(contract, "EX-CLIENT-NEW", "the client has no number or no name", "data-steward", "create")
     decision = answers.get("EX-CLIENT-DUP", {})
     if decision.get("action") == "link":
         if decision.get("client_no") not in by_number:
@@ -94,8 +128,6 @@ def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: 
         return by_number[str(decision["client_no"])]
     if offered.client_no in by_number or decision.get("action") == "create":
         return offered
-    if not offered.client_no or not offered.legal_name:
-        raise _case(contract, "EX-CLIENT-NEW", "the client has no number or no name", "data-steward", "create")
     likely = [c for c in (_candidate(offered, client) for client in known) if c]
     if likely:
         names = "; ".join(f"{c['client_no']} {c['name']} ({c['reason']})" for c in likely)
@@ -126,10 +158,9 @@ def check_entity(contract: ContractVersion, entities: Mapping[str, LegalEntity],
 
 def check_currency(contract: ContractVersion, entity: LegalEntity) -> str:
     """P1.4b: the entity may invoice in the contract's currency."""
-    try:
-        minor_units(contract.currency)
-    except IsthmusError as unknown:
-        raise _case(contract, "EX-CCY", str(unknown), "finance-master-data") from unknown
+    if not can_bill_in(contract.currency):
+        cause = f"{contract.currency!r} is not an ISO 4217 currency one can bill in"
+        raise _case(contract, "EX-CCY", cause, "finance-master-data", currency=contract.currency)
     if contract.currency not in entity.currencies:
         cause = f"{entity.code} does not invoice in {contract.currency} (it does in {', '.join(entity.currencies)})"
         raise _case(contract, "EX-CCY", cause, "finance-master-data", currency=contract.currency)
@@ -137,8 +168,12 @@ def check_currency(contract: ContractVersion, entity: LegalEntity) -> str:
 
 
 def check_dimensions(contract: ContractVersion, entity: LegalEntity, answers: Answers) -> dict[str, str]:
-    """P1.4c: every financial dimension the entity requires has a value. A missing one is never defaulted."""
-    given = {**contract.dimensions, **{str(k): str(v) for k, v in answers.get("EX-DIM", {}).items() if k != "action"}}
+    """P1.4c: every financial dimension the entity requires has a value. A missing one is never defaulted.
+
+    An answer is read for the required dimensions only: what else it says (who decided, why) is no dimension.
+    """
+    told = answers.get("EX-DIM", {})
+    given = {**contract.dimensions, **{name: str(told[name]) for name in entity.dimensions_required if told.get(name)}}
     missing = [name for name in entity.dimensions_required if not given.get(name)]
     if missing:
         cause = f"financial dimension {' and '.join(missing)} missing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
-from isthmus.domain.money import minor_unit, round_half_away
+from isthmus.domain.money import is_exact_amount, minor_unit, round_half_away
 from isthmus.domain.objects import Invoice, TaxAnswer
 
 POLICY = "tax/1"
@@ -14,8 +14,8 @@ POLICY = "tax/1"
 def check_answer(invoice: Invoice, answer: TaxAnswer) -> TaxAnswer:
     """The answer, if its base is the invoice's and its tax is what its own rates give, within one unit a line.
 
-    Line rounding, as US engines do it: each line's tax is rounded half away from zero, the total is their sum. Raises
-    NeedsDecision EX-TAX-DIFF with the difference.
+    Line rounding, as US engines do it: each line's tax is rounded half away from zero, the total is their sum. Tax the
+    engine gives no rate for is a difference too. Raises NeedsDecision EX-TAX-DIFF with the difference.
     """
     if answer.net != invoice.net or answer.currency != invoice.currency:
         raise _difference(invoice, f"the engine taxed {answer.net} {answer.currency}", answer.net - invoice.net)
@@ -24,10 +24,15 @@ def check_answer(invoice: Invoice, answer: TaxAnswer) -> TaxAnswer:
         rate = answer.rates.get(str(line.number), Decimal(0))
         expected += round_half_away(line.net * rate, invoice.currency)
     allowed = minor_unit(invoice.currency) * len(invoice.lines)
-    if answer.rates and abs(expected - answer.tax) > allowed:
+    if abs(expected - answer.tax) > allowed:
         raise _difference(invoice, f"its rates give {expected}, it says {answer.tax}", answer.tax - expected)
-    if answer.line_taxes and sum(answer.line_taxes.values(), Decimal(0)) != answer.tax:
-        raise _difference(invoice, "its line taxes do not add up to its tax", answer.tax)
+    if not is_exact_amount(answer.tax, invoice.currency):
+        raise _difference(invoice, f"its tax of {answer.tax} does not fit the currency", answer.tax)
+    by_line = sum((answer.line_taxes.get(line.number, Decimal(0)) for line in invoice.lines), Decimal(0))
+    if by_line != answer.tax:
+        raise _difference(
+            invoice, f"its taxes of our lines add up to {by_line}, not {answer.tax}", answer.tax - by_line
+        )
     return answer
 
 

@@ -15,7 +15,7 @@ from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.runtime.hashing import canonical_json, content_hash
 from isthmus.runtime.kernel import Kernel
-from isthmus.store.records import InboxMessage, MessageState, Watermark
+from isthmus.store.records import InboxMessage, MessageState, RunRow, Watermark
 from isthmus.store.tx import Tx
 
 BATCH_MAX = 200
@@ -32,16 +32,17 @@ def _move_watermark(kernel: Kernel, tx: Tx, connection: str, feed: str, value: s
 
 
 def sweep_contracts(kernel: Kernel, connection: Any) -> int:
-    """Contracts changed in the CRM: each version starts contract_to_project once."""
-    page = connection.contracts_changed(_watermark(kernel, connection.name, "contracts"))
+    """Contracts changed in the CRM: each version starts contract_to_project once. Like all sweeps, returns what was new."""
+    page, new = connection.contracts_changed(_watermark(kernel, connection.name, "contracts")), 0
     with kernel.store.transaction() as tx:
         for notice in page.notices:
-            _start_contract(kernel.books(tx, key=notice.message_id, actor=connection.name), connection.name, notice)
+            books = kernel.books(tx, key=notice.message_id, actor=connection.name)
+            new += _start_contract(books, connection.name, notice)
         _move_watermark(kernel, tx, connection.name, "contracts", page.watermark)
-    return len(page.notices)
+    return new
 
 
-def _start_contract(books: Books, source: str, notice: ContractNotice) -> None:
+def _start_contract(books: Books, source: str, notice: ContractNotice) -> bool:
     message = inbox.accept(
         books,
         source=source,
@@ -51,12 +52,13 @@ def _start_contract(books: Books, source: str, notice: ContractNotice) -> None:
         raw=canonical_json(notice),
     )
     if message.state is not MessageState.ACCEPTED:
-        return
+        return False
     key = f"{notice.contract_no}@{notice.version}"
     correlation = f"contract:{notice.contract_no}"
     args = {"contract_no": notice.contract_no, "version": notice.version}
     run = books.start("contract_to_project", key, args, correlation_id=correlation)
     inbox.settle(books, message, MessageState.APPLIED, run_id=run.run_id)
+    return True
 
 
 def sweep_time(kernel: Kernel, connection: Any) -> int:
@@ -64,11 +66,11 @@ def sweep_time(kernel: Kernel, connection: Any) -> int:
     page = connection.approved_time(_watermark(kernel, connection.name, "time"))
     with kernel.store.transaction() as tx:
         books = kernel.books(tx, key=f"sweep/{connection.name}", actor=connection.name)
-        accept_time(books, connection.name, page.entries)
+        new = accept_time(books, connection.name, page.entries)
         for what, why in page.unreadable:
             inbox.quarantine(books, source=connection.name, kind="time.approved", raw=what, reason=why)
         _move_watermark(kernel, tx, connection.name, "time", page.watermark)
-    return len(page.entries)
+    return new
 
 
 def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
@@ -92,15 +94,17 @@ def sweep_payments(kernel: Kernel, connection: Any) -> int:
     """Payments recorded in the ERP: each starts invoice_to_cash once."""
     page = connection.payments_received(_watermark(kernel, connection.name, "payments"))
     with kernel.store.transaction() as tx:
+        new = 0
         for payment in page.payments:
             invoices = tx.find(Invoice, client_no=payment.client_no, limit=1)
             entity = invoices[0].entity if invoices else ""
             named = tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
             correlation = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
             books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name, correlation_id=correlation)
+            new += tx.get(RunRow, f"invoice_to_cash/{payment.key}") is None
             books.start("invoice_to_cash", payment.key, {"payment": payment.model_dump(mode="json")}, entity=entity)
         _move_watermark(kernel, tx, connection.name, "payments", page.watermark)
-    return len(page.payments)
+    return new
 
 
 def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:

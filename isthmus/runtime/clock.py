@@ -45,3 +45,18 @@ class HandClock:
 def local_day(instant: datetime, time_zone: str) -> date:
     """The calendar day of an instant in a time zone."""
     return instant.astimezone(ZoneInfo(time_zone)).date()
+
+
+class ShiftedClock:
+    """The machine's clock, moved by an offset: a demo or a drill plays another month at its own pace."""
+
+    def __init__(self, start: datetime) -> None:
+        self._offset = start - datetime.now(UTC)
+
+    def now(self) -> datetime:
+        """See Clock."""
+        return datetime.now(UTC) + self._offset
+
+    def move_to(self, instant: datetime) -> None:
+        """Forward to an instant; stays where it is when that has passed."""
+        self._offset += max(timedelta(0), instant - self.now())

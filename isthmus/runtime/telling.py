@@ -6,8 +6,19 @@ from decimal import Decimal
 from typing import Any
 
 from isthmus.domain.money import Money
-from isthmus.domain.objects import Client, ContractVersion, ExternalRef, Invoice, LegalEntity, Project, TaxAnswer
+from isthmus.domain.objects import (
+    BillableItem,
+    Client,
+    ContractVersion,
+    ExternalRef,
+    Invoice,
+    LegalEntity,
+    Project,
+    TaxAnswer,
+)
 from isthmus.ports.messages import PaymentPage, PostedInvoice, ProjectFacts, TimePage
+
+NOTHING_NEW = "nothing new"
 
 
 def tell(output: Any) -> tuple[str, Decimal | None, str]:
@@ -15,11 +26,21 @@ def tell(output: Any) -> tuple[str, Decimal | None, str]:
     if isinstance(output, list | tuple) and output and isinstance(output[0], ExternalRef):
         more = f" and {len(output) - 1} more" if len(output) > 1 else ""
         return f"{output[0].object_type} {output[0].external_id} in {output[0].system}{more}", None, ""
+    if isinstance(output, list) and all(isinstance(item, BillableItem) for item in output):
+        return _evidence(output)
     for kind, words in _WORDS:
         if isinstance(output, kind):
             told: tuple[str, Decimal | None, str] = words(output)
             return told
     return (output if isinstance(output, str) else ""), None, ""
+
+
+def _evidence(items: list[BillableItem]) -> tuple[str, Decimal | None, str]:
+    if not items:
+        return NOTHING_NEW, None, ""
+    hours = sum((item.quantity for item in items), Decimal(0))
+    net = sum((item.net for item in items), Decimal(0))
+    return f"{len(items)} entries, {hours:,.2f} h", net, items[0].currency
 
 
 def _invoice(invoice: Invoice) -> tuple[str, Decimal | None, str]:

@@ -30,12 +30,24 @@ def check_moves(old: BaseModel, new: BaseModel) -> None:
             raise IllegalTransition(f"{type(new).__name__} {key_of(new)}: {track} cannot go from {before} to {after}")
 
 
+def check_growing(old: BaseModel, new: BaseModel | None) -> None:
+    """Evidence, events and audit are never changed or removed (new is None); a seal is set once. The rest is a bug."""
+    spec = SPECS[type(old)]
+    if not spec.growing:
+        return
+    sealing = new is not None and bool(spec.seal) and not getattr(old, spec.seal[0]) and getattr(new, spec.seal[0]) > 0
+    same = new is not None and new.model_copy(update={name: getattr(old, name) for name in spec.seal}) == old
+    assert sealing and same, f"{type(old).__name__} {key_of(old)} is never changed"
+
+
 class MemoryStore:
     """All tables as dictionaries. One transaction at a time."""
 
     def __init__(self) -> None:
         self.rows: dict[type[BaseModel], dict[Key, BaseModel]] = {model: {} for model in SPECS}
-        self.unique: dict[tuple[type[BaseModel], tuple[str, ...]], dict[Key, Key]] = {}
+        self.unique: dict[tuple[type[BaseModel], tuple[str, ...]], dict[Key, Key]] = {
+            (model, group): {} for model, spec in SPECS.items() for group in spec.unique
+        }
         self.commits = 0
 
     @contextmanager
@@ -96,21 +108,32 @@ class MemoryTx:
     def insert_new(self, row: BaseModel) -> bool:
         """See Tx."""
         spec, table, key = SPECS[type(row)], self._store.rows[type(row)], key_of(row)
-        groups = [(group, tuple(getattr(row, name) for name in group)) for group in spec.unique]
-        if key in table or any(values in self._unique(row, group) for group, values in groups):
+        if key in table or self._taken_by_another(row):
             return False
         if spec.serial:
             row = row.model_copy(update={spec.serial: len(table) + 1})
         table[key] = row
         self._undo.append(lambda: table.pop(key))
-        for group, values in groups:
-            taken = self._unique(row, group)
-            taken[values] = key
-            self._undo.append(lambda taken=taken, values=values: taken.pop(values))  # type: ignore[misc]
+        self._claim(row)
         return True
 
-    def _unique(self, row: BaseModel, group: tuple[str, ...]) -> dict[Key, Key]:
-        return self._store.unique.setdefault((type(row), group), {})
+    def _unique(self, row: BaseModel) -> Iterator[tuple[dict[Key, Key], Key]]:
+        """For each unique rule: who has taken which values, and the values of this row."""
+        for group in SPECS[type(row)].unique:
+            yield self._store.unique[type(row), group], tuple(getattr(row, name) for name in group)
+
+    def _taken_by_another(self, row: BaseModel) -> bool:
+        return any(taken.get(values, key_of(row)) != key_of(row) for taken, values in self._unique(row))
+
+    def _claim(self, row: BaseModel) -> None:
+        for taken, values in self._unique(row):
+            taken[values] = key_of(row)
+            self._undo.append(lambda taken=taken, values=values: taken.pop(values))  # type: ignore[misc]
+
+    def _release(self, row: BaseModel) -> None:
+        for taken, values in self._unique(row):
+            key = taken.pop(values)
+            self._undo.append(lambda taken=taken, values=values, key=key: taken.__setitem__(values, key))  # type: ignore[misc]
 
     def insert_many(self, rows: Iterable[BaseModel]) -> None:
         """See Tx."""
@@ -120,21 +143,37 @@ class MemoryTx:
     def update(self, row: BaseModel) -> None:
         """See Tx."""
         table, key = self._store.rows[type(row)], key_of(row)
+        assert key in table, f"{type(row).__name__} to update is not there"
         old = table[key]
+        check_growing(old, row)
         check_moves(old, row)
+        if self._taken_by_another(row):
+            raise SameKeyOtherContent(f"{type(row).__name__} {key}: another one has its unique values")
+        serial = SPECS[type(row)].serial
+        if serial:
+            row = row.model_copy(update={serial: getattr(old, serial)})
+        self._release(old)
         table[key] = row
         self._undo.append(lambda: table.__setitem__(key, old))
+        self._claim(row)
 
     def put(self, row: BaseModel) -> None:
         """See Tx."""
-        if not self.insert_new(row):
+        if key_of(row) in self._store.rows[type(row)]:
             self.update(row)
+        else:
+            self.insert(row)
 
     def delete(self, row: BaseModel) -> None:
         """See Tx."""
         table, key = self._store.rows[type(row)], key_of(row)
-        old = table.pop(key)
+        old = table.get(key)
+        if old is None:
+            return
+        check_growing(old, None)
+        del table[key]
         self._undo.append(lambda: table.__setitem__(key, old))
+        self._release(old)
 
     def next(self, counter: str) -> int:
         """See Tx."""
@@ -148,4 +187,5 @@ class MemoryTx:
 
 
 def _sortable(value: Any) -> Any:
-    return (value is not None, value) if value is None else (True, value)
+    """Empty values sort last, as they do on PostgreSQL."""
+    return (value is None, value)

@@ -30,12 +30,33 @@ def to_row(model_row: BaseModel) -> dict[str, Any]:
     return values
 
 
+def _in_utc(connection: Any, _: Any) -> None:
+    """Instants come back in the session's time zone, and what is hashed must not change with a server's setting."""
+    connection.execute("set time zone 'UTC'")
+    connection.commit()
+
+
+def _in_house_words(error: sa.exc.DBAPIError) -> Exception | None:
+    """What PostgreSQL said, as the house's error with a plan for what happens next; None when there is none."""
+    state, words = getattr(error.orig, "sqlstate", None) or "", str(error.orig).split("\n")[0]
+    if state in ("40001", "40P01", "55P03"):
+        return LostRace(f"another worker was first: {words}")
+    if state == "23505":
+        return SameKeyOtherContent(words)
+    if state == "ISM01":  # raised by the triggers guard_moves
+        return IllegalTransition(words)
+    if state == "ISM02":  # raised by guard_growth and guard_seal: nothing in the hub may try
+        return AssertionError(words)
+    return None
+
+
 class PostgresStore:
     """See Store. Deadlocks and serialisation failures surface as LostRace, which the runtime retries."""
 
     def __init__(self, url: str, pool_size: int = 20) -> None:
         self.url = url
         self.engine = sa.create_engine(url, pool_size=pool_size, max_overflow=20, pool_pre_ping=False)
+        sa.event.listen(self.engine, "connect", _in_utc)
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresTx]:
@@ -43,14 +64,11 @@ class PostgresStore:
         try:
             with self.engine.begin() as connection:
                 yield PostgresTx(connection)
-        except sa.exc.OperationalError as error:
-            if getattr(error.orig, "sqlstate", "") in ("40001", "40P01", "55P03"):
-                raise LostRace(f"another worker was first: {error.orig}") from error
-            raise
         except sa.exc.DBAPIError as error:
-            if getattr(error.orig, "sqlstate", "") == "ISM01":  # raised by the trigger guard_moves
-                raise IllegalTransition(str(error.orig).splitlines()[0]) from error
-            raise
+            ours = _in_house_words(error)
+            if ours is None:
+                raise
+            raise ours from error
 
     def close(self) -> None:
         """Give all connections back."""
@@ -106,7 +124,7 @@ class PostgresTx:
 
     def insert_new(self, row: BaseModel) -> bool:
         """See Tx."""
-        statement = pg_insert(TABLES[type(row)]).on_conflict_do_nothing()
+        statement = pg_insert(TABLES[type(row)]).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
         return self._connection.execute(statement, to_row(row)).rowcount == 1
 
     def insert_many(self, rows: Iterable[BaseModel]) -> None:

@@ -40,7 +40,11 @@ metadata = sa.MetaData(schema=SCHEMA)
 
 @dataclass(frozen=True)
 class Spec:
-    """How a model is kept: table name, key fields, unique field groups, indexed field groups."""
+    """How a model is kept: table name, key fields, unique field groups, indexed field groups.
+
+    serial: a field the database numbers. tracks: fields that move only as domain.states allows. growing: rows are never
+    changed or removed, but for the fields of seal, which may be set once, while the first of them is still 0.
+    """
 
     table: str
     key: tuple[str, ...]
@@ -48,16 +52,22 @@ class Spec:
     index: tuple[tuple[str, ...], ...] = ()
     serial: str = ""
     tracks: tuple[str, ...] = field(default=())
+    growing: bool = False
+    seal: tuple[str, ...] = ()
 
 
 SPECS: dict[type[BaseModel], Spec] = {
     LegalEntity: Spec("legal_entity", ("code",)),
     Client: Spec("client", ("client_no",)),
-    ContractVersion: Spec("contract_version", ("contract_no", "version")),
+    ContractVersion: Spec("contract_version", ("contract_no", "version"), growing=True),
     Engagement: Spec("engagement", ("engagement_no",), index=(("contract_no",), ("project_code",)), tracks=("state",)),
     Project: Spec("project", ("project_code",), index=(("contract_no",),)),
-    TimeEntry: Spec("time_entry", ("source", "source_id", "revision"), index=(("project_code", "service_date"),)),
-    BillableItem: Spec("billable_item", ("item_id",), unique=(("source_key", "revision"),), index=(("contract_no",),)),
+    TimeEntry: Spec(
+        "time_entry", ("source", "source_id", "revision"), index=(("project_code", "service_date"),), growing=True
+    ),
+    BillableItem: Spec(
+        "billable_item", ("item_id",), unique=(("source_key", "revision"),), index=(("contract_no",),), growing=True
+    ),
     BillablePart: Spec(
         "billable_part",
         ("part_id",),
@@ -77,7 +87,12 @@ SPECS: dict[type[BaseModel], Spec] = {
     r.Effect: Spec("effect", ("effect_key",), index=(("run_id",), ("state",), ("business_key",))),
     r.InboxMessage: Spec("inbox", ("source", "message_id"), index=(("state", "received_at"), ("aggregate",))),
     r.OutboxEvent: Spec(
-        "event", ("event_id",), unique=(("aggregate", "sequence"),), index=(("correlation_id",),), serial="position"
+        "event",
+        ("event_id",),
+        unique=(("aggregate", "sequence"),),
+        index=(("correlation_id",),),
+        serial="position",
+        growing=True,
     ),
     r.EventDelivery: Spec("event_delivery", ("event_id", "subscriber"), index=(("subscriber", "state", "next_at"),)),
     r.CrossReference: Spec(
@@ -86,7 +101,13 @@ SPECS: dict[type[BaseModel], Spec] = {
         unique=(("object_type", "key", "system", "remote_type"),),
         index=(("remote_id",), ("key",)),
     ),
-    r.AuditEntry: Spec("audit", ("audit_id",), index=(("chain",), ("subject",))),
+    r.AuditEntry: Spec(
+        "audit",
+        ("audit_id",),
+        index=(("chain",), ("subject",)),
+        growing=True,
+        seal=("chain", "previous_hash", "hash"),
+    ),
     r.Case: Spec("case_file", ("case_no",), index=(("state", "queue"), ("run_id",)), tracks=("state",)),
     r.Decision: Spec("decision", ("run_id", "exception")),
     r.ConnectionState: Spec("connection_state", ("connection",)),
@@ -109,8 +130,8 @@ def _column_type(annotation: Any) -> tuple[sa.types.TypeEngine[Any], bool]:
         return _column_type(typing.get_args(annotation)[0])
     simple: list[tuple[type, sa.types.TypeEngine[Any]]] = [
         (bool, sa.Boolean()),
-        (StrEnum, sa.Text()),
-        (str, sa.Text()),
+        (StrEnum, sa.Text(collation="C")),
+        (str, sa.Text(collation="C")),
         (int, sa.BigInteger()),
         (Decimal, sa.Numeric()),
         (datetime, sa.DateTime(timezone=True)),

@@ -1,0 +1,1 @@
+"""Logs, metrics and figures about the hub itself."""

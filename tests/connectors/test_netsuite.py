@@ -333,7 +333,7 @@ def test_an_invoice_is_posted_to_the_cent_and_only_once(served: Running, set_up:
 
 def test_a_total_that_differs_there_is_a_refusal(set_up: Connection) -> None:
     wrong = INVOICE.model_copy(update={"total": Decimal("261.31")})
-    with pytest.raises(RemoteRefusal, match=r"261\.3 USD of 261\.31 USD") as refused:
+    with pytest.raises(RemoteRefusal, match=r"261\.30 USD of 261\.31 USD") as refused:
         set_up.post_invoice(wrong)
     assert refused.value.remote_code == "TOTAL_DIFFERS"
 
@@ -379,7 +379,7 @@ def test_payments_come_with_what_they_apply_to(control: Callable[..., Any], set_
     [payment] = page.payments
     assert payment.key == f"netsuite:{paid['id']}"
     assert (payment.client_no, payment.amount, payment.currency) == ("C-100", Decimal("200.1"), "USD")
-    assert payment.applies == {"INV-2026-0001": Decimal("200.1")}
+    assert payment.applies == {"INV-2026-0001": Decimal("200.1")} and str(payment.amount) == "200.10"
     assert (payment.value_date, payment.reference) == (date(2026, 4, 20), "1107")
     assert page.watermark == "2026-04-20T09:00:00+00:00"
     assert set_up.find_invoice(INVOICE).open == Decimal("61.2")
@@ -387,6 +387,16 @@ def test_payments_come_with_what_they_apply_to(control: Callable[..., Any], set_
     assert set_up.payments_received("2026-04-20T09:04:59+00:00").payments == page.payments
     later = set_up.payments_received("2026-04-20T09:05:01+00:00")
     assert (later.payments, later.watermark) == ((), "2026-04-20T09:05:01+00:00")
+
+
+def test_instalments_of_one_invoice_add_up(served: Running, control: Callable[..., Any], set_up: Connection) -> None:
+    client, invoice = set_up.find_client(CLIENT), set_up.post_invoice(INVOICE)
+    paid = pay(control, invoice.ref.external_id, client.external_id, 200.10, "2026-04-20T09:00:00Z")
+    row = served.sandbox.records.get("customerPayment", paid["id"])
+    assert row is not None
+    first = {**row["apply"][0], "amount": Decimal("100.05"), "line": 1}
+    served.sandbox.records.put("customerPayment", paid["id"], {**row, "apply": [first, {**first, "line": 2}]})
+    assert set_up.payments_received("").payments[0].applies == {"INV-2026-0001": Decimal("200.10")}
 
 
 def test_payments_are_read_over_many_pages_even_within_one_second(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from isthmus.domain.errors import NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
+from isthmus.domain.errors import NeedsSetup, NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
 from isthmus.domain.objects import Client, ContractVersion, ExternalRef, Project, TaxAnswer
 from isthmus.ports.messages import (
     ContractNotice,
@@ -36,10 +36,13 @@ from isthmus.ports.messages import (
 class Weather:
     """What goes wrong at a call. The simulation's seed fills ``plan``; a plain test leaves it calm.
 
-    next_fault(system, verb, write) returns None or one of: unreachable, throttled, lost_before, lost_after, stale.
+    next_fault(system, verb, write) returns None or one of: unreachable, throttled, lost_before, lost_after, stale,
+    refused, locked_out. now is physical time: staleness is over when the settling time has really passed, whatever the
+    hub's clock says.
     """
 
     next_fault: Any = lambda system, verb, write: None
+    now: Any = lambda: timedelta(0)
 
 
 @dataclass
@@ -63,6 +66,10 @@ class Model:
             raise Unreachable(f"{self.name} is down")
         if fault == "throttled":
             raise Throttled(f"{self.name} asks for patience", 1.0)
+        if fault == "locked_out":
+            raise NeedsSetup(f"{self.name} refuses our credentials", self.name)
+        if fault == "refused" and write:
+            raise RemoteRefusal(f"{self.name} refuses {verb} today", remote_code="BUSY", system=self.name)
         if fault == "lost_before" and write:
             raise OutcomeUnknown(f"{self.name}: {verb}: no answer")
         return fault
@@ -70,7 +77,7 @@ class Model:
     def _create(self, verb: str, collection: str, key: str, **facts: Any) -> ExternalRef:
         fault = self._fault(verb, True)
         rows = self.things.setdefault(collection, [])
-        rows.append({"key": key, **facts})
+        rows.append({"key": key, "born": self.weather.now(), **facts})
         ref = self._ref(collection, len(rows))
         if fault == "lost_after":
             raise OutcomeUnknown(f"{self.name}: {verb}: no answer")
@@ -90,9 +97,10 @@ class Model:
 
     def _find(self, verb: str, collection: str, key: str, **facts: Any) -> ExternalRef | None:
         fault = self._fault(verb, False)
-        rows = self.things.get(collection, [])
-        visible = rows[:-1] if fault == "stale" else rows
-        for number, row in enumerate(visible, start=1):
+        oldest_hidden = self.weather.now() - self.settling_time if fault == "stale" else None
+        for number, row in enumerate(self.things.get(collection, []), start=1):
+            if oldest_hidden is not None and row["born"] > oldest_hidden:
+                continue
             if row["key"] == key and all(row.get(name) == value for name, value in facts.items()):
                 return self._ref(collection, number)
         return None
@@ -181,7 +189,7 @@ class FakePsa(Model):
         self._fault("approved_time", False)
         pages = self.__dict__.setdefault("pages", [])
         entries = tuple(e for page in pages for e in page.entries)
-        return TimePage(entries=entries, watermark=str(len(entries)))
+        return TimePage(entries=entries[int(watermark or 0) :], watermark=str(len(entries)))
 
     def mark_invoiced(self, billed: InvoicedTime) -> ExternalRef:
         key = f"{billed.project_code}:{billed.number}"
@@ -250,7 +258,8 @@ class FakeErp(Model):
 
     def post_invoice(self, invoice: PostInvoice) -> PostedInvoice:
         if f"{invoice.issue_date:%Y-%m}" in self.closed_periods:
-            raise RemoteRefusal(f"period {invoice.issue_date:%Y-%m} is closed", remote_code="PERIOD_CLOSED", system=self.name)
+            period = f"{invoice.issue_date:%Y-%m}"
+            raise RemoteRefusal(f"period {period} is closed", remote_code="PERIOD_CLOSED", system=self.name)
         facts = {"total": str(invoice.total), "currency": invoice.currency, "client": invoice.client_no}
         ref = self._create("post_invoice", "invoice", invoice.number, **facts)
         return self._posted(invoice, ref)
@@ -309,10 +318,8 @@ class FakeTax(Model):
         return next((r for r in self.things.get("document", []) if r["key"] == document.code), {"status": "void"})
 
     def _answer(self, document: TaxDocument, status: str) -> TaxAnswer:
-        taxes = {
-            line.number: (line.net * self.rate).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
-            for line in document.lines
-        }
+        unit = Decimal(1) if document.currency == "JPY" else Decimal("0.01")
+        taxes = {line.number: (line.net * self.rate).quantize(unit, rounding=ROUND_HALF_UP) for line in document.lines}
         return TaxAnswer(
             document_code=document.code,
             net=sum((line.net for line in document.lines), Decimal(0)),
@@ -329,7 +336,9 @@ def _facts(system: Model, project_code: str) -> ProjectFacts:
     for number, row in enumerate(rows, start=1):
         if row["key"] == project_code:
             prefix = f"{project_code}:"
-            tasks = [t["key"].removeprefix(prefix) for t in system.things.get("task", []) if t["key"].startswith(prefix)]
+            tasks = [
+                t["key"].removeprefix(prefix) for t in system.things.get("task", []) if t["key"].startswith(prefix)
+            ]
             return ProjectFacts(
                 ref=ExternalRef(system=system.name, object_type="project", external_id=f"project-{number}"),
                 project_code=project_code,

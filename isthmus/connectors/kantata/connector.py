@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from isthmus.connectors.kantata import mapping as m
-from isthmus.domain.errors import NeedsSetup, NotFound, RemoteRefusal
+from isthmus.domain.errors import NeedsSetup, NotFound
 from isthmus.domain.objects import ExternalRef, Project
 from isthmus.kit.connector import Connector
+from isthmus.kit.keys import task_codes, task_key
+from isthmus.kit.loaded import Loaded
 from isthmus.kit.mapping import readable
-from isthmus.kit.wire import Request, Verb
+from isthmus.kit.paging import Page, all_pages, by_last_change, in_batches, latest
+from isthmus.kit.rate_days import role_rates_by_day
+from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import InvoicedTime, ProjectFacts, RateCardIn, TaskIn, TimePage
-
-Row = dict[str, Any]
-Loaded = dict[str, dict[str, Row]]
 
 
 class Kantata(Connector):
     """One Kantata OX account."""
 
-    settings_known = frozenset(m.DEFAULTS)
     defaults = m.DEFAULTS
 
     # -- project -----------------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ class Kantata(Connector):
             raise NotFound(f"kantata has no project {project_code}")
         if "currency" not in workspace:
             raise NeedsSetup(f"kantata shows no currency of {project_code}: its user needs financial access")
-        loaded: Loaded = {}
+        loaded = Loaded()
         query = {"workspace_id": workspace["id"], "include": "external_references"}
         stories = yield from self._list("stories", query, loaded)
         mine = [story for story in stories if str(story["workspace_id"]) == str(workspace["id"])]
@@ -63,7 +63,7 @@ class Kantata(Connector):
             name=workspace["title"],
             currency=workspace["currency"],
             active=self._is_open(workspace),
-            tasks=tuple(key.removeprefix(f"{project_code}:") for key in keys),
+            tasks=task_codes(project_code, keys),
         )
 
     def close_project(self, project: Project) -> Verb[ExternalRef]:
@@ -80,7 +80,7 @@ class Kantata(Connector):
 
     def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
         """Create the story with our reference, or bring the one that carries it to these facts."""
-        key = m.task_key(item.project_code, item.task.code)
+        key = task_key(item.project_code, item.task.code)
         story_id = yield from self._subject("Story", "task", key)
         body = {"story_type": "task"} | m.TASK.out(item.task)
         if story_id is None:
@@ -91,7 +91,7 @@ class Kantata(Connector):
 
     def find_task(self, item: TaskIn) -> Verb[ExternalRef | None]:
         """The story with our reference."""
-        story_id = yield from self._subject("Story", "task", m.task_key(item.project_code, item.task.code))
+        story_id = yield from self._subject("Story", "task", task_key(item.project_code, item.task.code))
         return self.ref("story", story_id) if story_id else None
 
     # -- rates -------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Kantata(Connector):
         found = yield from self.find_rates(card)
         if found is not None:
             return found
-        wanted = m.to_versions(card.rates, card.currency, self.setting("roles"))
+        wanted = role_rates_by_day(card.rates, card.currency, self.setting("roles"))
         roles = yield from self._role_ids({name for version in wanted.values() for name in version})
         workspace_id = yield from self._project(card.project_code)
         rate_card_id, versions = yield from self._new_rate_card(card, list(wanted))
@@ -127,33 +127,35 @@ class Kantata(Connector):
             if not rate_card:
                 first = owner | {"rate_card_set_version_id": version["id"], "currency": card.currency}
                 rate_card = yield from self._write("rate_cards", "rate_card", first)
-        loaded: Loaded = {}
+        loaded = Loaded()
         yield from self._show("rate_cards", rate_card["id"], "rate_card_versions", loaded)
-        rows = loaded.get("rate_card_versions", {}).values()
+        rows = loaded.all("rate_card_versions").values()
         versions = {dated[str(row["rate_card_set_version_id"])]: str(row["id"]) for row in rows}
         if sorted(versions) != days:
-            raise self._refusal(f"kantata made versions for {sorted(versions)} of {days}", "VERSIONS", "effective_date")
+            raise self.refusal(f"kantata made versions for {sorted(versions)} of {days}", "VERSIONS", "effective_date")
         return str(rate_card["id"]), versions
 
     def find_rates(self, card: RateCardIn) -> Verb[ExternalRef | None]:
         """The project's rate card, if it holds exactly these rates, day by day and role by role, to the cent."""
-        wanted = m.to_versions(card.rates, card.currency, self.setting("roles"))
+        wanted = role_rates_by_day(card.rates, card.currency, self.setting("roles"))
         workspace = yield from self._workspace(card.project_code)
         if workspace is None or not workspace["rate_card_id"]:
             return None
-        loaded: Loaded = {}
+        loaded = Loaded()
         rate_card = yield from self._show("rate_cards", workspace["rate_card_id"], "rate_card_versions", loaded)
         if rate_card is None or rate_card["currency"] != card.currency:
             return None
-        versions = loaded.get("rate_card_versions", {})
+        versions = loaded.all("rate_card_versions")
         yield from self._load("rate_card_versions", versions, "rate_card_roles,rate_card_set_version", loaded)
-        rows = loaded.get("rate_card_roles", {}).values()
+        rows = loaded.all("rate_card_roles").values()
         yield from self._load("roles", {row["role_id"] for row in rows}, "", loaded)
-        days = {i: loaded["rate_card_set_versions"][str(v["rate_card_set_version_id"])] for i, v in versions.items()}
+        days = {
+            i: loaded.all("rate_card_set_versions")[str(v["rate_card_set_version_id"])] for i, v in versions.items()
+        }
         held: dict[str, dict[str, int]] = {day["effective_date"]: {} for day in days.values()}
         for row in rows:
             day = days[str(row["rate_card_version_id"])]["effective_date"]
-            held[day][loaded["roles"][str(row["role_id"])]["name"]] = int(row["rate"])
+            held[day][loaded.all("roles")[str(row["role_id"])]["name"]] = int(row["rate"])
         return self.ref("rate_card", rate_card["id"]) if held == wanted else None
 
     def _role_ids(self, names: set[str]) -> Verb[dict[str, str]]:
@@ -162,60 +164,42 @@ class Kantata(Connector):
         ids = {row["name"]: str(row["id"]) for row in rows}
         missing = sorted(names - set(ids))
         if missing:
-            raise self._refusal(f"kantata has no role {', '.join(missing)}", "ROLE", "role")
+            raise self.refusal(f"kantata has no role {', '.join(missing)}", "ROLE", "role")
         return ids
 
     # -- time --------------------------------------------------------------------------------------------------
     def approved_time(self, watermark: str) -> Verb[TimePage]:
         """Approved entries of our projects changed after the watermark. The hub tells revisions by content."""
-        loaded: Loaded = {}
-        rows = yield from self._changed_entries(watermark, loaded)
+        loaded = Loaded()
+        rows = yield from by_last_change(
+            lambda since, place: self._entries_page(since, place, loaded),
+            self.since(watermark),
+            "updated_at",
+            coarse=timedelta(seconds=1),
+        )
         references = "external_references"
         yield from self._load("workspaces", {row["workspace_id"] for row in rows}, references, loaded)
         ours = [row for row in rows if self._concerns_us(row, loaded)]
         yield from self._load("stories", {row["story_id"] for row in ours if row["story_id"]}, references, loaded)
-        sheets = loaded.get("timesheet_submissions", {}).values()
+        sheets = loaded.all("timesheet_submissions").values()
         approvers = {sheet["current_resolution_creator_id"] for sheet in sheets} - {None}
         yield from self._load("users", approvers, "", loaded)
         entries, unreadable = readable(ours, lambda row: m.to_time_entry(row, loaded, self.system))
-        latest = m.to_utc(rows[-1]["updated_at"]).isoformat() if rows else watermark
-        return TimePage(entries=entries, watermark=latest, unreadable=unreadable)
+        reached = latest(rows, "updated_at", watermark)
+        return TimePage(entries=entries, watermark=reached, unreadable=unreadable)
 
     def _concerns_us(self, row: Row, loaded: Loaded) -> bool:
         """False for time of a project that is not ours, or not approved. A project we cannot see may be ours."""
-        workspace = loaded["workspaces"].get(str(row["workspace_id"])) if "workspaces" in loaded else None
+        workspace = loaded.all("workspaces").get(str(row["workspace_id"]))
         if workspace is None:
             return True
         approved = row["approved"] or not workspace["require_time_approvals"]
         return bool(approved and m.keys_of(workspace, "project", loaded))
 
-    def _changed_entries(self, watermark: str, loaded: Loaded) -> Verb[list[Row]]:
-        """Entries by the time of their last change, oldest first, none missed.
-
-        Pages of a list that changes while it is read lose rows over the page edge. So each request asks for what comes
-        after the last row seen, one second back as stamps are whole seconds. Only within one second it turns pages,
-        and starts that second again when the list has become shorter.
-        """
+    def _entries_page(self, since: datetime | None, place: int, loaded: Loaded) -> Verb[Page]:
         query: Row = {"approved": "true", "from_archived_workspaces": "true", "order": "updated_at:asc"}
-        query |= {"include": "user,role,active_submission", "per_page": self.manifest.page_size, "page": 1}
-        if watermark:
-            since = m.to_utc(watermark) - timedelta(seconds=self.manifest.capture.overlap_seconds)
-            query["updated_after"] = since.isoformat()
-        seen: dict[str, Row] = {}
-        count = 0
-        while True:
-            rows, meta = yield from self._page("time_entries", query, loaded)
-            for row in rows:
-                seen.pop(str(row["id"]), None)  # changed while we read: it belongs where it is now
-                seen[str(row["id"])] = row
-            if int(meta["page_number"]) >= int(meta["page_count"]):
-                return list(seen.values())
-            behind = (m.to_utc(rows[-1]["updated_at"]) - timedelta(seconds=1)).isoformat()
-            if behind > query.get("updated_after", ""):
-                query |= {"updated_after": behind, "page": 1}
-            else:
-                query["page"] = 1 if int(meta["count"]) < count else query["page"] + 1
-            count = int(meta["count"])
+        query |= {"updated_after": since.isoformat()} if since else {}
+        return self._page("time_entries", query | {"include": "user,role,active_submission"}, place, loaded)
 
     # -- billing -----------------------------------------------------------------------------------------------
     def mark_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef]:
@@ -234,9 +218,9 @@ class Kantata(Connector):
         """The invoice with our number, if every entry is on it now; a cancelled one sets its entries free."""
         ids = {m.to_entry_id(key, self.system) for key in billed.entry_keys}
         for invoice_id in (yield from self._subjects("Invoice", "invoice", billed.number)):
-            loaded: Loaded = {}
+            loaded = Loaded()
             invoice = yield from self._show("invoices", invoice_id, "time_entries", loaded)
-            held = loaded.get("time_entries", {}).items()
+            held = loaded.all("time_entries").items()
             marked = {i for i, row in held if row["is_invoiced"] and str(row["invoice_id"]) == invoice_id}
             if invoice is not None and invoice["status"] != "cancelled" and ids <= marked:
                 return self.ref("invoice", invoice_id)
@@ -252,7 +236,7 @@ class Kantata(Connector):
     def _subject(self, subject_type: str, model: str, key: str) -> Verb[str | None]:
         found = yield from self._subjects(subject_type, model, key)
         if len(found) > 1:
-            raise self._refusal(f"{len(found)} records of kantata carry {model} {key}", "TWINS", "external_reference")
+            raise self.refusal(f"{len(found)} records of kantata carry {model} {key}", "TWINS", "external_reference")
         return found[0] if found else None
 
     def _project(self, project_code: str) -> Verb[str]:
@@ -273,7 +257,7 @@ class Kantata(Connector):
         """Create, or change the record with this id; the record as it is then."""
         method, path = ("PUT", f"{collection}/{record_id}") if record_id else ("POST", collection)
         answer = yield Request(method, path, json={singular: body})
-        return _rows(answer.body)[0]
+        return Loaded().take(answer.body)[0]
 
     def _show(
         self, collection: str, record_id: Any, include: str = "", loaded: Loaded | None = None
@@ -283,44 +267,24 @@ class Kantata(Connector):
         answer = yield Request("GET", f"{collection}/{record_id}", query=query, allow=(404,))
         if answer.status == 404:
             return None
-        _keep(answer.body, loaded)
-        return _rows(answer.body)[0]
+        return (Loaded() if loaded is None else loaded).take(answer.body)[0]
 
-    def _load(self, collection: str, ids: Iterable[Any], include: str, loaded: Loaded) -> Verb[None]:
-        """Records by id with their associations into loaded, as many a request as a page holds."""
-        wanted = sorted({str(i) for i in ids}, key=int)
-        size = self.manifest.page_size
-        for start in range(0, len(wanted), size):
-            query = {"only": ",".join(wanted[start : start + size]), "include": include, "include_archived": "true"}
-            yield from self._page(collection, query | {"per_page": size}, loaded)
+    def _load(self, collection: str, ids: Iterable[Any], include: str, loaded: Loaded) -> Verb[list[Row]]:
+        """Records by id, with their associations, into loaded."""
+        query = {"include": include, "include_archived": "true"}
+        return in_batches(
+            ids, self.manifest.page_size, lambda some: self._list(collection, query | {"only": ",".join(some)}, loaded)
+        )
 
     def _list(self, collection: str, query: Row, loaded: Loaded | None = None) -> Verb[list[Row]]:
         """All rows, by the time of creation: a change while we read moves none over the page edge."""
-        found: list[Row] = []
-        page, last = 1, 1
-        while page <= last:
-            asked = query | {"order": "created_at:asc", "per_page": self.manifest.page_size, "page": page}
-            rows, meta = yield from self._page(collection, asked, loaded)
-            found += rows
-            page, last = page + 1, int(meta["page_count"])
-        return found
+        ordered = query | {"order": "created_at:asc"}
+        return all_pages(lambda place: self._page(collection, ordered, place, loaded or Loaded()))
 
-    def _page(self, collection: str, query: Row, loaded: Loaded | None = None) -> Verb[tuple[list[Row], Row]]:
-        answer = yield Request("GET", collection, query=query)
-        _keep(answer.body, loaded)
-        return _rows(answer.body), answer.body["meta"]
-
-    def _refusal(self, cause: str, code: str, field: str) -> RemoteRefusal:
-        return RemoteRefusal(cause, remote_code=code, field=field, system=self.system)
-
-
-def _rows(body: Row) -> list[Row]:
-    """The records an answer is about, in its order."""
-    return [body[result["key"]][result["id"]] for result in body["results"]]
-
-
-def _keep(body: Row, loaded: Loaded | None) -> None:
-    """Collect the records of an answer, the side-loaded ones too, by collection and id."""
-    if loaded is not None:
-        for name in body.keys() - {"count", "meta", "results"}:
-            loaded.setdefault(name, {}).update(body[name])
+    def _page(self, collection: str, query: Row, place: int, loaded: Loaded) -> Verb[Page]:
+        answer = yield Request(
+            "GET", collection, query=query | {"per_page": self.manifest.page_size, "page": place + 1}
+        )
+        meta = answer.body["meta"]
+        more = int(meta["page_number"]) < int(meta["page_count"])
+        return Page(rows=loaded.take(answer.body), more=more, total=int(meta["count"]))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from isthmus.domain.errors import BadInput
-from isthmus.domain.objects import Rate, TimeEntry
-from isthmus.kit.mapping import Field, StatusTable, Table, minutes_to_hours, to_iso_date, to_minor_units
+from isthmus.domain.objects import TimeEntry
+from isthmus.kit.keys import task_key
+from isthmus.kit.loaded import Loaded
+from isthmus.kit.mapping import Field, StatusTable, Table, minutes_to_hours, to_iso_date, to_minor_units, to_utc
+from isthmus.kit.wire import Row
 from isthmus.ports.messages import InvoicedTime
-
-Row = Mapping[str, Any]
-Loaded = Mapping[str, Mapping[str, Row]]  # collection -> id -> record
 
 SERVICE = "isthmus"  # service_name of every external reference of the hub
 
@@ -57,20 +56,9 @@ def to_reference(model: str, key: str) -> dict[str, str]:
 
 def keys_of(record: Row, model: str, loaded: Loaded) -> list[str]:
     """The hub's keys a record carries, by the external references loaded with it."""
-    references = [loaded["external_references"][str(i)] for i in record["external_reference_ids"]]
+    references = [loaded.all("external_references")[str(i)] for i in record["external_reference_ids"]]
     mine = [r for r in references if (r["service_name"], r["service_model"]) == (SERVICE, model)]
     return [str(r["service_model_ref"]) for r in mine]
-
-
-def task_key(project_code: str, task_code: str) -> str:
-    """The business key of a project's task."""
-    return f"{project_code}:{task_code}"
-
-
-def to_utc(stamp: str) -> datetime:
-    """A moment as Kantata writes it; a bare date is its midnight."""
-    moment = datetime.fromisoformat(stamp)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def to_entry_id(key: str, system: str) -> str:
@@ -100,51 +88,23 @@ def to_invoice(billed: InvoicedTime, entry_ids: list[str]) -> dict[str, Any]:
     return body
 
 
-def to_versions(rates: Iterable[Rate], currency: str, roles: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    """A rate card by the day it takes effect: the rate of every role in minor units. BadInput names what cannot be."""
-    known = list(rates)
-    if not known:
-        raise BadInput("a rate card without rates")
-    days = {rate.effective_from for rate in known} | {rate.effective_to for rate in known if rate.effective_to}
-    versions: dict[str, dict[str, int]] = {day.isoformat(): {} for day in sorted(days)}
-    for rate in known:
-        if rate.person or rate.unit != "hour":
-            raise BadInput(
-                f"kantata rate cards hold hourly rates by role, not {rate.role} {rate.person} by {rate.unit}"
-            )
-        name = roles.get(rate.role, rate.role)
-        for day in (day for day in days if rate.covers(day)):
-            version = versions[day.isoformat()]
-            if name in version:
-                raise BadInput(f"two rates for {rate.role} on {day}")
-            version[name] = to_minor_units(rate.bill_rate, currency)
-    return versions
-
-
-def _one(loaded: Loaded, collection: str, record_id: Any, what: str) -> Row:
-    found = loaded.get(collection, {}).get(str(record_id))
-    if found is None:
-        raise BadInput(f"its {what} {record_id} cannot be read")
-    return found
-
-
 def _name(user: Row) -> str:
     return str(user.get("email_address") or user["full_name"])
 
 
 def to_time_entry(row: Row, loaded: Loaded, system: str) -> TimeEntry:
     """Approved time as the hub has it. BadInput says what cannot be read."""
-    [project_code] = keys_of(_one(loaded, "workspaces", row["workspace_id"], "project"), "project", loaded)
-    keys = keys_of(_one(loaded, "stories", row["story_id"], "task"), "task", loaded) if row["story_id"] else []
-    role = _one(loaded, "roles", row["role_id"], "role")["name"] if row["role_id"] else ""
+    [project_code] = keys_of(loaded.one("workspaces", row["workspace_id"], "project"), "project", loaded)
+    keys = keys_of(loaded.one("stories", row["story_id"], "task"), "task", loaded) if row["story_id"] else []
+    role = loaded.one("roles", row["role_id"], "role")["name"] if row["role_id"] else ""
     approved_by, approved_at = _approval(row, loaded)
     cents, unit = row.get("cost_rate_in_cents"), row["currency_base_unit"]
     return TimeEntry(
         source=system,
         source_id=row["id"],
         project_code=project_code,
-        task_code=keys[0].removeprefix(f"{project_code}:") if keys else "",
-        person=_name(_one(loaded, "users", row["user_id"], "user")),
+        task_code=keys[0].removeprefix(task_key(project_code, "")) if keys else "",
+        person=_name(loaded.one("users", row["user_id"], "user")),
         role=role,
         service_date=row["date_performed"],
         hours=minutes_to_hours(row["time_in_minutes"]),
@@ -159,8 +119,8 @@ def to_time_entry(row: Row, loaded: Loaded, system: str) -> TimeEntry:
 def _approval(row: Row, loaded: Loaded) -> tuple[str, datetime]:
     """Who approved and when: from the timesheet, or the entry's own time in a project that needs no approval."""
     if row["active_submission_id"]:
-        sheet = _one(loaded, "timesheet_submissions", row["active_submission_id"], "timesheet")
+        sheet = loaded.one("timesheet_submissions", row["active_submission_id"], "timesheet")
         if SUBMISSION_STATUS.read(sheet["status"]) == "approved" and sheet["current_resolution_creator_id"]:
-            approver = _one(loaded, "users", sheet["current_resolution_creator_id"], "approver")
+            approver = loaded.one("users", sheet["current_resolution_creator_id"], "approver")
             return _name(approver), to_utc(sheet["current_resolution_created_at_date"])
     return "kantata: no approval required", to_utc(row["updated_at"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import Address
-from isthmus.kit.mapping import Field, StatusTable, Table, hours_to_minutes, to_iso_date
-from isthmus.ports.messages import PostLine, ScheduleIn, TimeCost
+from isthmus.kit.keyed import by_external_id, by_id
+from isthmus.kit.mapping import Field, StatusTable, Table, hours_to_clock, to_iso_date
+from isthmus.ports.messages import PostLine, ScheduleIn
 
 # What a firm may call otherwise. A mapping is merged over its default, other values replace it.
 DEFAULTS: dict[str, Any] = {
@@ -24,7 +25,8 @@ DEFAULTS: dict[str, Any] = {
     "employees": {},  # person -> employee id; a person who is not here is referred to by external id
     "project_open": "2",
     "project_closed": "1",
-    "project_statuses": {},  # further entityStatus ids: "active" or "closed"
+    # entityStatus ids; Oracle publishes no labels with the five standard ones, so a firm may say otherwise
+    "project_statuses": {"1": "closed", "2": "active", "3": "closed", "4": "active", "5": "active"},
     "schedule_type": "3",
     "time_approval": "3",  # empty: the account's own preference decides
     "invoice_approval": "2",  # empty: the account's own preference decides
@@ -32,8 +34,9 @@ DEFAULTS: dict[str, Any] = {
     "tax_code": "",
 }
 
-# The five standard ids; Oracle publishes no labels with them, so a firm may say otherwise (project_statuses).
-PROJECT_STATUS = {"1": "closed", "2": "active", "3": "closed", "4": "active", "5": "active"}
+# By default an unknown property is dropped with a warning only: a misspelt custom field would lose its dimension.
+WRITE_HEADERS = {"X-NetSuite-PropertyNameValidation": "error"}
+TERMS_SQL = "SELECT id, name FROM term WHERE isinactive = 'F' ORDER BY id"
 
 INVOICE_STATUS = StatusTable(
     "netsuite invoice",
@@ -46,42 +49,6 @@ PAYMENT_STATUS = StatusTable(
 )
 
 
-def to_external_id(key: str) -> str:
-    """Any business key in the characters an external id may have; undone by from_external_id.
-
-    Letters, digits and the hyphen stay; every other byte becomes an underscore and two hex digits.
-    """
-    return re.sub(r"[^A-Za-z0-9-]", lambda found: "".join(f"_{byte:02X}" for byte in found[0].encode()), key)
-
-
-def from_external_id(external_id: str) -> str:
-    """The business key of an external id; an id that is none of ours comes back as it is."""
-    raw = re.sub(rb"_([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), external_id.encode())
-    key = raw.decode(errors="replace")
-    return key if to_external_id(key) == external_id else external_id
-
-
-def by_external_id(key: str) -> dict[str, str]:
-    """A reference to the record the hub has put under this key."""
-    return {"externalId": to_external_id(key)}
-
-
-def by_id(internal_id: Any) -> dict[str, str]:
-    """A reference by internal id."""
-    return {"id": str(internal_id)}
-
-
-def to_duration(hours: Decimal) -> str:
-    """Hours as NetSuite writes a duration: 7.5 is 7:30. BadInput when they are not whole minutes."""
-    whole, minutes = divmod(hours_to_minutes(hours), 60)
-    return f"{whole}:{minutes:02d}"
-
-
-def task_key(project_code: str, task_code: str) -> str:
-    """The business key of a project's task."""
-    return f"{project_code}:{task_code}"
-
-
 def to_schedule(schedule: ScheduleIn) -> dict[str, Any]:
     """A billing schedule with a milestone per fixed amount."""
     items = [
@@ -90,11 +57,6 @@ def to_schedule(schedule: ScheduleIn) -> dict[str, Any]:
     ]
     name = f"{schedule.project_code} {schedule.currency}"
     return {"name": name, "job": by_external_id(schedule.project_code), "milestone": {"items": items}}
-
-
-def to_item(line: PostLine) -> dict[str, Any]:
-    """An item line; the amount is given, so that NetSuite does not make its own of quantity and rate."""
-    return INVOICE_LINE.out(line) | {"taxDetailsReference": f"line_{line.number}"}
 
 
 def to_tax_detail(line: PostLine) -> dict[str, Any]:
@@ -114,7 +76,8 @@ def applied(payment: dict[str, Any]) -> list[dict[str, Any]]:
 
 def payments_sql(since: datetime, after: str) -> str:
     """Payments changed after a moment, or at it with an id above the given one, oldest first."""
-    moment = to_sql_time(since)
+    # Written out, because plain text follows the date format of the account.
+    moment = f"TO_TIMESTAMP('{since:%Y-%m-%d %H:%M:%S}', 'YYYY-MM-DD HH24:MI:SS')"
     return (
         "SELECT id, TO_CHAR(lastmodifieddate, 'YYYY-MM-DD\"T\"HH24:MI:SS') AS modified FROM transaction"
         f" WHERE type = 'CustPymt' AND (lastmodifieddate > {moment} OR (lastmodifieddate = {moment} AND id > {after}))"
@@ -122,31 +85,15 @@ def payments_sql(since: datetime, after: str) -> str:
     )
 
 
-def to_sql(text: str) -> str:
-    """A SuiteQL text literal; there are no bind variables over REST."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def to_sql_time(moment: datetime) -> str:
-    """A SuiteQL moment. Written out, because plain text follows the date format of the account."""
-    return f"TO_TIMESTAMP('{moment:%Y-%m-%d %H:%M:%S}', 'YYYY-MM-DD HH24:MI:SS')"
+def names_sql(table: str, otherwise: str, ids: Iterable[str]) -> str:
+    """External id and another column of the records with these ids."""
+    return f"SELECT id, externalid, {otherwise} AS other FROM {table} WHERE id IN ({', '.join(ids)}) ORDER BY id"
 
 
 def to_address_book(address: Address) -> dict[str, Any] | None:
     """The one address of a client as the address book; nothing when the client has none."""
     lines = ADDRESS.out(address)
     return {"items": [{"defaultBilling": True, "addressBookAddress": lines}]} if lines else None
-
-
-def to_revision_memo(cost: TimeCost) -> str:
-    """The memo of a time record: it starts with entry and revision, so that a look-up can tell revisions apart."""
-    return f"{cost.entry_key}#{cost.revision} {cost.memo}".strip()
-
-
-def revision_of(memo: Any, entry_key: str) -> int:
-    """The revision a time record holds; 0 when its memo does not say."""
-    found = re.match(re.escape(entry_key) + r"#(\d+)(?: |$)", str(memo or ""))
-    return int(found[1]) if found else 0
 
 
 ADDRESS = Table(
@@ -171,7 +118,7 @@ PROJECT = Table(
 TASK = Table(Field("name", "title"), Field("billable", "nonBillableTask", out=lambda billable: not billable))
 TIME = Table(
     Field("project_code", "customer", out=by_external_id),
-    Field("hours", "hours", out=to_duration),
+    Field("hours", "hours", out=hours_to_clock),
     Field("service_date", "tranDate", out=to_iso_date),
     Field("billable", "isBillable"),
     Field("bill_rate", "rate"),
@@ -185,7 +132,9 @@ INVOICE = Table(
     Field("po_number", "otherRefNum"),
     Field("memo", "memo"),
 )
+# The amount is given, so that NetSuite does not make its own of quantity and rate.
 INVOICE_LINE = Table(
+    Field("number", "taxDetailsReference", out="line_{}".format),
     Field("description", "description"),
     Field("quantity", "quantity"),
     Field("unit_price", "rate"),

@@ -1,0 +1,166 @@
+"""Puts the hub together: database, engine, connections, gate, kernel. The only place that knows all rooms."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from isthmus.app.firm import ConnectionConfig, FirmConfig, parse, read_secret
+from isthmus.domain.errors import NeedsSetup
+from isthmus.domain.objects import LegalEntity
+from isthmus.kit.connector import Connector, missing_verbs
+from isthmus.kit.executor import Connection
+from isthmus.kit.limits import Budget, make_budget
+from isthmus.processes import amendment, contract_to_project, invoice_to_cash, time_to_invoice
+from isthmus.runtime.clock import Clock, SystemClock
+from isthmus.runtime.engine_dbos import DbosEngine, prepare_database
+from isthmus.runtime.gate import Gate
+from isthmus.runtime.hashing import content_hash
+from isthmus.runtime.kernel import Kernel, Pace
+from isthmus.runtime.lanes import SharedPlaces
+from isthmus.store import embedded, migrate
+from isthmus.store.postgres import PostgresStore
+from isthmus.store.records import FirmVersion
+
+CONNECTORS = ("avalara", "kantata", "netsuite", "salesforce")
+STORIES = (amendment, contract_to_project, invoice_to_cash, time_to_invoice)  # importing registers their processes
+PARALLEL_SENDS = 4
+
+
+def database_url(data_dir: Path | None = None) -> str:
+    """ISTHMUS_DATABASE_URL, or the embedded PostgreSQL, started when it is not running."""
+    named = os.environ.get("ISTHMUS_DATABASE_URL", "")
+    if named:
+        return named.replace("postgresql://", "postgresql+psycopg://", 1)
+    return embedded.ensure(data_dir or embedded.default_data_dir())
+
+
+def connector_class(name: str) -> type[Connector]:
+    """The connector of this name. NeedsSetup lists the known ones."""
+    if name not in CONNECTORS:
+        raise NeedsSetup(f"no connector {name!r}; there are: {', '.join(CONNECTORS)}")
+    found: type[Connector] = importlib.import_module(f"isthmus.connectors.{name}").connector
+    return found
+
+
+def connect(config: ConnectionConfig, budget: Budget | None = None) -> Connection:
+    """One connection ready to be called. NeedsSetup names a missing verb or credential before any run needs it."""
+    kind = connector_class(config.connector)
+    for port in config.fills:
+        missing = missing_verbs(kind, port)
+        if missing or port not in kind.read_manifest().system.ports:
+            what = f"does not offer {', '.join(missing)}" if missing else "does not fill it"
+            raise NeedsSetup(f"connection {config.name}: {config.connector} as {port} {what}")
+    return Connection(
+        config.name,
+        kind(config.settings),
+        base_url=config.base_url,
+        auth_kind=config.auth,
+        secrets={name: read_secret(reference) for name, reference in config.secrets.items()},
+        budget=budget,
+        verify=config.ca_file or True,
+    )
+
+
+class ConnectedSystems:
+    """Which connection fills a port for a legal entity, by the firm's configuration."""
+
+    def __init__(self, firm: FirmConfig, budget_for: Callable[[ConnectionConfig], Budget | None]) -> None:
+        self.connections = {config.name: connect(config, budget_for(config)) for config in firm.connections}
+        self._filling: dict[tuple[str, str], Connection] = {}
+        for config in firm.connections:
+            for port in config.fills:
+                for entity in config.entities or ("", *(e.code for e in firm.entities)):
+                    self._filling[port, entity] = self.connections[config.name]
+
+    def filling(self, port: str, entity: str) -> Connection:
+        """See kernel.Systems."""
+        found = self._filling.get((port, entity)) or self._filling.get((port, ""))
+        if found is None:
+            raise NeedsSetup(f"no connection fills {port} for {entity or 'any entity'}: see connections.toml")
+        return found
+
+
+@dataclass
+class Hub:
+    """Everything that runs, put together once per process."""
+
+    url: str
+    store: PostgresStore
+    engine: DbosEngine
+    kernel: Kernel
+    firm: FirmConfig
+    firm_version: int
+    systems: ConnectedSystems
+    gate: Gate = field(default_factory=Gate)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.close()
+        self.store.close()
+
+
+def prepare(url: str) -> None:
+    """Bring both schemas up to date: the hub's and the engine's."""
+    migrate.upgrade(url)
+    prepare_database(url)
+
+
+def applied_firm(store: PostgresStore) -> FirmVersion | None:
+    """The firm folder as it was last applied."""
+    with store.transaction() as tx:
+        found = tx.find(FirmVersion, order=("-version",), limit=1)
+    return found[0] if found else None
+
+
+def apply_firm(store: PostgresStore, firm: FirmConfig, *, by: str, approved_by: str, clock: Clock) -> FirmVersion:
+    """Make a firm folder the one in force; the same content again changes nothing. Secrets stay references."""
+    content = firm.model_dump(mode="json")
+    hashed = content_hash(content)
+    with store.transaction() as tx:
+        tx.lock("firm")
+        last = tx.find(FirmVersion, order=("-version",), limit=1)
+        if last and last[0].content_hash == hashed:
+            return last[0]
+        version = FirmVersion(
+            version=(last[0].version if last else 0) + 1,
+            content=content,
+            content_hash=hashed,
+            applied_by=by,
+            approved_by=approved_by,
+            applied_at=clock.now(),
+        )
+        tx.insert(version)
+        for entity in firm.entities:
+            tx.put(entity)
+        for known in tx.find(LegalEntity):
+            if known.code not in {entity.code for entity in firm.entities} and known.active:
+                tx.update(known.model_copy(update={"active": False}))
+    return version
+
+
+def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) -> Hub:
+    """The hub on a prepared database with the firm that is applied there."""
+    store = PostgresStore(url)
+    applied = applied_firm(store)
+    if applied is None:
+        store.close()
+        raise NeedsSetup("no firm is applied yet: 'isthmus apply DIR' applies a firm folder")
+    firm = parse(applied.content, f"applied firm version {applied.version}")
+
+    def budget_for(config: ConnectionConfig) -> Budget | None:
+        limits = connector_class(config.connector).read_manifest().limits
+        shared = share_limits and limits.kind == "concurrency"
+        return SharedPlaces(store.engine, config.name, limits.limit) if shared else make_budget(limits)
+
+    systems, engine = ConnectedSystems(firm, budget_for), DbosEngine(url)
+    gate = Gate(firm.ownership)
+    pace = Pace(
+        firm.pace.wait_seconds_first, firm.pace.wait_seconds_max, timedelta(minutes=firm.pace.alert_after_minutes)
+    )
+    kernel = Kernel(store, clock or SystemClock(), engine, systems, gate=gate, pace=pace, parallel_sends=PARALLEL_SENDS)
+    return Hub(url, store, engine, kernel, firm, applied.version, systems, gate)

@@ -1,0 +1,37 @@
+"""The command line: ``isthmus COMMAND``. Everything heavy is imported inside the command that needs it.
+
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 something needs a person (a parked run, a missing credential,
+a dangerous change of the firm folder).
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from isthmus.app.cli import deciding, folder, looking, operating, serving
+from isthmus.app.cli.shell import Group, unexpected
+
+ABOUT = """The hub between a services firm's CRM, PSA, tax and ERP systems: no hour lost, no invoice twice, every cent explained.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 something needs a person.
+ISTHMUS_DATABASE_URL names an external PostgreSQL; without it isthmus runs its own under ISTHMUS_HOME.
+"""
+
+app = typer.Typer(cls=Group, help=ABOUT, no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+for room in (serving, looking, deciding, folder, operating):
+    room.register(app)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.excepthook = unexpected
+    typer.main.get_command(app)(prog_name="isthmus")

@@ -1,0 +1,72 @@
+"""Opening the hub's books for one command. Nothing here needs the credentials of other systems."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from isthmus.domain.errors import NeedsSetup
+
+if TYPE_CHECKING:
+    from isthmus.runtime.kernel import Kernel
+    from isthmus.store.postgres import PostgresStore
+
+
+class _NoSystems:
+    """A command decides and queues; only a worker calls other systems."""
+
+    def filling(self, port: str, entity: str) -> NoReturn:
+        raise NeedsSetup(f"this command calls no other system ({port} for {entity}): a worker does")
+
+
+@contextmanager
+def opened() -> Iterator[PostgresStore]:
+    """The store, closed at the end."""
+    from isthmus.app.bootstrap import database_url
+    from isthmus.store.postgres import PostgresStore
+
+    store = PostgresStore(database_url(), pool_size=2)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def desk() -> Iterator[Kernel]:
+    """A kernel that can start, resolve, cancel and replay, with the applied firm's ownership rules."""
+    from isthmus.app.bootstrap import applied_firm
+    from isthmus.app.firm import parse
+    from isthmus.runtime.clock import SystemClock
+    from isthmus.runtime.engine_dbos import DbosEngine
+    from isthmus.runtime.gate import Gate
+    from isthmus.runtime.kernel import Kernel
+
+    with opened() as store:
+        applied = applied_firm(store)
+        if applied is None:
+            raise NeedsSetup("no firm is applied yet: 'isthmus apply DIR' applies a firm folder")
+        firm = parse(applied.content, f"applied firm version {applied.version}")
+        engine = DbosEngine(store.url)
+        try:
+            yield Kernel(store, SystemClock(), engine, _NoSystems(), gate=Gate(firm.ownership))
+        finally:
+            engine.close()
+
+
+def whoami() -> str:
+    """The operating system's name for who runs this command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+def masked(url: str) -> str:
+    """A database URL without its password."""
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)

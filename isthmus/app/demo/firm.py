@@ -1,0 +1,145 @@
+"""The demo firm's folder: the same kind of folder ``isthmus init`` writes, with sandboxes for systems. Synthetic."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from isthmus.sandbox.server import Running
+
+FIRM = """# The demo firm. Everything in it is synthetic.
+name = "Narrows Consulting (synthetic)"
+
+[pace]
+wait_seconds_first = 0.2
+wait_seconds_max = 2.0
+
+[[entities]]
+code = "US01"
+name = "Narrows Consulting Inc."
+functional_currency = "USD"
+country = "US"
+time_zone = "America/New_York"
+currencies = ["USD"]
+payment_terms = ["NET30"]
+payment_days = { NET30 = 30 }
+dimensions_required = ["practice", "cost_center"]
+invoice_series = "INV"
+invoice_approval_limit = "60000.00"
+payment_tolerance = "1.00"
+address = { street = "1 Isthmus Way", city = "New York", region = "NY", postal_code = "10001", country = "US" }
+"""
+
+ACCESS = """# Who may call the API. Tokens are references (env:NAME or file:PATH); demo: is for synthetic ones only.
+[[callers]]
+name = "ana.billing"
+token = "demo:demo-token-billing"
+roles = ["reader", "billing"]
+
+[[callers]]
+name = "finn.finance"
+token = "demo:demo-token-finance"
+roles = ["reader", "finance", "steward"]
+
+[[callers]]
+name = "ines.integration"
+token = "demo:demo-token-integration"
+roles = ["reader", "integration", "admin"]
+"""
+
+WEBHOOK_SECRET = "whsec_ZGVtby1zZWNyZXQtb2YtdGhlLWRlbW8tZmlybS0x"
+
+
+def _table(values: dict[str, Any]) -> str:
+    """Keys and values as TOML; strings and arrays are written as JSON, which TOML reads the same."""
+    return "\n".join(f"{key} = {_value(value)}" for key, value in values.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(value)
+
+
+def _secret_file(folder: Path, name: str, content: str) -> str:
+    path = folder / name
+    path.write_text(content)
+    path.chmod(0o600)
+    return f"file:{path}"
+
+
+def connections(folder: Path, served: dict[str, Running]) -> list[dict[str, Any]]:
+    """One connection per sandbox, with the credentials the sandbox gives out."""
+    salesforce, kantata = served["salesforce"].sandbox.credentials(), served["kantata"].sandbox.credentials()
+    netsuite, avalara = served["netsuite"].sandbox.credentials(), served["avalara"].sandbox.credentials()
+    return [
+        {
+            "name": "salesforce",
+            "connector": "salesforce",
+            "base_url": served["salesforce"].url,
+            "auth": "jwt_bearer",
+            "fills": ["Crm"],
+            "writes_as": "crm",
+            "webhook_secret": f"demo:{WEBHOOK_SECRET}",
+            "sweep_seconds": 0.3,
+            "secrets": {
+                "consumer_key": f"demo:{salesforce['consumer_key']}",
+                "username": f"demo:{salesforce['username']}",
+                "audience": f"demo:{salesforce['audience']}",
+                "private_key": _secret_file(folder, "salesforce.pem", salesforce["private_key"]),
+            },
+        },
+        {
+            "name": "kantata",
+            "connector": "kantata",
+            "base_url": f"{served['kantata'].url}/api/v1",
+            "auth": "bearer",
+            "fills": ["Psa"],
+            "writes_as": "psa",
+            "webhook_secret": f"demo:{WEBHOOK_SECRET}",
+            "sweep_seconds": 0.3,
+            "secrets": {"token": f"demo:{kantata['access_token']}"},
+        },
+        {
+            "name": "netsuite",
+            "connector": "netsuite",
+            "base_url": f"{served['netsuite'].url}/services/rest",
+            "auth": "m2m",
+            "fills": ["Erp"],
+            "writes_as": "erp",
+            "webhook_secret": f"demo:{WEBHOOK_SECRET}",
+            "sweep_seconds": 0.3,
+            "secrets": {
+                "client_id": f"demo:{netsuite['client_id']}",
+                "certificate_id": f"demo:{netsuite['certificate_id']}",
+                "algorithm": f"demo:{netsuite['algorithm']}",
+                "private_key": _secret_file(folder, "netsuite.pem", netsuite["private_key"]),
+            },
+            "settings": {"subsidiaries": {"US01": "1"}, "item": "21", "employees": {}},
+        },
+        {
+            "name": "avalara",
+            "connector": "avalara",
+            "base_url": served["avalara"].url,
+            "auth": "basic",
+            "fills": ["TaxEngine"],
+            "writes_as": "tax",
+            "secrets": {"username": f"demo:{avalara['accountId']}", "password": f"demo:{avalara['licenseKey']}"},
+            "settings": {"companies": {"US01": avalara["companyCode"]}, "tax_codes": {"SERVICES": "P0000000"}},
+        },
+    ]
+
+
+def write_folder(folder: Path, served: dict[str, Running], employees: dict[str, str]) -> Path:
+    """Write the folder for these sandboxes; employees: person to employee id in the ERP."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "firm.toml").write_text(FIRM)
+    (folder / "access.toml").write_text(ACCESS)
+    blocks = ["# One table per connection. The demo's systems are sandboxes on loopback."]
+    for connection in connections(folder, served):
+        if connection["name"] == "netsuite":
+            connection["settings"]["employees"] = employees
+        blocks.append("\n[[connections]]\n" + _table(connection))
+    (folder / "connections.toml").write_text("\n".join(blocks) + "\n")
+    return folder

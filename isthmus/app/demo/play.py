@@ -1,0 +1,343 @@
+"""Plays the demo: sandboxes up, firm applied, a worker on the embedded database, and a month of business."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from rich.console import Console
+
+from isthmus.app import bootstrap
+from isthmus.app.demo import world
+from isthmus.app.demo.firm import write_folder
+from isthmus.app.demo.timeline import Timeline
+from isthmus.app.demo.totals import totals
+from isthmus.app.firm import read_folder
+from isthmus.app.worker import Worker
+from isthmus.domain.errors import Retryable
+from isthmus.domain.objects import Engagement, Invoice
+from isthmus.domain.states import CaseState, EngagementState, InvoiceLife, Posting
+from isthmus.runtime.clock import ShiftedClock
+from isthmus.sandbox.server import Running, running
+from isthmus.store import embedded
+from isthmus.store.postgres import PostgresStore
+from isthmus.store.records import Case, CrossReference, Effect, EffectState, RunRow, RunState
+
+SYSTEMS = ("salesforce", "kantata", "netsuite", "avalara")
+DATABASE = "isthmus_demo"
+PATIENCE_SECONDS = 60.0
+
+
+def fresh_database() -> str:
+    """An empty database of the demo's own, so that a demo after a demo starts from nothing."""
+    named = os.environ.get("ISTHMUS_DATABASE_URL")
+    if named:
+        return bootstrap.database_url()
+    home = embedded.default_data_dir()
+    url = embedded.ensure(home)
+    with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), autocommit=True) as connection:
+        connection.execute(f'drop database if exists "{DATABASE}" with (force)')
+    return embedded.ensure(home, DATABASE)
+
+
+class Play:
+    """One performance."""
+
+    def __init__(self, console: Console, seed: int, every_step: bool) -> None:
+        self.dice = random.Random(seed)
+        self.clock = ShiftedClock(datetime(2026, 3, 2, 13, 0, tzinfo=UTC))
+        self.timeline = Timeline(self.clock, console, every_step=every_step)
+        self.hub: bootstrap.Hub
+        self.served: dict[str, Running]
+
+    # -- the stage --------------------------------------------------------------------------------------------
+
+    def set_up(self, stack: ExitStack) -> None:
+        """Sandboxes, database, firm folder, hub and worker."""
+        self.served = stack.enter_context(running(*SYSTEMS))
+        self._set_clocks()
+        url = fresh_database()
+        bootstrap.prepare(url)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-demo-")))
+        people = sorted({person for _, person in world.TEAM.values()})
+        employees = {person: str(11 + n % 4) for n, person in enumerate(people)}
+        firm = read_folder(write_folder(folder, self.served, employees))
+        store = PostgresStore(url, pool_size=2)
+        bootstrap.apply_firm(store, firm, by="ines.integration", approved_by="finn.finance", clock=self.clock)
+        store.close()
+        self.hub = bootstrap.build(url, clock=self.clock)
+        stack.callback(self.hub.close)
+        self.hub.kernel.told = self.timeline.told
+        worker = Worker(self.hub)
+        worker.start()
+        stack.callback(worker.stop)
+
+    def _control(self, system: str, path: str, body: Any) -> Any:
+        answer = httpx.post(f"{self.served[system].url}/_control/{path}", json=body, timeout=10, trust_env=False)
+        answer.raise_for_status()
+        return answer.json()
+
+    def _set_clocks(self) -> None:
+        for system in self.served:
+            self._control(system, "clock", {"now": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}"})
+
+    def move_to(self, day: date, hour: int = 18) -> None:
+        """Let the month go on."""
+        self.clock.move_to(datetime(day.year, day.month, day.day, hour, tzinfo=UTC))
+        self._set_clocks()
+
+    def until(self, what: str, true: Callable[[], bool]) -> None:
+        """Wait until the hub has got there."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not true():
+            if time.monotonic() > deadline:
+                raise Retryable(
+                    f"the demo waited {PATIENCE_SECONDS:g} s for: {what}; see 'isthmus runs' and 'isthmus cases'"
+                )
+            time.sleep(0.03)
+
+    def _rows(self, model: Any, **equals: Any) -> list[Any]:
+        with self.hub.store.transaction() as tx:
+            return tx.find(model, **equals)
+
+    def _quiet(self) -> bool:
+        moving = (RunState.QUEUED, RunState.RUNNING, RunState.WAITING)
+        return not self._rows(RunRow, state=moving, limit=1)
+
+    # -- the acts ---------------------------------------------------------------------------------------------
+
+    def win_deals(self) -> None:
+        """Sales closes the deals; legal and finance have signed."""
+        prices = world.price_list()
+        self.timeline.say("Three deals are won and signed. Rates come from a GSA price list (CC0).")
+        for deal in world.DEALS:
+            ids: dict[str, str] = {}
+            for object_name, record in world.salesforce_records(deal, prices, ids):
+                filled = {
+                    k: ids.get(v[1:], v) if isinstance(v, str) and v.startswith("@") else v for k, v in record.items()
+                }
+                ids[object_name] = self._control("salesforce", "seed", {object_name: [filled]})[object_name][0]["Id"]
+
+        def all_decided() -> bool:
+            states = [e.state for e in self._rows(Engagement)]
+            return len(states) == len(world.DEALS) and self._quiet()
+
+        self.until("contracts set up or parked", all_decided)
+
+    def fill_dimension(self) -> None:
+        """A contract without a cost centre has parked; finance fills it in and the run goes on at that step."""
+        case = self._rows(Case, state=CaseState.OPEN, exception="EX-DIM")[0]
+        self.timeline.say(f"{case.case_no} in the queue {case.queue}: {case.cause}. finn.finance fills it in.")
+        with self.hub.store.transaction() as tx:
+            self.hub.kernel.resolve(
+                tx,
+                case.case_no,
+                action="fill",
+                actor="finn.finance",
+                reason="cost centre of the delivery unit",
+                values={"cost_center": "CC-200"},
+            )
+        active = (EngagementState.ACTIVE,)
+        self.until(
+            "all active", lambda: len(self._rows(Engagement, state=active)) == len(world.DEALS) and self._quiet()
+        )
+
+    def work(self) -> int:
+        """The team records time; project managers approve it; the hub sweeps it in, week by week."""
+        entries = 0
+        days = world.working_days()
+        for start in range(0, len(days), 5):
+            week = days[start : start + 5]
+            rows = [row for day in week for deal in world.DEALS for row in self._time_rows(deal, day)]
+            self.move_to(week[-1])
+            self.timeline.say(f"Time of the week to {week[-1]:%d %B} is approved: {len(rows)} entries.")
+            self._control("kantata", "seed", {"time_entries": rows})
+            entries += len(rows)
+            expected = entries
+            self.until("time swept in", lambda expected=expected: self._captured() >= expected and self._quiet())  # type: ignore[misc]
+        return entries
+
+    def _captured(self) -> int:
+        costs = self._rows(Effect, verb="Erp.put_time")
+        return sum(1 for e in costs if e.state in (EffectState.DONE, EffectState.FOUND, EffectState.RESENT))
+
+    def _time_rows(self, deal: world.Deal, day: date) -> list[dict[str, Any]]:
+        project = f"P-{deal.contract_no}"
+        remote = {x.key: x.remote_id for x in self._rows(CrossReference, system="kantata")}
+        return [
+            {
+                "workspace_id": remote[project],
+                "story_id": remote[f"{project}:{line.uid}"],
+                "user_id": world.TEAM[line.role][0],
+                "date_performed": day.isoformat(),
+                "time_in_minutes": minutes,
+                "notes": note,
+                "approved": True,
+                "billable": line.billing == "tm",
+            }
+            for line, minutes, note in world.hours_of(deal, day, self.dice)
+        ]
+
+    def bill(self) -> None:
+        """Month end: one invoice per contract. The ERP loses an answer on the way, and nothing is posted twice."""
+        self.move_to(date(2026, 3, 31), 20)
+        self.timeline.say(
+            "Month end. The ERP will post one invoice but lose its answer: the hub looks before it sends again."
+        )
+        fault = {"kind": "timeout_after_commit", "method": "PUT", "path": "/record/v1/invoice/eid", "times": 1}
+        self._control("netsuite", "faults", fault)
+        for deal in world.DEALS:
+            self._start_billing(deal.contract_no, "2026-03", "2026-03-31")
+        self._approve_reviews(len(world.DEALS))
+        lost = [e for e in self._rows(Effect, verb="Erp.post_invoice") if e.lookups]
+        for effect in lost:
+            self.timeline.say(
+                f"{effect.business_key}: no answer from the ERP; looked up {effect.lookups} time, {effect.state}."
+            )
+
+    def _start_billing(self, contract_no: str, name: str, cutoff: str) -> None:
+        with self.hub.store.transaction() as tx:
+            books = self.hub.kernel.books(tx, key="demo", actor="ana.billing", correlation_id=f"contract:{contract_no}")
+            args = {"contract_no": contract_no, "cutoff": cutoff, "prepared_by": "ana.billing"}
+            books.start("bill_contract", f"{contract_no}:{name}", args, entity="US01")
+
+    def _approve_reviews(self, expected: int) -> None:
+        def posted() -> bool:
+            for case in self._rows(Case, state=CaseState.OPEN, exception="EX-REVIEW"):
+                self.timeline.say(f"{case.cause}. finn.finance approves.")
+                with self.hub.store.transaction() as tx:
+                    self.hub.kernel.resolve(
+                        tx, case.case_no, action="approve", actor="finn.finance", reason="checked", values={}
+                    )
+            done = self._rows(Invoice, life=InvoiceLife.ISSUED, posting=Posting.POSTED)
+            return len(done) >= expected and self._quiet()
+
+        self.until("invoices posted", posted)
+
+    def raise_cap(self) -> None:
+        """The client accepts a change order; work beyond the old cap becomes billable, oldest first."""
+        self.move_to(date(2026, 4, 2), 15)
+        deal = world.DEALS[0]
+        self.timeline.say(f"{deal.client} accepts change order CO-1: the cap of {deal.contract_no} rises by 1,500.00.")
+        with self.hub.store.transaction() as tx:
+            books = self.hub.kernel.books(
+                tx, key="demo", actor="pia.pmo", correlation_id=f"contract:{deal.contract_no}"
+            )
+            args = {
+                "contract_no": deal.contract_no,
+                "change_order": "CO-1",
+                "cap_delta": "1500.00",
+                "accepted_on": "2026-04-02",
+                "evidence": "https://documents.example/CO-1",
+            }
+            books.start("change_order", f"{deal.contract_no}:CO-1", args, entity="US01")
+        self.until("change order applied", self._quiet)
+        self._start_billing(deal.contract_no, "2026-03-co1", "2026-03-31")
+        self._approve_reviews(len(world.DEALS) + 1)
+
+    def pay(self) -> None:
+        """Clients pay: two exactly, one in part before it is due, one short after the due date."""
+        self.move_to(date(2026, 4, 24), 15)
+        self.timeline.say("The bank reports money: exact, in part, exact, and one short payment after the due date.")
+        invoices = sorted(self._rows(Invoice, life=InvoiceLife.ISSUED), key=lambda i: str(i.number))
+        remote = {x.key: x.remote_id for x in self._rows(CrossReference, system="netsuite")}
+        for number, invoice in enumerate(invoices):
+            share = {1: Decimal("0.5"), 3: Decimal("0.9")}.get(number, Decimal(1))
+            amount = (invoice.total * share).quantize(Decimal("0.01"))
+            day = date(2026, 5, 8) if number == 3 else date(2026, 4, 24)
+            self._receive(invoice, amount, day, remote)
+        self.until("payments applied", lambda: self._applied(len(invoices)) and self._quiet())
+
+    def _receive(self, invoice: Invoice, amount: Decimal, day: date, remote: dict[str, str]) -> None:
+        if day > self.clock.now().date():
+            self.move_to(day, 15)
+        paid = {
+            "customer": {"id": remote[invoice.client_no]},
+            "payment": float(amount),
+            "currency": {"id": "1"},
+            "tranDate": day.isoformat(),
+            "apply": [{"doc": {"id": remote[invoice.number]}, "apply": True, "amount": float(amount)}],
+            "lastModifiedDate": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}",
+        }
+        self._control("netsuite", "seed", {"customerPayment": [paid]})
+
+    def _applied(self, expected: int) -> bool:
+        runs = self._rows(RunRow, process="invoice_to_cash")
+        return len(runs) >= expected and all(run.state in (RunState.DONE, RunState.PARKED) for run in runs)
+
+    def write_off(self) -> None:
+        """What stays over the cap is given up: asked for by the project manager, approved by finance."""
+        left = sum((p.net for p in self._rows_over_cap()), Decimal(0))
+        if left <= 0:
+            return
+        self.timeline.say(f"pia.pmo asks to write off {left:,.2f} USD that stays over the cap; finn.finance approves.")
+        with self.hub.store.transaction() as tx:
+            contract_no = world.DEALS[0].contract_no
+            books = self.hub.kernel.books(tx, key="demo", actor="pia.pmo", correlation_id=f"contract:{contract_no}")
+            args = {
+                "contract_no": contract_no,
+                "amount": str(left),
+                "state": "over_cap",
+                "requested_by": "pia.pmo",
+                "reason": "goodwill",
+            }
+            books.start("write_off", f"{contract_no}:W-1", args, entity="US01")
+        self.until("asked", lambda: bool(self._rows(Case, state=CaseState.OPEN, exception="EX-WRITE-OFF")))
+        case = self._rows(Case, state=CaseState.OPEN, exception="EX-WRITE-OFF")[0]
+        with self.hub.store.transaction() as tx:
+            self.hub.kernel.resolve(
+                tx, case.case_no, action="approve", actor="finn.finance", reason="agreed", values={}
+            )
+        self.until("written off", self._quiet)
+
+    def _rows_over_cap(self) -> list[Any]:
+        from isthmus.domain.objects import BillablePart
+        from isthmus.domain.states import PartState
+
+        return self._rows(BillablePart, state=PartState.OVER_CAP)
+
+    def state_of_systems(self) -> dict[str, Any]:
+        """What each sandbox holds now."""
+        return {
+            name: httpx.get(f"{one.url}/_control/state", timeout=30, trust_env=False).json()
+            for name, one in self.served.items()
+        }
+
+
+def run(
+    *, headless: bool = False, keep: bool = False, seed: int = 20260301, speed: float = 1.0, as_json: bool = False
+) -> int:
+    """Play the month; returns the exit code. as_json prints only the totals."""
+    started = time.monotonic()
+    console = Console(quiet=as_json, no_color=headless or None)
+    with ExitStack() as stack:
+        play = Play(console, seed, every_step=False)
+        console.print("isthmus demo: everything below is synthetic except the rates.", style="dim")
+        play.set_up(stack)
+        console.print(f"ready after {time.monotonic() - started:.1f} s", style="dim")
+        play.win_deals()
+        play.fill_dimension()
+        play.work()
+        play.bill()
+        play.raise_cap()
+        play.pay()
+        play.write_off()
+        time.sleep(0.2)
+        end = totals(play.hub.store, play.state_of_systems())
+        play.timeline.say("The books at the end.")
+        play.timeline.summary(end)
+        console.print(f"{play.timeline.steps} steps in {time.monotonic() - started:.1f} s", style="dim")
+        if as_json:
+            Console().print_json(json.dumps(end, default=str))
+        return 0 if end["duplicates"] == 0 else 1

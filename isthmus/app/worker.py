@@ -1,0 +1,133 @@
+"""A worker: claims due runs, keeps its lease, sweeps other systems, gathers messages, hands events on, seals the audit.
+
+Every loop may run in every worker: what must happen once is guarded in the database, not by being the only worker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from isthmus.app.bootstrap import Hub
+from isthmus.domain.errors import IsthmusError, NeedsSetup
+from isthmus.processes import sweeps
+from isthmus.runtime import audit, outbox
+from isthmus.runtime.clock import SystemClock
+from isthmus.runtime.engine_dbos import DbosWorker
+from isthmus.runtime.fleet import Fleet, new_executor_id
+from isthmus.runtime.kernel import Kernel
+
+log = structlog.get_logger("isthmus.worker")
+TICK_SECONDS = 0.05
+CRASH_AT = "ISTHMUS_CRASH_AT"  # "7": kill -9 at the seventh checkpoint, for the crash tests
+
+
+class Worker:
+    """One worker in this process."""
+
+    def __init__(self, hub: Hub, *, concurrency: int = 8, sweeping: bool = True, lease_seconds: float = 15.0) -> None:
+        self.hub = hub
+        self.executor_id = new_executor_id()
+        # The lease is measured by the machines, whatever month the hub believes it is in.
+        self.fleet = Fleet(hub.store, SystemClock(), self.executor_id, lease_seconds)
+        hub.kernel.fence = self.fleet.fence
+        _arm_crash(hub.kernel)
+        self._dbos = DbosWorker(hub.url, self.executor_id, hub.kernel.advance, concurrency=concurrency)
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._sweeping = sweeping
+
+    def start(self) -> None:
+        """Lease first, then claim, then the loops."""
+        self.fleet.heartbeat()
+        self.fleet.hand_over()
+        self._dbos.start()
+        self._thread("fleet", lambda: self.fleet.run(every=lambda: None))
+        self._loop("gather", TICK_SECONDS, lambda: sweeps.drain_time(self.hub.kernel))
+        self._loop("wake", TICK_SECONDS, self.hub.kernel.wake_due)
+        self._loop("events", TICK_SECONDS, self._hand_events_on)
+        self._loop("audit", 1.0, lambda: audit.seal(self.hub.store))
+        if self._sweeping:
+            for config in self.hub.firm.connections:
+                for port, sweep in SWEEPS.items():
+                    if port in config.fills:
+                        self._loop(f"sweep-{config.name}", config.sweep_seconds, self._sweep(config.name, sweep))
+
+    def _sweep(self, connection: str, sweep: Callable[..., int]) -> Callable[[], int]:
+        def once() -> int:
+            try:
+                self.hub.kernel.check_open(connection)
+            except NeedsSetup:
+                return 0  # paused: its case is open already
+            return sweep(self.hub.kernel, self.hub.systems.connections[connection])
+
+        return once
+
+    def _hand_events_on(self) -> int:
+        return sum(outbox.dispatch(self.hub.kernel, name) for name in self.hub.kernel.subscribers)
+
+    def _loop(self, name: str, seconds: float, work: Callable[[], int]) -> None:
+        def run() -> None:
+            while not self._stopping.is_set():
+                try:
+                    busy = work()
+                except IsthmusError as error:
+                    log.warning("loop", loop=name, code=error.code, reason=error.message)
+                    busy = 0
+                if not busy:
+                    self._stopping.wait(seconds)
+
+        self._thread(name, run)
+
+    def _thread(self, name: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name=f"isthmus-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def stop(self) -> None:
+        """Finish what is in hand, then give the lease back."""
+        self._stopping.set()
+        self._dbos.stop()
+        self.fleet.stop()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def run_until_signal(self) -> None:
+        """Work until SIGINT or SIGTERM."""
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
+        self.start()
+        while not ended.wait(1.0):
+            pass
+        self.stop()
+
+
+SWEEPS: dict[str, Callable[..., int]] = {
+    "Crm": sweeps.sweep_contracts,
+    "Psa": sweeps.sweep_time,
+    "Erp": sweeps.sweep_payments,
+}
+
+
+def _arm_crash(kernel: Kernel) -> None:
+    """Crash tests name a checkpoint by its number; the process then dies as if the power had failed."""
+    at, counter = int(os.environ.get(CRASH_AT, "0")), 0
+    if not at:
+        return
+    lock = threading.Lock()
+
+    def checkpoint(name: str) -> None:
+        nonlocal counter
+        with lock:
+            counter += 1
+            if counter == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(60)
+
+    kernel.checkpoint = checkpoint

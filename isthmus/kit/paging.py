@@ -1,0 +1,97 @@
+"""Reading a list to its end, whatever the vendor's pages are like. Each way takes a function that asks for one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from isthmus.domain.errors import Unreachable
+from isthmus.kit.mapping import to_utc
+from isthmus.kit.wire import Row, Verb
+
+PAGES_MAX = 10_000  # a list that goes on after that does not end
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows of one page. more: there is a page after it. total: rows of the whole list at that moment."""
+
+    rows: list[Row]
+    more: bool
+    total: int = 0
+
+
+def in_batches(ids: Iterable[Any], size: int, ask: Callable[[list[str]], Verb[list[Row]]]) -> Verb[list[Row]]:
+    """Rows by their numeric ids, each id once, as many at a time as one request takes."""
+    wanted = sorted({str(each) for each in ids}, key=int)
+    rows: list[Row] = []
+    for start in range(0, len(wanted), size):
+        rows += yield from ask(wanted[start : start + size])
+    return rows
+
+
+def all_pages(ask: Callable[[int], Verb[Page]]) -> Verb[list[Row]]:
+    """All rows of a list whose order no change disturbs. ask(place): its pages from 0 on."""
+    rows: list[Row] = []
+    for place in range(PAGES_MAX):
+        page = yield from ask(place)
+        rows += page.rows
+        if not page.more:
+            return rows
+    raise _endless()
+
+
+def after_last_row(ask: Callable[[datetime, str], Verb[Page]], since: datetime, changed: str) -> Verb[list[Row]]:
+    """Changed rows, oldest first, each page after the last row of the one before, by time and id.
+
+    With an offset, a row changed while we read would push another one over the page edge unseen.
+    ask(since, id): rows changed after a moment, or at it with an id above this one. changed: the field that says when.
+    """
+    rows: list[Row] = []
+    after = "0"
+    for _ in range(PAGES_MAX):
+        page = yield from ask(since, after)
+        rows += page.rows
+        if not page.more:
+            return rows
+        since, after = to_utc(rows[-1][changed]), str(rows[-1]["id"])
+    raise _endless()
+
+
+def by_last_change(
+    ask: Callable[[datetime | None, int], Verb[Page]], since: datetime | None, changed: str, coarse: timedelta
+) -> Verb[list[Row]]:
+    """Rows by the time of their last change, oldest first, none missed, where a filter knows the time only.
+
+    Pages of a list that changes while it is read lose rows over the page edge. So each request asks for what comes
+    after the last row seen, less the coarseness of its stamp. Only where that leads no further it turns pages,
+    and starts them again when the list has become shorter.
+    ask(since, place): pages from 0 on of the rows changed after a moment. changed: the field that says when.
+    """
+    seen: dict[str, Row] = {}
+    place = total = 0
+    for _ in range(PAGES_MAX):
+        page = yield from ask(since, place)
+        for row in page.rows:
+            seen.pop(str(row["id"]), None)  # changed while we read: it belongs where it is now
+            seen[str(row["id"])] = row
+        if not page.more:
+            return list(seen.values())
+        edge = to_utc(page.rows[-1][changed]) - coarse
+        if since is None or edge > since:
+            since, place = edge, 0
+        else:
+            place = 0 if page.total < total else place + 1
+        total = page.total
+    raise _endless()
+
+
+def latest(rows: list[Row], changed: str, watermark: str) -> str:
+    """The watermark after these rows, oldest first: the last one's change, or the old watermark when there is none."""
+    return to_utc(rows[-1][changed]).isoformat() if rows else watermark
+
+
+def _endless() -> Unreachable:
+    return Unreachable(f"a list does not end after {PAGES_MAX} pages")

@@ -1,0 +1,75 @@
+"""Hypothesis strategies for every model that is kept, built from its fields as tables.py builds its columns."""
+
+from __future__ import annotations
+
+import types
+import typing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from isthmus.store.tables import SPECS
+
+# PostgreSQL keeps every character but NUL; halves of surrogate pairs are no text.
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12).map(str.strip)
+EXACT = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=6).map(
+    lambda number: number + 0  # no negative zero: a numeric column has none
+)
+PLAIN_JSON = st.dictionaries(TEXT, TEXT | st.integers(-(2**53), 2**53) | st.booleans() | st.none(), max_size=3)
+SIMPLE: dict[type, st.SearchStrategy[Any]] = {
+    bool: st.booleans(),
+    str: TEXT,
+    int: st.integers(0, 2**31),
+    Decimal: EXACT,
+    datetime: st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
+    date: st.dates(),
+}
+# Where a model checks what its field types do not say.
+CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
+    ("TimeEntry", "hours"): st.decimals(0, 24, places=4),
+    ("BillableItem", "currency"): st.just("KWD"),
+    ("BillableItem", "net"): st.decimals(-(10**9), 10**9, places=3),
+}
+
+
+@cache
+def instances(model: type[BaseModel]) -> st.SearchStrategy[Any]:
+    """Any valid instance of a model."""
+    fields = {name: _field(model, name, info) for name, info in model.model_fields.items()}
+    return st.builds(model, **fields)
+
+
+def _field(model: type[BaseModel], name: str, info: FieldInfo) -> st.SearchStrategy[Any]:
+    checked = CHECKED.get((model.__name__, name))
+    if checked is not None:
+        return checked
+    if model in SPECS and name in (SPECS[model].serial, *SPECS[model].seal):
+        return st.just(info.default)
+    return _values(info.annotation)
+
+
+def _values(annotation: Any) -> st.SearchStrategy[Any]:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return PLAIN_JSON
+    if annotation is type(None):
+        return st.none()
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of(*map(_values, inner))
+    if origin is typing.Annotated:
+        return _values(inner[0])
+    if origin is Literal:
+        return st.sampled_from(inner)
+    if origin in (tuple, list):
+        return st.lists(_values(inner[0]), max_size=3).map(origin)
+    if origin is dict:
+        return st.dictionaries(_values(inner[0]), TEXT if inner[1] is Any else _values(inner[1]), max_size=3)
+    if issubclass(annotation, StrEnum):
+        return st.sampled_from(annotation)
+    return instances(annotation) if issubclass(annotation, BaseModel) else SIMPLE[annotation]
