@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from isthmus.app.firm import ConnectionConfig, FirmConfig
-from isthmus.domain.objects import Engagement, Invoice, LegalEntity
+from isthmus.domain.objects import Engagement, Invoice
 from isthmus.domain.states import EngagementState, InvoiceLife
 from isthmus.store.records import Effect, EffectState, RunRow, RunState
 from isthmus.store.tx import Tx
@@ -128,7 +128,7 @@ def _connection_danger(tx: Tx, change: Change, config: ConnectionConfig, live: l
 
 
 def _counted(number: int, what: str, more: str = "") -> str:
-    """"2 runs under way": the first noun of each alternative takes the plural; nothing for none."""
+    """ "2 runs under way": the first noun of each alternative takes the plural; nothing for none."""
     if not number:
         return ""
     plural = {"invoice": "invoices", "engagement": "engagements", "run": "runs", "write": "writes"}

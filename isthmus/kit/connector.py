@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ from isthmus.domain.errors import NeedsSetup, RemoteRefusal
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.manifest import Manifest, load
 from isthmus.kit.mapping import StatusTable, to_utc
+from isthmus.kit.wire import Row
 from isthmus.ports import PORTS
 from isthmus.ports.verbs import spec_of
 
@@ -69,6 +70,14 @@ class Connector:
         """Our code for what it is called over there, by the same table. BadInput for what no row of it names."""
         codes = {theirs: ours for ours, theirs in self.setting(name).items()}
         return StatusTable(f"{self.system} {name}", codes).read(remote)
+
+    def ids_by_name(self, rows: Iterable[Row], names: Iterable[str], what: str) -> dict[str, str]:
+        """Ids of master data by name. A refusal names what is missing: a person decides on it, we make none up."""
+        ids = {str(row["name"]): str(row["id"]) for row in rows}
+        missing = sorted(set(names) - set(ids))
+        if missing:
+            raise self.refusal(f"{self.system} has no {what} {', '.join(missing)}", what.upper(), what)
+        return ids
 
     def since(self, watermark: str) -> datetime | None:
         """Where reading changes starts again: the watermark less the manifest's overlap. None at the first time."""

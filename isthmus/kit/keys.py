@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from isthmus.domain.errors import BadInput
+
 
 def to_external_id(key: str) -> str:
     """Any business key in the characters every vendor takes; undone by from_external_id.
@@ -31,6 +33,14 @@ def task_codes(project_code: str, keys: Iterable[str]) -> tuple[str, ...]:
     """The codes of the tasks among these keys that belong to the project."""
     prefix = task_key(project_code, "")
     return tuple(key.removeprefix(prefix) for key in keys if key.startswith(prefix))
+
+
+def source_id(key: str, system: str) -> str:
+    """The id over there of what the hub keys as system:id. BadInput for a key of another system."""
+    source, _, found = key.partition(":")
+    if source != system or not found:
+        raise BadInput(f"{key} is not one of {system}")
+    return found
 
 
 def to_revision_text(key: str, revision: int, text: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from isthmus.domain.errors import BadInput, NeedsSetup
 from isthmus.domain.money import minor_units
-from isthmus.kit.wire import dig
+from isthmus.kit.wire import Row, dig
 
 Converter = Callable[[Any], Any]
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def minutes_to_hours(minutes: int) -> Decimal:
 
 
 def readable(
-    rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T], id_field: str = "id"
+    rows: Iterable[Row], read: Callable[[Row], T], id_field: str = "id"
 ) -> tuple[tuple[T, ...], tuple[tuple[str, str], ...]]:
     """What can be read of remote rows, and (id, reason) of each row that cannot: one bad row never hides the others."""
     good: list[T] = []

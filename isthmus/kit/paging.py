@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from isthmus.domain.errors import Unreachable
@@ -23,12 +23,17 @@ class Page:
     total: int = 0
 
 
-def in_batches(ids: Iterable[Any], size: int, ask: Callable[[list[str]], Verb[list[Row]]]) -> Verb[list[Row]]:
-    """Rows by their numeric ids, each id once, as many at a time as one request takes."""
+def batches(ids: Iterable[Any], size: int) -> Iterator[list[str]]:
+    """Numeric ids, each once, in order, as many at a time as one request takes."""
     wanted = sorted({str(each) for each in ids}, key=int)
+    return (wanted[start : start + size] for start in range(0, len(wanted), size))
+
+
+def in_batches(ids: Iterable[Any], size: int, ask: Callable[[list[str]], Verb[list[Row]]]) -> Verb[list[Row]]:
+    """Rows by their ids, a batch at a time."""
     rows: list[Row] = []
-    for start in range(0, len(wanted), size):
-        rows += yield from ask(wanted[start : start + size])
+    for some in batches(ids, size):
+        rows += yield from ask(some)
     return rows
 
 
@@ -43,14 +48,14 @@ def all_pages(ask: Callable[[int], Verb[Page]]) -> Verb[list[Row]]:
     raise _endless()
 
 
-def after_last_row(ask: Callable[[datetime, str], Verb[Page]], since: datetime, changed: str) -> Verb[list[Row]]:
+def after_last_row(ask: Callable[[datetime, str], Verb[Page]], since: datetime | None, changed: str) -> Verb[list[Row]]:
     """Changed rows, oldest first, each page after the last row of the one before, by time and id.
 
     With an offset, a row changed while we read would push another one over the page edge unseen.
     ask(since, id): rows changed after a moment, or at it with an id above this one. changed: the field that says when.
     """
     rows: list[Row] = []
-    after = "0"
+    since, after = since or datetime(1970, 1, 1, tzinfo=UTC), "0"
     for _ in range(PAGES_MAX):
         page = yield from ask(since, after)
         rows += page.rows
@@ -61,29 +66,37 @@ def after_last_row(ask: Callable[[datetime, str], Verb[Page]], since: datetime, 
 
 
 def by_last_change(
-    ask: Callable[[datetime | None, int], Verb[Page]], since: datetime | None, changed: str, coarse: timedelta
+    ask: Callable[[datetime | None, int], Verb[Page]], since: datetime | None, changed: str
 ) -> Verb[list[Row]]:
     """Rows by the time of their last change, oldest first, none missed, where a filter knows the time only.
 
     Pages of a list that changes while it is read lose rows over the page edge. So each request asks for what comes
-    after the last row seen, less the coarseness of its stamp. Only where that leads no further it turns pages,
-    and starts them again when the list has become shorter.
+    after the last row seen, one second back as stamps are whole seconds. Only where that leads no further it turns
+    pages, and starts them again when the list has become shorter, or when a row of it has changed meanwhile: that one
+    comes again at the end, and a row may have taken its place on a page already read.
     ask(since, place): pages from 0 on of the rows changed after a moment. changed: the field that says when.
     """
     seen: dict[str, Row] = {}
     place = total = 0
+    turned: datetime | None = None  # the first moment from which pages were turned
+    moved = False
     for _ in range(PAGES_MAX):
         page = yield from ask(since, place)
         for row in page.rows:
-            seen.pop(str(row["id"]), None)  # changed while we read: it belongs where it is now
+            before = seen.pop(str(row["id"]), row)  # changed while we read: it belongs where it is now
+            moved = moved or before[changed] != row[changed]
             seen[str(row["id"])] = row
         if not page.more:
-            return list(seen.values())
-        edge = to_utc(page.rows[-1][changed]) - coarse
+            if not moved or turned is None:
+                return list(seen.values())
+            since, place, total, turned, moved = turned, 0, 0, None, False
+            continue
+        edge = to_utc(page.rows[-1][changed]) - timedelta(seconds=1)
         if since is None or edge > since:
             since, place = edge, 0
         else:
             place = 0 if page.total < total else place + 1
+            turned = turned or since
         total = page.total
     raise _endless()
 

@@ -11,6 +11,7 @@ from typing import Any
 from isthmus.domain.errors import IsthmusError
 from isthmus.domain.objects import Engagement, Invoice, TimeEntry
 from isthmus.ports.messages import ContractNotice
+from isthmus.processes.work.intake import entries_of
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.runtime.hashing import canonical_json, content_hash
@@ -32,7 +33,7 @@ def _move_watermark(kernel: Kernel, tx: Tx, connection: str, feed: str, value: s
 
 
 def sweep_contracts(kernel: Kernel, connection: Any) -> int:
-    """Contracts changed in the CRM: each version starts contract_to_project once. Like all sweeps, returns what was new."""
+    """Contracts changed in the CRM: each version starts contract_to_project once; the number of new changes."""
     page, new = connection.contracts_changed(_watermark(kernel, connection.name, "contracts")), 0
     with kernel.store.transaction() as tx:
         for notice in page.notices:
@@ -57,7 +58,7 @@ def _start_contract(books: Books, source: str, notice: ContractNotice) -> bool:
     correlation = f"contract:{notice.contract_no}"
     args = {"contract_no": notice.contract_no, "version": notice.version}
     run = books.start("contract_to_project", key, args, correlation_id=correlation)
-    inbox.settle(books, message, MessageState.APPLIED, run_id=run.run_id)
+    inbox.settle(books, [message], MessageState.APPLIED, run_id=run.run_id)
     return True
 
 
@@ -75,19 +76,12 @@ def sweep_time(kernel: Kernel, connection: Any) -> int:
 
 def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
     """Put entries in the inbox, one message each; the number of new ones. The id follows from the content."""
-    new = 0
+    arrivals = []
     for entry in entries:
         raw = canonical_json({"entries": [entry]})
-        message = inbox.accept(
-            books,
-            source=source,
-            message_id=f"{entry.key}:{content_hash(raw)[:16]}",
-            kind="time.approved",
-            aggregate=f"time:{entry.key}",
-            raw=raw,
-        )
-        new += message.duplicates == 0
-    return new
+        message_id = f"{entry.key}:{content_hash(raw)[:16]}"
+        arrivals.append(inbox.Arrival(source, message_id, "time.approved", f"time:{entry.key}", raw))
+    return sum(message.duplicates == 0 for message in inbox.accept_many(books, arrivals))
 
 
 def sweep_payments(kernel: Kernel, connection: Any) -> int:
@@ -115,24 +109,28 @@ def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:
     with kernel.store.transaction() as tx:
         books = kernel.books(tx, key="drain/time", actor="hub")
         messages = inbox.take(books, kind="time.approved", limit=limit)
+        codes = {message.message_id: _projects_of(message) for message in messages}
+        wanted = tuple(sorted({code for each in codes.values() for code in each}))
+        known = {e.project_code: e for e in books.tx.find(Engagement, project_code=wanted)} if wanted else {}
         batches: dict[tuple[str, str], list[InboxMessage]] = {}
         for message in messages:
-            batches.setdefault(_entity_and_contract(books, message), []).append(message)
+            engagements = [known[code] for code in codes[message.message_id] if code in known]
+            batches.setdefault(_entity_and_contract(message, engagements), []).append(message)
         for (entity, correlation), batch in sorted(batches.items()):
             _start_batch(books, entity, correlation, batch)
     return len(messages)
 
 
-def _entity_and_contract(books: Books, message: InboxMessage) -> tuple[str, str]:
-    from isthmus.processes.work.evidence import entries_of
-
+def _projects_of(message: InboxMessage) -> set[str]:
     try:
-        codes = {entry.project_code for entry in entries_of(message)}
+        return {entry.project_code for entry in entries_of(message)}
     except IsthmusError:
-        return "", f"message:{message.message_id}"
-    found = books.tx.find(Engagement, project_code=tuple(sorted(codes)))
-    entities = sorted({engagement.entity for engagement in found})
-    contracts = sorted({engagement.contract_no for engagement in found})
+        return set()  # its run quarantines it, with the reason
+
+
+def _entity_and_contract(message: InboxMessage, engagements: list[Engagement]) -> tuple[str, str]:
+    entities = sorted({engagement.entity for engagement in engagements})
+    contracts = sorted({engagement.contract_no for engagement in engagements})
     correlation = f"contract:{contracts[0]}" if len(contracts) == 1 else f"message:{message.message_id}"
     return (entities[0] if len(entities) == 1 else ""), correlation
 
@@ -143,5 +141,4 @@ def _start_batch(books: Books, entity: str, correlation: str, batch: list[InboxM
     key = content_hash([ids, replays])[:24]
     args = {"messages": ids, "alone": ""}
     run = books.start("capture_time", key, args, entity=entity, correlation_id=correlation)
-    for message in batch:
-        inbox.settle(books, message, MessageState.TAKEN, run_id=run.run_id)
+    inbox.settle(books, batch, MessageState.TAKEN, run_id=run.run_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 
 from isthmus.ports import Crm, Erp, Psa, TaxEngine
-from isthmus.processes.work import evidence, invoicing
+from isthmus.processes.work import evidence, intake, invoicing
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -33,7 +33,7 @@ from isthmus.runtime.run import Run
 )
 def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
     """P2, steps 1 to 6, for a batch; an entry that needs a decision goes on alone."""
-    items = run.decide("Take the approved time in, priced by the contract in force", evidence.capture, messages, alone)
+    items = run.decide("Take the approved time in, priced by the contract in force", intake.capture, messages, alone)
     run.for_entity(run.decide("Place it under the caps", evidence.place, items))
     costs = run.decide("Work out its cost entries", evidence.costs_of, items)
     if costs:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 
 from isthmus.runtime.hashing import canonical_json
-from isthmus.store.records import AuditEntry
+from isthmus.store.records import AuditEntry, Counter
 from isthmus.store.tx import Store
 
 GENESIS = "0" * 64
+CHAIN = "audit-chain"  # the name of the lock, and of the counter that shows when the end of the chain is cut off
+_PAGE = 1000
 
 
 def _hash(entry: AuditEntry) -> str:
@@ -23,7 +25,7 @@ def _hash(entry: AuditEntry) -> str:
 def seal(store: Store, limit: int = 1000) -> int:
     """Chain the entries not sealed yet; the number of them."""
     with store.transaction() as tx:
-        tx.lock("audit-chain")
+        tx.lock(CHAIN)
         last = tx.find(AuditEntry, order=("-chain",), limit=1)
         chain, previous = (last[0].chain, last[0].hash or GENESIS) if last else (0, GENESIS)
         waiting = tx.find(AuditEntry, chain=0, order=("at", "audit_id"), limit=limit)
@@ -32,19 +34,39 @@ def seal(store: Store, limit: int = 1000) -> int:
             sealed = entry.model_copy(update={"chain": chain, "previous_hash": previous})
             previous = _hash(sealed)
             tx.update(sealed.model_copy(update={"hash": previous}))
+        if waiting:
+            tx.put(Counter(name=CHAIN, value=chain))
     return len(waiting)
 
 
 def verify(store: Store) -> list[str]:
     """What is wrong with the chain; empty when it is whole."""
     with store.transaction() as tx:
-        entries = [e for e in tx.find(AuditEntry, order=("chain",)) if e.chain > 0]
-    wrong, previous = [], GENESIS
-    for expected, entry in enumerate(entries, start=1):
-        if entry.chain != expected:
-            wrong.append(f"entry {expected} is missing (found {entry.chain})")
-            return wrong
-        if entry.previous_hash != previous or entry.hash != _hash(entry):
-            wrong.append(f"entry {entry.chain} ({entry.action} of {entry.subject}) was changed")
-        previous = entry.hash
+        tx.lock(CHAIN)
+        last = tx.find(AuditEntry, order=("-chain",), limit=1)
+        counted = tx.get(Counter, CHAIN)
+        length = max(last[0].chain if last else 0, counted.value if counted else 0)
+        wrong, previous = [], GENESIS
+        for start in range(1, length + 1, _PAGE):
+            numbers = range(start, min(start + _PAGE, length + 1))
+            entries = tx.find(AuditEntry, chain=tuple(numbers), order=("chain",))
+            found, previous = _verify_page(numbers, entries, previous)
+            wrong += found
     return wrong
+
+
+def _verify_page(numbers: range, entries: list[AuditEntry], previous: str) -> tuple[list[str], str]:
+    """(what is wrong with these numbers of the chain, the hash the next number must continue)."""
+    wrong, by_number = [], {entry.chain: entry for entry in entries}
+    if len(by_number) < len(entries):
+        wrong.append(f"a number between {numbers[0]} and {numbers[-1]} is there twice")
+    for number in numbers:
+        entry = by_number.get(number)
+        if entry is None:
+            wrong.append(f"entry {number} is missing")
+            previous = ""
+            continue
+        if entry.hash != _hash(entry) or previous not in ("", entry.previous_hash):
+            wrong.append(f"entry {number} ({entry.action} of {entry.subject}) was changed")
+        previous = entry.hash
+    return wrong, previous

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -55,32 +55,61 @@ class Books:
 
     def emit(self, event_type: str, aggregate: str, payload: dict[str, Any], entity: str = "") -> None:
         """Publish an event with this transaction: one row, and one delivery for each subscriber of its type."""
+        self.emit_many(event_type, [(aggregate, payload)], entity)
+
+    def emit_many(self, event_type: str, facts: Sequence[tuple[str, dict[str, Any]]], entity: str = "") -> None:
+        """The same event of several aggregates (aggregate, payload), each aggregate any number of times."""
         assert event_type in EVENT_TYPES, f"event {event_type} is not declared in domain.events"
-        sequence = self.tx.next(f"event:{aggregate}")
-        event = OutboxEvent(
-            event_id=f"{aggregate}/{sequence}",
+        if not facts:
+            return
+        events = [self._event(event_type, aggregate, payload, entity) for aggregate, payload in facts]
+        events = self._numbered(events)
+        self.tx.insert_many(events)
+        deliveries = [
+            EventDelivery(
+                event_id=event.event_id,
+                subscriber=subscriber,
+                aggregate=event.aggregate,
+                sequence=event.sequence,
+                state=DeliveryState.PENDING,
+                next_at=self.now,
+            )
+            for event in events
+            for subscriber in self.kernel.subscribers_of(event_type)
+        ]
+        self.tx.insert_many(deliveries)
+
+    def _numbered(self, events: list[OutboxEvent]) -> list[OutboxEvent]:
+        """Sequences per aggregate: the counter's row lock keeps an aggregate's events in the order of their commits."""
+        counts: dict[str, int] = {}
+        for event in events:
+            counts[event.aggregate] = counts.get(event.aggregate, 0) + 1
+        names = [f"event:{aggregate}" for aggregate in counts]
+        last = dict(zip(counts, self.tx.add_many(names, list(counts.values())), strict=True))
+        given = {aggregate: last[aggregate] - count for aggregate, count in counts.items()}
+        numbered = []
+        for event in events:
+            given[event.aggregate] += 1
+            sequence = given[event.aggregate]
+            numbered.append(
+                event.model_copy(update={"sequence": sequence, "event_id": f"{event.aggregate}/{sequence}"})
+            )
+        return numbered
+
+    def _event(self, event_type: str, aggregate: str, payload: dict[str, Any], entity: str) -> OutboxEvent:
+        return OutboxEvent(
+            event_id="",
             type=event_type,
             schema_version=SCHEMA_VERSION,
             occurred_at=self.now,
             entity=entity,
             aggregate=aggregate,
-            sequence=sequence,
+            sequence=0,
             correlation_id=self.correlation_id,
             causation_id=self.run_id,
             actor=self.actor,
             payload=payload,
         )
-        self.tx.insert(event)
-        for subscriber in self.kernel.subscribers_of(event_type):
-            delivery = EventDelivery(
-                event_id=event.event_id,
-                subscriber=subscriber,
-                aggregate=aggregate,
-                sequence=sequence,
-                state=DeliveryState.PENDING,
-                next_at=self.now,
-            )
-            self.tx.insert(delivery)
 
     def audit(
         self,

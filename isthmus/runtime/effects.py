@@ -87,42 +87,32 @@ class Ledger:
 
     def keep_with(self, tx: Tx, effects: Sequence[Effect]) -> None:
         """Write outcomes and what they say about ids over there."""
-        for effect in effects:
-            tx.update(effect)
-            if effect.state in FINISHED:
-                self._cross_reference(tx, effect)
-
-    def _cross_reference(self, tx: Tx, effect: Effect) -> None:
-        result = effect.result if isinstance(effect.result, dict) else {}
-        raw = result.get("ref", result)
-        if not {"system", "object_type", "external_id"} <= set(raw):
-            return
-        ref = ExternalRef.model_validate(raw)
-        tx.insert_new(
-            CrossReference(
-                object_type=effect.verb,
-                key=effect.business_key,
-                system=ref.system,
-                remote_type=ref.object_type,
-                remote_id=ref.external_id,
-                version=ref.version,
-            )
-        )
+        tx.update_many(effects)
+        known = [cross_reference(effect) for effect in effects if effect.state in FINISHED]
+        tx.insert_new_many([reference for reference in known if reference is not None])
 
     def _intend(
         self, run: RunRow, seq: int, spec: VerbSpec, connection: Any, arguments: Sequence[tuple[Any, ...]]
     ) -> list[Call]:
+        """A row for each write, before anything is sent. Rows that were there before tell how far it got."""
+        wanted = [self._wanted(run, seq, spec, connection, args) for args in arguments]
         with self._kernel.store.transaction() as tx:
-            return [self._intend_one(tx, run, seq, spec, connection, args) for args in arguments]
+            new = tx.insert_new_many(wanted)
+            old_keys = tuple(e.effect_key for e, fresh in zip(wanted, new, strict=True) if not fresh)
+            known = {e.effect_key: e for e in tx.find(Effect, effect_key=old_keys)} if old_keys else {}
+            return [
+                Call(effect, args, fresh=True)
+                if fresh
+                else self._known(tx, run, known[effect.effect_key], effect, args)
+                for effect, args, fresh in zip(wanted, arguments, new, strict=True)
+            ]
 
-    def _intend_one(
-        self, tx: Tx, run: RunRow, seq: int, spec: VerbSpec, connection: Any, args: tuple[Any, ...]
-    ) -> Call:
+    def _wanted(self, run: RunRow, seq: int, spec: VerbSpec, connection: Any, args: tuple[Any, ...]) -> Effect:
         assert spec.key is not None, f"{spec.name} is not a write"
         now, hashed, key = self._kernel.clock.now(), content_hash(list(args)), spec.key(*args)
         amount, currency = spec.amount(*args) if spec.amount else (None, "")
         suffix = f"@{hashed[:12]}" if spec.revisable else ""
-        wanted = Effect(
+        return Effect(
             effect_key=f"{connection.name}:{spec.name}:{key}{suffix}",
             run_id=run.run_id,
             seq=seq,
@@ -136,11 +126,6 @@ class Ledger:
             correlation_id=run.correlation_id,
             created_at=now,
         )
-        if tx.insert_new(wanted):
-            return Call(wanted, args, fresh=True)
-        known = tx.get(Effect, wanted.effect_key)
-        assert known is not None
-        return self._known(tx, run, known, wanted, args)
 
     def _known(self, tx: Tx, run: RunRow, known: Effect, wanted: Effect, args: tuple[Any, ...]) -> Call:
         """An effect that was intended before: by this run, by another, or refused or undone since."""
@@ -174,7 +159,7 @@ class Ledger:
         """Send, or look up first when an earlier attempt may have sent."""
         effect = call.effect
         correlation_of_call.set(effect.correlation_id)
-        if not call.fresh:
+        if not call.fresh and effect.state is not EffectState.IN_DOUBT:
             effect = self._doubt(effect)
         while True:
             if effect.state is EffectState.IN_DOUBT:
@@ -186,13 +171,10 @@ class Ledger:
                 return effect
 
     def _doubt(self, effect: Effect) -> Effect:
-        """Write down that we do not know, before anything else is tried."""
+        """Write down that we do not know, and since when, before anything else is tried."""
         now = self._kernel.clock.now()
-        doubtful = effect.model_copy(
-            update={"state": EffectState.IN_DOUBT, "in_doubt_since": effect.in_doubt_since or now}
-        )
-        if effect.state is not EffectState.IN_DOUBT:
-            self.keep([doubtful])
+        doubtful = effect.model_copy(update={"state": EffectState.IN_DOUBT, "in_doubt_since": now})
+        self.keep([doubtful])
         return doubtful
 
     def _look_up(self, effect: Effect, args: tuple[Any, ...], spec: VerbSpec, connection: Any) -> tuple[Effect, bool]:
@@ -211,7 +193,9 @@ class Ledger:
                 self.keep([effect])
                 wait = (settled_at - self._kernel.clock.now()).total_seconds()
                 raise Retryable(f"{spec.name} {effect.business_key}: not found, asked too early to believe it", wait)
-        return effect, False
+        # The doubt begins anew with every send, written before it: a crash in the middle must not leave an older one,
+        # whose settling time is over, to be believed.
+        return self._doubt(effect), False
 
     def _send(
         self, effect: Effect, args: tuple[Any, ...], verb: Callable[..., Any], spec: VerbSpec, connection: Any
@@ -246,3 +230,20 @@ class Ledger:
         return NeedsDecision(
             spec.exception, refusal.message, queue=spec.queue, money=money, context=context, actions=("retry", "cancel")
         )
+
+
+def cross_reference(effect: Effect) -> CrossReference | None:
+    """What a finished write says about the id over there."""
+    result = effect.result if isinstance(effect.result, dict) else {}
+    raw = result.get("ref", result)
+    if not {"system", "object_type", "external_id"} <= set(raw):
+        return None
+    ref = ExternalRef.model_validate(raw)
+    return CrossReference(
+        object_type=effect.verb,
+        key=effect.business_key,
+        system=ref.system,
+        remote_type=ref.object_type,
+        remote_id=ref.external_id,
+        version=ref.version,
+    )

@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from isthmus.domain.errors import NotFound, SameKeyOtherContent
 from isthmus.runtime.books import Books
 from isthmus.runtime.hashing import content_hash
 from isthmus.store.records import InboxMessage, MessageState
 
 
-def accept(books: Books, *, source: str, message_id: str, kind: str, aggregate: str, raw: str) -> InboxMessage:
-    """Keep a message. The same id and content again is counted; the same id with other content is refused."""
-    message = InboxMessage(
-        source=source,
-        message_id=message_id,
-        kind=kind,
-        aggregate=aggregate,
-        content_hash=content_hash(raw),
-        raw=raw,
-        state=MessageState.ACCEPTED,
-        received_at=books.now,
-    )
-    if books.tx.insert_new(message):
-        return message
-    known = books.tx.get(InboxMessage, source, message_id)
+@dataclass(frozen=True)
+class Arrival:
+    """A message on its way in."""
+
+    source: str
+    message_id: str
+    kind: str
+    aggregate: str
+    raw: str
+
+
+def accept_many(books: Books, arrivals: Sequence[Arrival]) -> list[InboxMessage]:
+    """Keep messages. The same id and content again is counted; the same id with other content is refused."""
+    wanted = {
+        (a.source, a.message_id): InboxMessage(
+            source=a.source,
+            message_id=a.message_id,
+            kind=a.kind,
+            aggregate=a.aggregate,
+            content_hash=content_hash(a.raw),
+            raw=a.raw,
+            state=MessageState.ACCEPTED,
+            received_at=books.now,
+        )
+        for a in arrivals
+    }
+    messages = list(wanted.values())
+    new = books.tx.insert_new_many(messages)
+    return [m if fresh else _again(books, m) for m, fresh in zip(messages, new, strict=True)]
+
+
+def _again(books: Books, message: InboxMessage) -> InboxMessage:
+    known = books.tx.get(InboxMessage, message.source, message.message_id)
     assert known is not None
+    name = f"{message.source}:{message.message_id}"
     if known.content_hash != message.content_hash:
-        raise SameKeyOtherContent(f"message {message_id} of {source} was received before with other content")
+        raise SameKeyOtherContent(f"message {name} was received before with other content")
     counted = known.model_copy(update={"duplicates": known.duplicates + 1})
     books.tx.update(counted)
-    books.quiet("duplicate", f"{source}:{message_id}", f"received {counted.duplicates + 1} times")
+    books.quiet("duplicate", name, "received again with the same content")
     return counted
+
+
+def accept(books: Books, *, source: str, message_id: str, kind: str, aggregate: str, raw: str) -> InboxMessage:
+    """accept_many for one message."""
+    return accept_many(books, [Arrival(source, message_id, kind, aggregate, raw)])[0]
 
 
 def quarantine(books: Books, *, source: str, kind: str, raw: str, reason: str, message_id: str = "") -> InboxMessage:
@@ -63,9 +90,13 @@ def take(books: Books, *, kind: str, limit: int) -> list[InboxMessage]:
     )
 
 
-def settle(books: Books, message: InboxMessage, state: MessageState, *, reason: str = "", run_id: str = "") -> None:
-    """Write what became of a message."""
-    books.tx.update(message.model_copy(update={"state": state, "reason": reason, "run_id": run_id or message.run_id}))
+def settle(
+    books: Books, messages: Sequence[InboxMessage], state: MessageState, *, reason: str = "", run_id: str = ""
+) -> None:
+    """Write what became of messages."""
+    books.tx.update_many(
+        [m.model_copy(update={"state": state, "reason": reason, "run_id": run_id or m.run_id}) for m in messages]
+    )
 
 
 def replay(books: Books, source: str, message_id: str, reason: str) -> InboxMessage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -140,6 +140,15 @@ class MemoryTx:
         for row in rows:
             self.insert(row)
 
+    def insert_new_many(self, rows: Sequence[BaseModel]) -> list[bool]:
+        """See Tx."""
+        return [self.insert_new(row) for row in rows]
+
+    def update_many(self, rows: Sequence[BaseModel]) -> None:
+        """See Tx."""
+        for row in rows:
+            self.update(row)
+
     def update(self, row: BaseModel) -> None:
         """See Tx."""
         table, key = self._store.rows[type(row)], key_of(row)
@@ -177,12 +186,22 @@ class MemoryTx:
 
     def next(self, counter: str) -> int:
         """See Tx."""
+        return self._add(counter, 1)
+
+    def _add(self, counter: str, step: int) -> int:
         old = self.get(Counter, counter)
-        value = (old.value if old else 0) + 1
+        value = (old.value if old else 0) + step
         self.put(Counter(name=counter, value=value))
         return value
 
+    def add_many(self, counters: Sequence[str], steps: Sequence[int]) -> list[int]:
+        """See Tx."""
+        return [self._add(counter, step) for counter, step in zip(counters, steps, strict=True)]
+
     def lock(self, name: str) -> None:
+        """Nothing to wait for: one transaction at a time."""
+
+    def lock_all(self, names: Iterable[str]) -> None:
         """Nothing to wait for: one transaction at a time."""
 
 

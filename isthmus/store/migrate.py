@@ -23,7 +23,7 @@ from isthmus.store.tables import SCHEMA, metadata
 
 VERSION_TABLE = "schema_revision"
 LEGAL_MOVES = "legal_move"
-_FOLDER = Path(__file__).with_name("migrations")
+FOLDER = Path(__file__).with_name("migrations")
 _LOCK = 0x15_7A_05  # any number, the same in all processes
 
 
@@ -46,14 +46,14 @@ def current(url: str) -> str | None:
 
 def head() -> str:
     """The revision this version of the hub works with."""
-    found = ScriptDirectory(str(_FOLDER)).get_current_head()
+    found = ScriptDirectory(str(FOLDER)).get_current_head()
     assert found is not None, "there is at least one revision"
     return found
 
 
 def revisions() -> list[str]:
     """All revisions, oldest first."""
-    walked = ScriptDirectory(str(_FOLDER)).walk_revisions()
+    walked = ScriptDirectory(str(FOLDER)).walk_revisions()
     return [script.revision for script in walked][::-1]
 
 
@@ -65,7 +65,7 @@ def differences(connection: sa.Connection) -> list[Any]:
 def settings(connection: sa.Connection) -> Config:
     """Alembic's configuration. The connection is handed over as it is: a '%' in an ini value would be expanded."""
     config = Config()
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -134,12 +134,35 @@ class PostgresTx:
             values = [to_row(row) for row in batch[start : start + _BATCH]]
             self._connection.execute(sa.insert(TABLES[type(batch[start])]), values)
 
+    def insert_new_many(self, rows: Sequence[BaseModel]) -> list[bool]:
+        """See Tx. One statement per batch; the keys that come back are the new ones."""
+        new: set[tuple[Any, ...]] = set()
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
+            table, spec = TABLES[type(batch[0])], SPECS[type(batch[0])]
+            statement = pg_insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in spec.key))
+            new |= {tuple(key) for key in self._connection.execute(statement, [to_row(row) for row in batch])}
+        keys = [tuple(getattr(row, name) for name in SPECS[type(row)].key) for row in rows]
+        return [key in new for key in keys]
+
     def update(self, row: BaseModel) -> None:
         """See Tx. The trigger guard_moves refuses a state change that domain.states does not allow."""
         table, spec, values = TABLES[type(row)], SPECS[type(row)], to_row(row)
         where = [table.c[name] == values.pop(name) for name in spec.key]
         changed = self._connection.execute(sa.update(table).where(*where).values(**values)).rowcount
         assert changed == 1, f"{type(row).__name__} to update is not there"
+
+    def update_many(self, rows: Sequence[BaseModel]) -> None:
+        """See Tx."""
+        if not rows:
+            return
+        table, spec = TABLES[type(rows[0])], SPECS[type(rows[0])]
+        where = [table.c[name] == sa.bindparam(f"key_{name}") for name in spec.key]
+        values = [to_row(row) for row in rows]
+        names = [name for name in values[0] if name not in spec.key]
+        statement = sa.update(table).where(*where).values({name: sa.bindparam(name) for name in names})
+        renamed = [{**v, **{f"key_{name}": v[name] for name in spec.key}} for v in values]
+        self._connection.execute(statement, [{k: v for k, v in r.items() if k not in spec.key} for r in renamed])
 
     def put(self, row: BaseModel) -> None:
         """See Tx."""
@@ -164,6 +187,24 @@ class PostgresTx:
         )
         return int(self._connection.execute(statement).scalar_one())
 
+    def add_many(self, counters: Sequence[str], steps: Sequence[int]) -> list[int]:
+        """See Tx. Counters are taken in one order by everybody, so that two callers cannot wait for each other."""
+        if not counters:
+            return []
+        table, pairs = TABLES[Counter], sorted(zip(counters, steps, strict=True))
+        statement = pg_insert(table).values([{"name": name, "value": step} for name, step in pairs])
+        added = {"value": table.c.value + statement.excluded.value}
+        statement = statement.on_conflict_do_update(index_elements=["name"], set_=added)
+        found = {r.name: r.value for r in self._connection.execute(statement.returning(table.c.name, table.c.value))}
+        return [int(found[name]) for name in counters]
+
     def lock(self, name: str) -> None:
         """See Tx."""
         self._connection.execute(sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+    def lock_all(self, names: Iterable[str]) -> None:
+        """See Tx."""
+        ordered = sorted(set(names))
+        if ordered:
+            text = "select pg_advisory_xact_lock(hashtextextended(name, 0)) from unnest(cast(:names as text[])) as name"
+            self._connection.execute(sa.text(text), {"names": ordered})

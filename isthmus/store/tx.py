@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -45,8 +45,16 @@ class Tx(Protocol):
         """Many new objects of one model."""
         ...
 
+    def insert_new_many(self, rows: Sequence[BaseModel]) -> list[bool]:
+        """insert_new for many objects of one model, in one go; which of them were new, in their order."""
+        ...
+
     def update(self, row: BaseModel) -> None:
         """Replace the object with this key. A state may only move as domain.states allows."""
+        ...
+
+    def update_many(self, rows: Sequence[BaseModel]) -> None:
+        """update for many objects of one model, in one go."""
         ...
 
     def put(self, row: BaseModel) -> None:
@@ -61,8 +69,16 @@ class Tx(Protocol):
         """The counter's next value, 1 first; gapless: it rolls back with this transaction."""
         ...
 
+    def add_many(self, counters: Sequence[str], steps: Sequence[int]) -> list[int]:
+        """Move several counters, each named once, by its step; their new values."""
+        ...
+
     def lock(self, name: str) -> None:
         """Be the only transaction that holds this name, until the end of this transaction."""
+        ...
+
+    def lock_all(self, names: Iterable[str]) -> None:
+        """lock for many names, always in the same order, so that two callers cannot wait for each other."""
         ...
 
     @property

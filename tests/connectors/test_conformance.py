@@ -159,7 +159,8 @@ def test_a_connector_is_small_and_written_about(folder: Path) -> None:
     assert lines <= LINES_MAX
     assert (folder / "NOTES.md").read_text().strip()
     page = (DOCS / f"{folder.name}.md").read_text()
-    named = {*connector_of(folder).settings_known, *load(folder).auth.credentials}
+    auth = load(folder).auth
+    named = {*connector_of(folder).settings_known, *auth.credentials, *auth.optional}
     assert [name for name in sorted(named) if name not in page] == [], "undocumented"
 
 

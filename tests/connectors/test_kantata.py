@@ -251,19 +251,6 @@ def test_a_role_may_have_another_name_there(served: Running, set_up: Connection)
     assert named.put_rates(card) == named.find_rates(card)
 
 
-def test_rates_that_a_card_cannot_hold_are_named() -> None:
-    day = date(2026, 3, 1)
-    for wrong, said in (
-        ((), "without rates"),
-        ((rate("A", "1", day, person="x"),), "by role"),
-        ((rate("A", "1", day, unit="day"),), "by day"),
-        ((rate("A", "1", day), rate("A", "2", day)), "two rates"),
-        ((rate("A", "1.005", day),), "finer"),
-    ):
-        with pytest.raises(BadInput, match=said):
-            m.to_versions(wrong, "USD", {})
-
-
 # -- time ------------------------------------------------------------------------------------------------------
 
 

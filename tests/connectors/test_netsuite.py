@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from isthmus.connectors.netsuite import connector as NetSuite
-from isthmus.connectors.netsuite import mapping as m
 from isthmus.domain.errors import (
     BadInput,
     NeedsSetup,
@@ -181,24 +180,6 @@ def test_an_unknown_setting_is_refused() -> None:
         NetSuite({"subsidiarys": {}})
 
 
-@pytest.mark.parametrize("key", ["kantata:123#1", "INV-2026-0001", "C_1", "Zürich/7 | a", ""])
-def test_a_key_survives_as_external_id(key: str) -> None:
-    safe = m.to_external_id(key)
-    assert set(safe) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-    assert m.from_external_id(safe) == key
-
-
-@pytest.mark.parametrize("foreign", ["A_4112", "X_FF", "plain"])
-def test_an_external_id_of_others_is_left_alone(foreign: str) -> None:
-    assert m.from_external_id(foreign) == foreign
-
-
-def test_a_duration_is_whole_minutes() -> None:
-    assert [m.to_duration(Decimal(h)) for h in ("7.5", "0.3333", "0.35", "24")] == ["7:30", "0:20", "0:21", "24:00"]
-    with pytest.raises(BadInput, match="whole number of minutes"):
-        m.to_duration(Decimal("0.1250"))
-
-
 # -- master data -----------------------------------------------------------------------------------------------
 
 
@@ -302,12 +283,6 @@ def test_a_higher_revision_replaces_the_hour_and_a_late_lower_one_does_not(serve
     assert set_up.find_time(COST) == set_up.find_time(second)
     [row] = state(served, "timeBill")
     assert row["hours"] == "6:30"
-
-
-def test_a_revision_is_read_to_its_end() -> None:
-    assert m.revision_of("kantata:123#12 x", "kantata:123") == 12
-    assert m.revision_of("kantata:1234#1", "kantata:123") == 0
-    assert m.revision_of(None, "kantata:123") == 0
 
 
 def test_an_unknown_employee_is_a_refusal(set_up: Connection) -> None:

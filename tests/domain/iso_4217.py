@@ -1,4 +1,4 @@
-"""Minor units as the ISO 4217 standard lists them (list one), typed by hand so that the package is not its own judge."""
+"""Minor units as the ISO 4217 standard lists them (list one), typed by hand: the package is not its own judge."""
 
 MINOR_UNITS = {
     "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF": 0,

@@ -209,7 +209,7 @@ def test_money_survives_json_to_the_last_digit(money: tuple[Decimal, str]) -> No
 @pytest.mark.requirement("SCA-02")
 @pytest.mark.parametrize(("amount", "currency"), [("10.5", "JPY"), ("0.001", "USD"), ("0.0001", "KWD"), ("1", "ABC")])
 def test_money_its_currency_cannot_hold_is_refused(amount: str, currency: str) -> None:
-    with pytest.raises(ValueError, match="decimals|ISO 4217"):
+    with pytest.raises(ValueError, match=r"decimals|ISO 4217"):
         Money.of(amount, currency)
 
 

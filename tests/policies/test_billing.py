@@ -221,5 +221,5 @@ def test_what_a_write_off_takes(parts: list[tuple[str, str]], amount: str, taken
 
 
 def test_more_than_there_is_cannot_be_written_off() -> None:
-    with pytest.raises(BadAmount, match="only 70.00 of 70.01"):
+    with pytest.raises(BadAmount, match=r"only 70.00 of 70.01"):
         write_off_order([("a", Decimal("70.00")), ("b", Decimal("-30.00"))], Decimal("70.01"))

@@ -265,11 +265,20 @@ def test_the_order_of_arrival_never_matters(
 
 @pytest.mark.requirement("INV-31")
 @given(works, capped_contracts(), placed_nets)
-def test_placing_what_is_open_again_moves_nothing(
+def test_when_all_that_is_ready_is_billed_the_rest_is_still_over(
     shares: list[Share], version: ContractVersion, placed: dict[str, Decimal]
 ) -> None:
-    once = place_under_caps(shares, version, placed)
-    assert place_under_caps(shares, version, placed) == once
+    by_item, billed, rest = {s.item_id: s for s in shares}, dict(placed), []
+    for one in place_under_caps(shares, version, placed):
+        origin = by_item[one.item_id]
+        if one.state is READY:
+            billed[origin.line_uid] = billed.get(origin.line_uid, Decimal(0)) + one.net
+        else:
+            rest.append(Share(one.item_id, origin.line_uid, origin.order_key, one.quantity, one.net))
+    again = place_under_caps(rest, version, billed)
+    assert {p.item_id: (p.quantity, p.net, p.state) for p in again} == {
+        s.item_id: (s.quantity, s.net, OVER) for s in rest
+    }
 
 
 @pytest.mark.requirement("OBJ-07", "INV-04")

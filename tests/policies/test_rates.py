@@ -81,7 +81,7 @@ def test_an_ambiguous_rate_offers_the_rates_and_takes_none() -> None:
 
 def test_a_daily_rate_never_prices_an_hour() -> None:
     work = line("L1", rate("consultant", "1480.00", unit="day"))
-    with pytest.raises(NeedsDecision, match="1480.00 .* is per day; time comes in hours") as stopped:
+    with pytest.raises(NeedsDecision, match=r"1480.00 .* is per day; time comes in hours") as stopped:
         resolve_rate(contract(work), work, person="bob", role="consultant", service_date=day("2026-03-09"))
     assert stopped.value.exception == "EX-RATE-MISSING"
 

@@ -174,7 +174,7 @@ class FakePsa(Model):
         return self._find("find_closed", "project", project.project_code, active=False)
 
     def put_task(self, item: TaskIn) -> ExternalRef:
-        return self._create("put_task", "task", f"{item.project_code}:{item.task.code}")
+        return self._put("put_task", "task", f"{item.project_code}:{item.task.code}")
 
     def find_task(self, item: TaskIn) -> ExternalRef | None:
         return self._find("find_task", "task", f"{item.project_code}:{item.task.code}")
@@ -239,7 +239,7 @@ class FakeErp(Model):
         return self._find("find_closed", "project", project.project_code, active=False)
 
     def put_task(self, item: TaskIn) -> ExternalRef:
-        return self._create("put_task", "task", f"{item.project_code}:{item.task.code}")
+        return self._put("put_task", "task", f"{item.project_code}:{item.task.code}")
 
     def find_task(self, item: TaskIn) -> ExternalRef | None:
         return self._find("find_task", "task", f"{item.project_code}:{item.task.code}")

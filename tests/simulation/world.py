@@ -286,7 +286,7 @@ def _corrected(world: World, contract: ContractVersion, earlier: list[TimeEntry]
     chance = rng.random()
     if chance < 0.10:
         return last.model_copy(update={"hours": Decimal(0)})
-    if chance < 0.20 and len(earlier) > 1:
+    if chance < 0.20 and len(earlier) > 1 and earlier[0].task_code != GHOST:
         return earlier[0].model_copy()
     if chance < 0.30:
         return last.model_copy(update={"task_code": "NB"})

@@ -19,7 +19,7 @@ from isthmus.store.tables import SPECS
 # PostgreSQL keeps every character but NUL; halves of surrogate pairs are no text.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12).map(str.strip)
 EXACT = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=6).map(
-    lambda number: number + 0  # no negative zero: a numeric column has none
+    lambda number: number + 0  # a numeric column has no negative zero
 )
 PLAIN_JSON = st.dictionaries(TEXT, TEXT | st.integers(-(2**53), 2**53) | st.booleans() | st.none(), max_size=3)
 SIMPLE: dict[type, st.SearchStrategy[Any]] = {

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from isthmus.connectors.kantata import mapping as m
 from isthmus.domain.errors import NeedsSetup, NotFound
 from isthmus.domain.objects import ExternalRef, Project
 from isthmus.kit.connector import Connector
-from isthmus.kit.keys import task_codes, task_key
+from isthmus.kit.keys import source_id, task_codes, task_key
 from isthmus.kit.loaded import Loaded
 from isthmus.kit.mapping import readable
-from isthmus.kit.paging import Page, all_pages, by_last_change, in_batches, latest
+from isthmus.kit.paging import Page, all_pages, batches, by_last_change, latest
 from isthmus.kit.rate_days import role_rates_by_day
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import InvoicedTime, ProjectFacts, RateCardIn, TaskIn, TimePage
@@ -104,7 +105,8 @@ class Kantata(Connector):
         if found is not None:
             return found
         wanted = role_rates_by_day(card.rates, card.currency, self.setting("roles"))
-        roles = yield from self._role_ids({name for version in wanted.values() for name in version})
+        names = {name for version in wanted.values() for name in version}
+        roles = self.ids_by_name((yield from self._list("roles", {})), names, "role")
         workspace_id = yield from self._project(card.project_code)
         rate_card_id, versions = yield from self._new_rate_card(card, list(wanted))
         for day, rates in wanted.items():
@@ -149,34 +151,19 @@ class Kantata(Connector):
         yield from self._load("rate_card_versions", versions, "rate_card_roles,rate_card_set_version", loaded)
         rows = loaded.all("rate_card_roles").values()
         yield from self._load("roles", {row["role_id"] for row in rows}, "", loaded)
-        days = {
-            i: loaded.all("rate_card_set_versions")[str(v["rate_card_set_version_id"])] for i, v in versions.items()
-        }
-        held: dict[str, dict[str, int]] = {day["effective_date"]: {} for day in days.values()}
+        dated = loaded.all("rate_card_set_versions")
+        days = {i: dated[str(row["rate_card_set_version_id"])]["effective_date"] for i, row in versions.items()}
+        held: dict[str, dict[str, int]] = {day: {} for day in days.values()}
         for row in rows:
-            day = days[str(row["rate_card_version_id"])]["effective_date"]
-            held[day][loaded.all("roles")[str(row["role_id"])]["name"]] = int(row["rate"])
+            name = loaded.all("roles")[str(row["role_id"])]["name"]
+            held[days[str(row["rate_card_version_id"])]][name] = int(row["rate"])
         return self.ref("rate_card", rate_card["id"]) if held == wanted else None
-
-    def _role_ids(self, names: set[str]) -> Verb[dict[str, str]]:
-        """Role ids by name; a role that is not there is for a person to decide on, not for us to make up."""
-        rows = yield from self._list("roles", {})
-        ids = {row["name"]: str(row["id"]) for row in rows}
-        missing = sorted(names - set(ids))
-        if missing:
-            raise self.refusal(f"kantata has no role {', '.join(missing)}", "ROLE", "role")
-        return ids
 
     # -- time --------------------------------------------------------------------------------------------------
     def approved_time(self, watermark: str) -> Verb[TimePage]:
         """Approved entries of our projects changed after the watermark. The hub tells revisions by content."""
         loaded = Loaded()
-        rows = yield from by_last_change(
-            lambda since, place: self._entries_page(since, place, loaded),
-            self.since(watermark),
-            "updated_at",
-            coarse=timedelta(seconds=1),
-        )
+        rows = yield from by_last_change(partial(self._entries_page, loaded), self.since(watermark), "updated_at")
         references = "external_references"
         yield from self._load("workspaces", {row["workspace_id"] for row in rows}, references, loaded)
         ours = [row for row in rows if self._concerns_us(row, loaded)]
@@ -185,8 +172,7 @@ class Kantata(Connector):
         approvers = {sheet["current_resolution_creator_id"] for sheet in sheets} - {None}
         yield from self._load("users", approvers, "", loaded)
         entries, unreadable = readable(ours, lambda row: m.to_time_entry(row, loaded, self.system))
-        reached = latest(rows, "updated_at", watermark)
-        return TimePage(entries=entries, watermark=reached, unreadable=unreadable)
+        return TimePage(entries=entries, watermark=latest(rows, "updated_at", watermark), unreadable=unreadable)
 
     def _concerns_us(self, row: Row, loaded: Loaded) -> bool:
         """False for time of a project that is not ours, or not approved. A project we cannot see may be ours."""
@@ -196,7 +182,7 @@ class Kantata(Connector):
         approved = row["approved"] or not workspace["require_time_approvals"]
         return bool(approved and m.keys_of(workspace, "project", loaded))
 
-    def _entries_page(self, since: datetime | None, place: int, loaded: Loaded) -> Verb[Page]:
+    def _entries_page(self, loaded: Loaded, since: datetime | None, place: int) -> Verb[Page]:
         query: Row = {"approved": "true", "from_archived_workspaces": "true", "order": "updated_at:asc"}
         query |= {"updated_after": since.isoformat()} if since else {}
         return self._page("time_entries", query | {"include": "user,role,active_submission"}, place, loaded)
@@ -204,7 +190,7 @@ class Kantata(Connector):
     # -- billing -----------------------------------------------------------------------------------------------
     def mark_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef]:
         """Make the invoice that claims the entries there: the one way to set them invoiced."""
-        ids = [m.to_entry_id(key, self.system) for key in billed.entry_keys]
+        ids = [source_id(key, self.system) for key in billed.entry_keys]
         found = yield from self.find_invoiced(billed)
         if found is not None:
             return found
@@ -216,7 +202,7 @@ class Kantata(Connector):
 
     def find_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef | None]:
         """The invoice with our number, if every entry is on it now; a cancelled one sets its entries free."""
-        ids = {m.to_entry_id(key, self.system) for key in billed.entry_keys}
+        ids = {source_id(key, self.system) for key in billed.entry_keys}
         for invoice_id in (yield from self._subjects("Invoice", "invoice", billed.number)):
             loaded = Loaded()
             invoice = yield from self._show("invoices", invoice_id, "time_entries", loaded)
@@ -267,14 +253,13 @@ class Kantata(Connector):
         answer = yield Request("GET", f"{collection}/{record_id}", query=query, allow=(404,))
         if answer.status == 404:
             return None
-        return (Loaded() if loaded is None else loaded).take(answer.body)[0]
+        return (loaded or Loaded()).take(answer.body)[0]
 
-    def _load(self, collection: str, ids: Iterable[Any], include: str, loaded: Loaded) -> Verb[list[Row]]:
+    def _load(self, collection: str, ids: Iterable[Any], include: str, loaded: Loaded) -> Verb[None]:
         """Records by id, with their associations, into loaded."""
         query = {"include": include, "include_archived": "true"}
-        return in_batches(
-            ids, self.manifest.page_size, lambda some: self._list(collection, query | {"only": ",".join(some)}, loaded)
-        )
+        for some in batches(ids, self.manifest.page_size):
+            yield from self._page(collection, query | {"only": ",".join(some)}, 0, loaded)
 
     def _list(self, collection: str, query: Row, loaded: Loaded | None = None) -> Verb[list[Row]]:
         """All rows, by the time of creation: a change while we read moves none over the page edge."""
@@ -282,9 +267,8 @@ class Kantata(Connector):
         return all_pages(lambda place: self._page(collection, ordered, place, loaded or Loaded()))
 
     def _page(self, collection: str, query: Row, place: int, loaded: Loaded) -> Verb[Page]:
-        answer = yield Request(
-            "GET", collection, query=query | {"per_page": self.manifest.page_size, "page": place + 1}
-        )
+        paged = query | {"per_page": self.manifest.page_size, "page": place + 1}
+        answer = yield Request("GET", collection, query=paged)
         meta = answer.body["meta"]
-        more = int(meta["page_number"]) < int(meta["page_count"])
+        more = place + 1 < int(meta["page_count"])
         return Page(rows=loaded.take(answer.body), more=more, total=int(meta["count"]))

@@ -6,7 +6,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import TimeEntry
 from isthmus.kit.keys import task_key
 from isthmus.kit.loaded import Loaded
@@ -59,14 +58,6 @@ def keys_of(record: Row, model: str, loaded: Loaded) -> list[str]:
     references = [loaded.all("external_references")[str(i)] for i in record["external_reference_ids"]]
     mine = [r for r in references if (r["service_name"], r["service_model"]) == (SERVICE, model)]
     return [str(r["service_model_ref"]) for r in mine]
-
-
-def to_entry_id(key: str, system: str) -> str:
-    """The id of a time entry from the hub's key of it."""
-    source, _, entry_id = key.partition(":")
-    if source != system or not entry_id:
-        raise BadInput(f"time entry {key} is not one of {system}")
-    return entry_id
 
 
 def to_invoice(billed: InvoicedTime, entry_ids: list[str]) -> dict[str, Any]:

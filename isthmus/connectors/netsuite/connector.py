@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from isthmus.connectors.netsuite import mapping as m
@@ -150,8 +149,8 @@ class NetSuite(KeyedConnector):
 
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
         """Payments changed after the watermark, each read by id for what it applies to."""
-        first = self.since(watermark) or datetime(1970, 1, 1, tzinfo=UTC)
-        rows = yield from after_last_row(lambda since, i: self._page(m.payments_sql(since, i)), first, "modified")
+        since = self.since(watermark)
+        rows = yield from after_last_row(lambda last, i: self._page(m.payments_sql(last, i)), since, "modified")
         records = []
         for row in rows:
             query = {"expandSubResources": "true"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 
-from isthmus.domain.errors import NeedsDecision
+from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.objects import (
     BillableItem,
     BillablePart,
@@ -47,11 +47,25 @@ def version_of(books: Books, invoice: Invoice) -> ContractVersion:
     return version
 
 
+def latest_version(books: Books, contract_no: str) -> ContractVersion:
+    """The newest terms of a contract. BadInput when nobody has kept such a contract yet."""
+    found = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)
+    if not found:
+        raise BadInput(f"no contract {contract_no}: it is not set up, or not yet")
+    return found[0]
+
+
 def _move_parts(books: Books, parts: list[BillablePart], state: PartState, invoice_id: str) -> None:
-    for part in parts:
-        books.tx.update(move(part, "state", state).model_copy(update={"invoice_id": invoice_id}))
-        payload = {"part": part.part_id, "from": str(part.state), "to": str(state), "net": str(part.net)}
-        books.emit("billing.part_state_changed", f"contract:{part.contract_no}", payload)
+    moved = [move(part, "state", state).model_copy(update={"invoice_id": invoice_id}) for part in parts]
+    books.tx.update_many(moved)
+    facts = [
+        (
+            f"contract:{part.contract_no}",
+            {"part": part.part_id, "from": str(part.state), "to": str(state), "net": str(part.net)},
+        )
+        for part in parts
+    ]
+    books.emit_many("billing.part_state_changed", facts)
 
 
 def preview(books: Books, contract_no: str, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
@@ -59,7 +73,7 @@ def preview(books: Books, contract_no: str, cutoff: date, invoice_id: str, prepa
 
     A total that is negative is not billed: it waits for evidence to net against.
     """
-    version = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
+    version = latest_version(books, contract_no)
     parts = [
         part
         for part in books.tx.find(BillablePart, contract_no=contract_no, state=PartState.READY, order=("part_id",))
@@ -105,10 +119,9 @@ def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str) -> Inv
     if invoice is None:
         return None
     books.tx.insert(invoice)
-    for part_id in (p for line in invoice.lines for p in line.part_ids):
-        part = books.tx.get(BillablePart, part_id)
-        assert part is not None
-        _move_parts(books, [part], PartState.ON_DRAFT, invoice.invoice_id)
+    on_it = {part_id for line in invoice.lines for part_id in line.part_ids}
+    ready = books.tx.find(BillablePart, contract_no=contract_no, state=PartState.READY, order=("part_id",))
+    _move_parts(books, [part for part in ready if part.part_id in on_it], PartState.ON_DRAFT, invoice.invoice_id)
     books.emit("invoice.drafted", f"invoice:{invoice.invoice_id}", _facts(invoice), entity=invoice.entity)
     return invoice
 

@@ -1,0 +1,286 @@
+"""Commands that decide: resolve a case, replay, cancel a run, bill a contract. Each keeps who did it and why."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.app.cli.shell import PERSON, REFUSED, Command, show, table
+from isthmus.domain.errors import BadInput, NotFound
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from rich.console import Console
+
+    from isthmus.domain.objects import BillablePart
+    from isthmus.runtime.books import Books
+    from isthmus.runtime.kernel import Kernel
+    from isthmus.store.records import RunRow
+
+PANEL = "Decide"
+POLL_SECONDS = 0.1
+ENDED = ("done", "cancelled")
+STUCK = ("parked", "failed")
+As = Annotated[str, typer.Option("--as", metavar="USER", help="Who decides; goes into the audit.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why; goes into the audit.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    for name, act in (("resolve", resolve), ("replay", replay), ("cancel", cancel), ("bill", bill)):
+        app.command(name, cls=Command, rich_help_panel=PANEL)(act)
+
+
+def resolve(
+    case_no: Annotated[str, typer.Argument(metavar="CASE", show_default=False)],
+    action: Annotated[str, typer.Argument(help="One of the actions the case offers.", show_default=False)],
+    reason: Reason,
+    by: As,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the action needs; repeat it.")
+    ] = None,
+) -> None:
+    """Decide an open case; its run goes on at the same step. A preparer cannot approve their own work.
+
+    Example: isthmus resolve CASE-00012 approve --reason "checked against the SOW" --as carla
+    """
+    from isthmus.app.cli.books import desk
+
+    _named(by, reason)
+    given = _values(values or [])
+    with desk() as kernel, kernel.store.transaction() as tx:
+        case = kernel.resolve(tx, case_no, action=action, actor=by, reason=reason, values=given)
+    show(case.model_dump(mode="json"), lambda console: console.print(f"{case.case_no} is {case.state} by {by}: {action}"))
+
+
+def _named(by: str, reason: str) -> None:
+    if not by.strip() or not reason.strip():
+        raise BadInput("--as names the person who decides and --reason says why")
+
+
+def _values(pairs: list[str]) -> dict[str, Any]:
+    """name=value pairs; a value that begins as a JSON object or array is one, everything else is text."""
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise BadInput(f"--set {pair!r}: write NAME=VALUE")
+        if name.strip() in given:
+            raise BadInput(f"--set {name.strip()} is given twice")
+        try:
+            given[name.strip()] = json.loads(value) if value[:1] in ("{", "[") else value
+        except json.JSONDecodeError as wrong:
+            raise BadInput(f"--set {name.strip()}: no JSON: {wrong}") from wrong
+    return given
+
+
+class _DryRun(Exception):
+    """Raised at the end of a dry run, so that its transaction rolls back."""
+
+
+def replay(
+    reason: Reason,
+    message: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="SOURCE ID", help="Take this message again.", show_default=False)
+    ] = None,
+    subscriber: Annotated[
+        str, typer.Option(metavar="NAME", help="Give this subscriber past events again.", show_default=False)
+    ] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help="Only events since then (ISO 8601, UTC).", show_default=False)] = "",
+    aggregate: Annotated[
+        str, typer.Option(metavar="KEY", help="Only events of this one, such as contract:C-1001.", show_default=False)
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed; change nothing.")] = False,
+    by: As = "",
+) -> None:
+    """Take a message again, or give a subscriber past events again. What was done is recognised, not done twice.
+
+    Example: isthmus replay --message psa te-4711:9c0b --reason "project was missing" --as ines
+    """
+    from isthmus.app.cli.books import desk, whoami
+
+    if bool(message) == bool(subscriber):
+        raise BadInput("say either --message SOURCE ID or --subscriber NAME")
+    if message and (since or aggregate):
+        raise BadInput("--since and --aggregate choose events of a --subscriber")
+    actor = by or whoami()
+    _named(actor, reason)
+    instant = _instant(since)
+    told: dict[str, Any] = {"dry_run": dry_run}
+    with desk() as kernel:
+        try:
+            with kernel.store.transaction() as tx:
+                books = kernel.books(tx, key=f"replay/{'/'.join(message) if message else subscriber}", actor=actor)
+                told |= _replay(books, message, subscriber, instant, aggregate, reason)
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+    words = "would be" if dry_run else "are"
+    show(told, lambda console: console.print(f"{told['count']} {told['what']} {words} taken again"))
+
+
+def _replay(
+    books: Books, message: tuple[str, str] | None, subscriber: str, since: datetime | None, aggregate: str, reason: str
+) -> dict[str, Any]:
+    from isthmus.runtime import inbox, outbox
+
+    if message:
+        again = inbox.replay(books, message[0], message[1], reason)
+        return {"count": 1, "what": f"message ({again.kind} of {again.source})", "message": again.message_id}
+    known = books.kernel.subscribers
+    if subscriber not in known:
+        raise NotFound(f"no subscriber {subscriber!r}; there are: {', '.join(sorted(known)) or 'none'}")
+    count = outbox.replay(books, subscriber, since=since, aggregate=aggregate)
+    books.audit("event.replay.asked", subscriber, reason=reason)
+    return {"count": count, "what": f"events for {subscriber}", "subscriber": subscriber}
+
+
+def _instant(text: str) -> datetime | None:
+    """An instant from ISO 8601 text; without an offset it is UTC."""
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as wrong:
+        raise BadInput(f"--since {text!r} is no time: write one such as 2026-03-01T00:00:00Z") from wrong
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def cancel(run_id: Annotated[str, typer.Argument(show_default=False)], reason: Reason, by: As) -> None:
+    """Call a parked or waiting run off: what it set up in other systems is undone in reverse order.
+
+    Refused once an invoice has its number: then only a credit helps.
+
+    Example: isthmus cancel contract_to_project/C-1001@1 --reason "client withdrew" --as paula
+    """
+    from isthmus.app.cli.books import desk
+
+    _named(by, reason)
+    with desk() as kernel, kernel.store.transaction() as tx:
+        row = kernel.cancel(tx, run_id, actor=by, reason=reason)
+        kernel.books(tx, key=run_id, actor=by).audit("run.cancel", run_id, reason=reason)
+    show(row.model_dump(mode="json"), lambda console: console.print(f"{run_id} is being undone: 'isthmus runs {run_id}'"))
+
+
+def bill(
+    contract_no: Annotated[str, typer.Argument(metavar="CONTRACT", show_default=False)],
+    cutoff: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="Bill what was done up to and on this day.", show_default=False)
+    ],
+    by: As,
+    name: Annotated[
+        str, typer.Option(help="Name of the billing run; the month of the cut-off unless given.", show_default=False)
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the lines and why; start nothing.")] = False,
+    wait: Annotated[float, typer.Option(min=0, max=3600, help="Wait so many seconds for the run to end or to park.")] = 0,
+) -> None:
+    """Bill a contract up to a cut-off: one invoice of what is ready. The same run again is found, not made twice.
+
+    Exit code 3 when the run needs a person (only with --wait).
+
+    Example: isthmus bill C-1001 --cutoff 2026-03-31 --dry-run --as bianca
+    """
+    from isthmus.app.cli.books import desk
+
+    _named(by, "billing")
+    day = cutoff.date()
+    with desk() as kernel:
+        _known_contract(kernel, contract_no)
+        key = billing_key(contract_no, name or f"{day:%Y-%m}")
+        if dry_run:
+            _preview(kernel, contract_no, day, key, by)
+            return
+        row = _start(kernel, contract_no, day, key, by)
+        row = _await(kernel, row, wait)
+    show(row.model_dump(mode="json"), lambda console: console.print(f"{row.run_id} is {row.state} {row.reason}".rstrip()))
+    if wait and row.state not in ENDED:
+        raise typer.Exit(PERSON if row.state in STUCK else REFUSED)
+
+
+def billing_key(contract_no: str, name: str) -> str:
+    """The business key of a billing run; the invoice it makes has it as its id."""
+    return f"{contract_no}:{name}"
+
+
+def _known_contract(kernel: Kernel, contract_no: str) -> None:
+    from isthmus.domain.objects import ContractVersion
+
+    with kernel.store.transaction() as tx:
+        if not tx.find(ContractVersion, contract_no=contract_no, limit=1):
+            raise NotFound(f"no contract {contract_no}: 'isthmus trace {contract_no}' shows what is known of it")
+
+
+def _start(kernel: Kernel, contract_no: str, day: date, key: str, by: str) -> RunRow:
+    from isthmus.domain.objects import ContractVersion
+
+    with kernel.store.transaction() as tx:
+        entity = tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0].entity
+        books = kernel.books(tx, key=key, actor=by, correlation_id=f"contract:{contract_no}")
+        args = {"contract_no": contract_no, "cutoff": day.isoformat(), "prepared_by": by}
+        row = books.start("bill_contract", key, args, entity=entity)
+        books.audit("billing.start", key, reason=f"cut-off {day}")
+    return row
+
+
+def _await(kernel: Kernel, row: RunRow, seconds: float) -> RunRow:
+    from isthmus.store.records import RunRow
+
+    deadline = time.monotonic() + seconds
+    while row.state not in (*ENDED, *STUCK) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        with kernel.store.transaction() as tx:
+            row = tx.get(RunRow, row.run_id) or row
+    return row
+
+
+# -- what would be billed -------------------------------------------------------------------------------------------
+
+
+def _preview(kernel: Kernel, contract_no: str, day: date, key: str, by: str) -> None:
+    from isthmus.domain.objects import BillableItem, BillablePart
+    from isthmus.processes.work.invoicing import STILL_OPEN, preview
+
+    with kernel.store.transaction() as tx:
+        books = kernel.books(tx, key=key, actor=by)
+        invoice = preview(books, contract_no, day, key, by)
+        parts = tx.find(BillablePart, contract_no=contract_no, state=STILL_OPEN, order=("service_date", "part_id"))
+        items = {item.item_id: item for item in tx.find(BillableItem, contract_no=contract_no)}
+    billed = {part_id for line in (invoice.lines if invoice else ()) for part_id in line.part_ids}
+    left = [(part, _why_not(part, day)) for part in parts if part.part_id not in billed]
+    evidence = [(p, items[p.item_id]) for p in parts if p.part_id in billed]
+    data = {
+        "invoice": invoice.model_dump(mode="json") if invoice else None,
+        "evidence": [{**p.model_dump(mode="json"), "price_trace": i.price_trace} for p, i in evidence],
+        "not_billed": [{**part.model_dump(mode="json"), "why": why} for part, why in left],
+    }
+
+    def human(console: Console) -> None:
+        if invoice is None:
+            console.print(f"nothing of {contract_no} is ready to bill up to {day}")
+        else:
+            lines = table("", "line", "quantity", "unit price", "net", "from", right=("", "quantity", "unit price", "net"))
+            for line in invoice.lines:
+                sources = f"{len(line.part_ids)} approved entries"
+                lines.add_row(str(line.number), line.description, str(line.quantity), str(line.unit_price), f"{line.net:,}", sources)
+            console.print(lines)
+            console.print(f"net {invoice.net:,} {invoice.currency} under {contract_no}@{invoice.contract_version}; tax comes on top")
+            for part, item in evidence:
+                why = ", ".join(f"{name} {value}" for name, value in item.price_trace.items())
+                console.print(f"  {part.service_date} {item.person} {part.quantity} x {item.unit_price} = {part.net}: {why}", style="dim")
+        for part, why in left:
+            console.print(f"not billed: {part.service_date} {part.net:,} {part.currency}: {why}", style="yellow")
+
+    show(data, human)
+
+
+def _why_not(part: BillablePart, day: date) -> str:
+    if part.state == "ready":
+        return "after the cut-off" if part.service_date > day else "the total would not be positive: waits for more evidence"
+    words = {"over_cap": f"over the cap {part.cap_id}", "on_draft": f"on the draft {part.invoice_id}"}
+    return " ".join(word for word in (words.get(part.state, part.state), part.reason) if word)

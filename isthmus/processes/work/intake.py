@@ -1,0 +1,228 @@
+"""Takes approved time in: new entries and revisions become priced evidence; what is known becomes a quiet decision.
+
+A batch reads what it needs once and writes once, however many entries arrive together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from isthmus.domain.errors import BadInput, IsthmusError, NeedsDecision
+from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Engagement, Project, TimeEntry
+from isthmus.domain.states import EngagementState, PartState, move
+from isthmus.policies.billing import PLACED, as_correction, price_entry
+from isthmus.runtime import inbox
+from isthmus.runtime.books import Books
+from isthmus.store.records import InboxMessage, MessageState
+
+SAME_CONTENT = ("project_code", "task_code", "person", "role", "service_date", "hours")
+SAME_WORK = (*SAME_CONTENT, "note")
+
+
+def entries_of(message: InboxMessage) -> list[TimeEntry]:
+    """The entries a message carries. BadInput says which one is wrong and why."""
+    try:
+        content = json.loads(message.raw)
+        return [TimeEntry.model_validate(entry) for entry in content["entries"]]
+    except (ValidationError, KeyError, TypeError, json.JSONDecodeError) as wrong:
+        raise BadInput(f"message {message.message_id}: {wrong}") from wrong
+
+
+@dataclass
+class Batch:
+    """What is known about a batch's entries, and what it adds."""
+
+    engagements: dict[str, Engagement]
+    projects: dict[str, Project]
+    versions: dict[str, list[ContractVersion]]
+    latest: dict[str, TimeEntry]
+    same_day: dict[tuple[str, date], list[TimeEntry]]
+    earlier: dict[str, list[BillableItem]]
+    entries: list[TimeEntry] = field(default_factory=list)
+    items: list[BillableItem] = field(default_factory=list)
+
+
+def read_batch(books: Books, entries: Iterable[TimeEntry]) -> Batch:
+    """Lock the entries and read everything their evidence depends on."""
+    entries = list(entries)
+    books.tx.lock_all(f"entry:{entry.key}" for entry in entries)
+    codes = _distinct(entry.project_code for entry in entries if entry.project_code)
+    engagements = books.tx.find(Engagement, project_code=codes) if codes else []
+    contracts = _distinct(engagement.contract_no for engagement in engagements)
+    versions: dict[str, list[ContractVersion]] = defaultdict(list)
+    for version in books.tx.find(ContractVersion, contract_no=contracts, order=("version",)) if contracts else []:
+        versions[version.contract_no].append(version)
+    days = _distinct(entry.service_date for entry in entries)
+    same_day: dict[tuple[str, date], list[TimeEntry]] = defaultdict(list)
+    for known in books.tx.find(TimeEntry, project_code=codes, service_date=days) if codes else []:
+        same_day[known.project_code, known.service_date].append(known)
+    latest: dict[str, TimeEntry] = {}
+    ids = _distinct(entry.source_id for entry in entries)
+    sources = _distinct(entry.source for entry in entries)
+    for known in books.tx.find(TimeEntry, source=sources, source_id=ids, order=("revision",)) if ids else []:
+        latest[known.key] = known
+    earlier: dict[str, list[BillableItem]] = defaultdict(list)
+    for item in books.tx.find(BillableItem, source_key=tuple(latest)) if latest else []:
+        earlier[item.source_key].append(item)
+    projects = (
+        {project.project_code: project for project in books.tx.find(Project, project_code=codes)} if codes else {}
+    )
+    return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier)
+
+
+def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(set(values)))
+
+
+def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[BillableItem]:
+    """P2.1 and P2.3 to P2.5: the priced evidence of a batch of messages.
+
+    An entry that needs a person gets a run of its own, which parks with its case; the others are not held up. alone is
+    the key of the one entry such a run is about.
+    """
+    carried = [
+        (entry, message)
+        for message in _messages(books, messages)
+        for entry in _entries_or_quarantine(books, message, alone)
+        if alone in ("", entry.key)
+    ]
+    batch = read_batch(books, (entry for entry, _ in carried))
+    for entry, message in carried:
+        _capture_one(books, batch, entry, message, alone)
+    books.tx.insert_many(batch.entries)
+    books.tx.insert_many(batch.items)
+    _announce(books, batch)
+    return sorted(batch.items, key=lambda item: item.item_id)
+
+
+def _messages(books: Books, ids: list[tuple[str, str]]) -> list[InboxMessage]:
+    sources, names = _distinct(source for source, _ in ids), _distinct(name for _, name in ids)
+    found = {(m.source, m.message_id): m for m in books.tx.find(InboxMessage, source=sources, message_id=names)}
+    return [found[source, name] for source, name in ids]
+
+
+def _entries_or_quarantine(books: Books, message: InboxMessage, alone: str) -> list[TimeEntry]:
+    try:
+        entries = entries_of(message)
+    except BadInput as wrong:
+        inbox.settle(books, [message], MessageState.QUARANTINED, reason=wrong.message)
+        return []
+    if not alone and message.state is MessageState.TAKEN:
+        inbox.settle(books, [message], MessageState.APPLIED)
+    return entries
+
+
+def _capture_one(books: Books, batch: Batch, entry: TimeEntry, message: InboxMessage, alone: str) -> None:
+    try:
+        _check_engagement(batch, entry)
+        new = _as_new_revision(books, batch, entry)
+        if new is not None:
+            item = _priced(books, batch, new)
+            batch.entries.append(new)
+            batch.items.append(item)
+            batch.latest[new.key] = new
+            batch.same_day[new.project_code, new.service_date].append(new)
+            batch.earlier.setdefault(new.key, []).append(item)
+    except IsthmusError:
+        if alone:
+            raise
+        args: dict[str, Any] = {"messages": [[message.source, message.message_id]], "alone": entry.key}
+        books.start("capture_time", f"{entry.key}<{message.source}:{message.message_id}", args)
+
+
+def _check_engagement(batch: Batch, entry: TimeEntry) -> None:
+    engagement = batch.engagements.get(entry.project_code)
+    hours = f"{entry.hours} h of {entry.person} on {entry.service_date}"
+    if engagement is None:
+        cause = f"time entry {entry.key}: {hours} on project {entry.project_code or '(none)'}, which is not known"
+        raise NeedsDecision("EX-UNKNOWN-PROJECT", cause, queue="pmo", context={"entry": entry.key})
+    if engagement.state is not EngagementState.ACTIVE:
+        cause = (
+            f"time entry {entry.key}: {hours}: engagement {engagement.engagement_no} is {engagement.state}, not active"
+        )
+        raise NeedsDecision("EX-NOT-READY", cause, queue="pmo", context={"entry": entry.key})
+
+
+def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry | None:
+    """The entry under its next revision number; None when its content is known or older than what is known."""
+    known = batch.latest.get(entry.key)
+    if known is None:
+        _refuse_a_twin(books, batch, entry)
+        return entry.model_copy(update={"revision": 1})
+    if all(getattr(known, name) == getattr(entry, name) for name in SAME_CONTENT):
+        books.quiet("duplicate", f"time:{entry.key}", f"revision {known.revision} has this content already")
+        return None
+    if entry.approved_at < known.approved_at:
+        books.quiet("stale", f"time:{entry.key}", f"approved {entry.approved_at}, before revision {known.revision}")
+        return None
+    return entry.model_copy(update={"revision": known.revision + 1})
+
+
+def _refuse_a_twin(books: Books, batch: Batch, entry: TimeEntry) -> None:
+    """The same work under another id is suspected to be the same hour reported twice: a person confirms."""
+    same_day = batch.same_day.get((entry.project_code, entry.service_date), [])
+    twins = [e for e in same_day if e.key != entry.key and all(getattr(e, n) == getattr(entry, n) for n in SAME_WORK)]
+    if twins and books.answers.get("EX-DUP-SUSPECT", {}).get("action") != "accept":
+        raise NeedsDecision(
+            "EX-DUP-SUSPECT",
+            f"time entry {entry.key} has the same person, task, day, hours and note as {twins[0].key}",
+            queue="pmo",
+            context={"entry": entry.key, "twin": twins[0].key},
+            actions=("accept", "cancel"),
+        )
+
+
+def _priced(books: Books, batch: Batch, entry: TimeEntry) -> BillableItem:
+    project = batch.projects[entry.project_code]
+    tasks = {task.code: task for task in project.tasks}
+    task = tasks.get(entry.task_code)
+    if entry.task_code and task is None:
+        cause = f"time entry {entry.key}: project {project.project_code} has no task {entry.task_code}"
+        raise NeedsDecision("EX-NO-CONTRACT-LINE", cause, queue="contract-operations", context={"entry": entry.key})
+    item = price_entry(
+        entry,
+        batch.versions.get(project.contract_no, []),
+        item_id=f"{entry.key}#{entry.revision}",
+        task_line_uid=task.line_uid if task else "",
+        task_billable=task.billable if task else True,
+    )
+    earlier = batch.earlier.get(entry.key)
+    return _correct(books, item, earlier) if earlier else item
+
+
+def _correct(books: Books, item: BillableItem, earlier: list[BillableItem]) -> BillableItem:
+    """Earlier revisions keep what is on paper; what was still open is superseded, and this item places the rest."""
+    quantity, net = Decimal(0), Decimal(0)
+    for part in books.tx.find(BillablePart, item_id=tuple(i.item_id for i in earlier)):
+        if part.state in PLACED:
+            quantity, net = quantity + part.quantity, net + part.net
+        elif part.state is not PartState.SUPERSEDED:
+            books.tx.update(move(part, "state", PartState.SUPERSEDED))
+    return as_correction(item, quantity, net)
+
+
+def _announce(books: Books, batch: Batch) -> None:
+    for event, wanted in (("time.approved", False), ("time.corrected", True)):
+        facts = [
+            (
+                f"time:{entry.key}",
+                {
+                    "entry": entry.key,
+                    "revision": entry.revision,
+                    "hours": str(entry.hours),
+                    "project": entry.project_code,
+                },
+            )
+            for entry in batch.entries
+            if (entry.revision > 1) is wanted
+        ]
+        entities = {batch.engagements[entry.project_code].entity for entry in batch.entries}
+        books.emit_many(event, facts, entities.pop() if len(entities) == 1 else "")
