@@ -13,6 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements_plugin import (  # noqa: F401 - hooks of this test run
+    pytest_runtest_logreport,
+    pytest_runtest_setup,
+    pytest_sessionfinish,
+)
+
 _TEMPLATE = "isthmus_template"
 _NUMBERS = itertools.count(1)
 

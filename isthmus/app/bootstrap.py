@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
+
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse, read_secret
-from isthmus.domain.errors import NeedsSetup
+from isthmus.domain.errors import NeedsSetup, NotPermitted
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.connector import Connector, missing_verbs
 from isthmus.kit.executor import Connection
@@ -24,7 +26,7 @@ from isthmus.runtime.kernel import Kernel, Pace
 from isthmus.runtime.lanes import SharedPlaces
 from isthmus.store import embedded, migrate
 from isthmus.store.postgres import PostgresStore
-from isthmus.store.records import FirmVersion
+from isthmus.store.records import AuditEntry, FirmVersion
 
 CONNECTORS = ("avalara", "kantata", "netsuite", "salesforce")
 STORIES = (amendment, contract_to_project, invoice_to_cash, time_to_invoice)  # importing registers their processes
@@ -47,7 +49,7 @@ def connector_class(name: str) -> type[Connector]:
     return found
 
 
-def connect(config: ConnectionConfig, budget: Budget | None = None) -> Connection:
+def connect(config: ConnectionConfig, budget: Budget | None = None, client: httpx.Client | None = None) -> Connection:
     """One connection ready to be called. NeedsSetup names a missing verb or credential before any run needs it."""
     kind = connector_class(config.connector)
     for port in config.fills:
@@ -62,7 +64,9 @@ def connect(config: ConnectionConfig, budget: Budget | None = None) -> Connectio
         auth_kind=config.auth,
         secrets={name: read_secret(reference) for name, reference in config.secrets.items()},
         budget=budget,
+        client=client,
         verify=config.ca_file or True,
+        settling_seconds=config.settling_seconds,
     )
 
 
@@ -117,8 +121,15 @@ def applied_firm(store: PostgresStore) -> FirmVersion | None:
     return found[0] if found else None
 
 
-def apply_firm(store: PostgresStore, firm: FirmConfig, *, by: str, approved_by: str, clock: Clock) -> FirmVersion:
-    """Make a firm folder the one in force; the same content again changes nothing. Secrets stay references."""
+def apply_firm(
+    store: PostgresStore, firm: FirmConfig, *, by: str, approved_by: str, clock: Clock, reason: str = ""
+) -> FirmVersion:
+    """Make a firm folder the one in force; the same content again changes nothing. Secrets stay references.
+
+    NotPermitted when the person who applies it is the one who approved it.
+    """
+    if by.strip().casefold() == approved_by.strip().casefold():
+        raise NotPermitted(f"{by} applies the firm folder: another person must approve it")
     content = firm.model_dump(mode="json")
     hashed = content_hash(content)
     with store.transaction() as tx:
@@ -135,12 +146,26 @@ def apply_firm(store: PostgresStore, firm: FirmConfig, *, by: str, approved_by: 
             applied_at=clock.now(),
         )
         tx.insert(version)
+        tx.insert(_audit_of(version, last[0].content_hash if last else "", reason))
         for entity in firm.entities:
             tx.put(entity)
         for known in tx.find(LegalEntity):
             if known.code not in {entity.code for entity in firm.entities} and known.active:
                 tx.update(known.model_copy(update={"active": False}))
     return version
+
+
+def _audit_of(version: FirmVersion, replaced: str, reason: str) -> AuditEntry:
+    return AuditEntry(
+        audit_id=f"firm/{version.version}",
+        at=version.applied_at,
+        actor=version.applied_by,
+        action="firm.apply",
+        subject="firm",
+        reason=reason,
+        before={"version": version.version - 1, "content_hash": replaced},
+        after={"version": version.version, "content_hash": version.content_hash, "approved_by": version.approved_by},
+    )
 
 
 def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) -> Hub:

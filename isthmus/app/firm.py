@@ -52,7 +52,8 @@ class ConnectionConfig(_Strict):
     """One connection. entities: which legal entities it serves (none named: all). secrets: references by name.
 
     writes_as: the owner name its messages are checked under at the write gate. webhook_secret: reference to the
-    Standard Webhooks secret (whsec_…) its messages are signed with.
+    Standard Webhooks secret (whsec_…) its messages are signed with. settling_seconds: how long a look-up may fail to
+    show what the system has accepted, when this account differs from the manifest.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ConnectionConfig(_Strict):
     webhook_secret: str = ""
     ca_file: str = ""
     sweep_seconds: float = 5.0
+    settling_seconds: float | None = Field(default=None, ge=0)
 
     @field_validator("secrets")
     @classmethod
@@ -152,9 +154,13 @@ def read_folder(folder: Path) -> FirmConfig:
         path = folder / name
         if path.exists():
             try:
-                content |= tomllib.loads(path.read_text())
+                found = tomllib.loads(path.read_text())
             except tomllib.TOMLDecodeError as wrong:
                 raise BadInput(f"{path}: {wrong}") from wrong
+            twice = sorted(set(found) & set(content))
+            if twice:
+                raise BadInput(f"{path}: {', '.join(twice)} is in another file as well: keep one")
+            content |= found
     return parse(content, str(folder))
 
 

@@ -90,17 +90,19 @@ class _Check:
 
     def run(self) -> tuple[FirmConfig | None, list[Problem]]:
         if not (self.folder / "firm.toml").exists():
-            raise BadInput(f"{self.folder} is no firm folder: firm.toml is missing; 'isthmus init DIR' writes a new one")
+            raise BadInput(
+                f"{self.folder} is no firm folder: firm.toml is missing; 'isthmus init DIR' writes a new one"
+            )
         content = self._read()
-        firm = self._structure(content)
         made = {key: self._valid(content, key, model) for key, (model, _) in LISTS.items()}
+        firm = self._structure(content, made)
         for at, entity in made["entities"]:
             self._entity(at, entity)
         owners = {rule.owner for rule in Gate(rule for _, rule in made["ownership"]).rules}
         for at, connection in made["connections"]:
             self._connection(at, connection, owners)
         for at, caller in made["callers"]:
-            self._reference("callers", at, "token", caller.token)
+            self._caller(at, caller)
             self._writer("callers", at, caller.writes_as, owners)
         if firm is not None:
             self._whole(firm)
@@ -144,7 +146,7 @@ class _Check:
         if loc and isinstance(loc[0], int):
             heads = [n for n, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{re.escape(key)}\s*\]\]", line)]
             if loc[0] < len(heads):
-                start, end = heads[loc[0]], (heads + [len(lines)])[loc[0] + 1]
+                start, end = heads[loc[0]], [*heads, len(lines)][loc[0] + 1]
             name = f"{key}[{loc[0] + 1}]{self._called(key, lines[start:end])}"
         found = start + 1 if end is not None else 0
         for word in (key, *(str(p) for p in loc)):
@@ -162,17 +164,18 @@ class _Check:
         return f" ({names[0]})" if names else ""
 
     # -- structure ---------------------------------------------------------------------------------------------
-    def _structure(self, content: dict[str, Any]) -> FirmConfig | None:
+    def _structure(self, content: dict[str, Any], made: dict[str, list[tuple[int, Any]]]) -> FirmConfig | None:
         try:
             return FirmConfig.model_validate(content)
         except ValidationError as wrong:
-            for error in wrong.errors():
-                loc = error["loc"]
-                if loc:
-                    self._add(str(loc[0]), _in_words(error, str(loc[0])), *loc[1:])
-                else:
-                    for told in error["msg"].removeprefix("Value error, ").split("; "):
-                        self._whole_problem(told)
+            fields = [error for error in wrong.errors() if error["loc"]]
+            for error in fields:
+                self._add(str(error["loc"][0]), _in_words(error, str(error["loc"][0])), *error["loc"][1:])
+            right = {key: tuple(part for _, part in parts) for key, parts in made.items()}
+            broken_entity = any(error["loc"][0] == "entities" for error in fields)
+            for told in _disagreements({"name": "", **right} if fields else content):
+                if not (broken_entity and told.endswith("which is no entity")):  # it may be the broken one
+                    self._whole_problem(told)
         except IsthmusError as wrong:
             self._whole_problem(wrong.message)
         return None
@@ -216,6 +219,16 @@ class _Check:
         for name in ("invoice_approval_limit", "payment_tolerance"):
             if getattr(entity, name) < 0:
                 self._add("entities", "cannot be negative", at, name)
+
+    def _caller(self, at: int, caller: Caller) -> None:
+        from isthmus.app.api.access import ROLES  # here, because the API takes longer to import than a check to run
+
+        self._reference("callers", at, "token", caller.token)
+        for role in caller.roles:
+            if role not in ROLES:
+                self._add("callers", f"there is no role {role!r}; there are: {', '.join(ROLES)}", at, "roles")
+        if caller.requests_per_minute < 1:
+            self._add("callers", "must be at least 1", at, "requests_per_minute")
 
     def _connection(self, at: int, config: ConnectionConfig, owners: set[str]) -> None:
         self._address(at, config)
@@ -279,6 +292,15 @@ class _Check:
                 self._add("pace", "must be more than 0", name)
 
 
+def _disagreements(content: dict[str, Any]) -> list[str]:
+    """What does not hang together between parts that are right by themselves."""
+    try:
+        FirmConfig.model_validate(content)
+    except ValidationError as wrong:
+        return [told for e in wrong.errors() for told in e["msg"].removeprefix("Value error, ").split("; ")]
+    return []
+
+
 def _in_words(error: Any, section: str) -> str:
     """A validation error as a person would say it."""
     kind, given = error["type"], error.get("input")
@@ -301,7 +323,11 @@ def _against_connector(kind: type[Connector], config: ConnectionConfig) -> Itera
         elif port in PORTS and (missing := missing_verbs(kind, port)):
             yield f"{config.connector} as {port} does not offer {', '.join(missing)}", "fills", ""
     if config.auth not in manifest.auth.kinds:
-        yield f"{config.connector} does not offer {config.auth!r}; it offers {', '.join(manifest.auth.kinds)}", "auth", ""
+        yield (
+            f"{config.connector} does not offer {config.auth!r}; it offers {', '.join(manifest.auth.kinds)}",
+            "auth",
+            "",
+        )
     for name in CREDENTIALS_NEEDED.get(config.auth, ()):
         if name not in config.secrets:
             yield f"{config.auth} needs the credential {name}", "secrets", ""

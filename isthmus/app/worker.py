@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -24,7 +25,9 @@ from isthmus.runtime.kernel import Kernel
 
 log = structlog.get_logger("isthmus.worker")
 TICK_SECONDS = 0.05
-CRASH_AT = "ISTHMUS_CRASH_AT"  # "7": kill -9 at the seventh checkpoint, for the crash tests
+# For the crash tests: kill -9 at a checkpoint, named by its number ("7") or by name and occurrence ("run finished#2");
+# counted from the moment the file ARMED exists (at once when none is named); LOG gets a line per checkpoint.
+CRASH_AT, CRASH_ARMED, CRASH_LOG = "ISTHMUS_CRASH_AT", "ISTHMUS_CRASH_ARMED", "ISTHMUS_CRASH_LOG"
 
 
 class Worker:
@@ -116,17 +119,23 @@ SWEEPS: dict[str, Callable[..., int]] = {
 
 
 def _arm_crash(kernel: Kernel) -> None:
-    """Crash tests name a checkpoint by its number; the process then dies as if the power had failed."""
-    at, counter = int(os.environ.get(CRASH_AT, "0")), 0
-    if not at:
+    """Crash tests name a checkpoint; the process then dies as if the power had failed."""
+    at, log_path = os.environ.get(CRASH_AT, ""), os.environ.get(CRASH_LOG, "")
+    armed = os.environ.get(CRASH_ARMED, "")
+    if not at and not log_path:
         return
-    lock = threading.Lock()
+    lock, seen = threading.Lock(), Counter[str]()
 
     def checkpoint(name: str) -> None:
-        nonlocal counter
+        if armed and not os.path.exists(armed):
+            return
         with lock:
-            counter += 1
-            if counter == at:
+            seen[name] += 1
+            point = f"{name}#{seen[name]}"
+            if log_path:
+                with open(log_path, "a") as file:
+                    file.write(point + "\n")
+            if at in (point, str(seen.total())):
                 os.kill(os.getpid(), signal.SIGKILL)
                 time.sleep(60)
 

@@ -1,0 +1,1 @@
+"""The desk: what people decide, checked for what it needs and carried out with its side effects."""

@@ -121,7 +121,7 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
         _P.OVER_CAP: frozenset({_P.READY, _P.WRITTEN_OFF, _P.SUPERSEDED}),
         _P.ON_DRAFT: frozenset({_P.READY, _P.INVOICED}),
         _P.INVOICED: frozenset({_P.CREDITED}),
-        _P.WRITTEN_OFF: frozenset({_P.READY}),
+        _P.WRITTEN_OFF: frozenset({_P.READY, _P.SUPERSEDED}),
     },
     _L: {_L.DRAFT: frozenset({_L.ISSUED, _L.DISCARDED}), _L.ISSUED: frozenset({_L.CREDITED})},
     _C: {

@@ -25,6 +25,7 @@ from isthmus.domain.errors import (
     NotFound,
     OutcomeUnknown,
     RemoteRefusal,
+    Retryable,
     StaleRead,
     Throttled,
     Unreachable,
@@ -56,6 +57,7 @@ class Connection:
         budget: Budget | None = None,
         client: httpx.Client | None = None,
         verify: str | bool = True,
+        settling_seconds: float | None = None,
     ) -> None:
         self.name = name
         self.connector = connector
@@ -66,6 +68,8 @@ class Connection:
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         self._client = client or httpx.Client(timeout=connector.manifest.timeout_seconds, limits=limits, verify=verify)
         self._token_lock = threading.Lock()
+        manifest_says = connector.manifest.settling_seconds
+        self._settling_seconds = manifest_says if settling_seconds is None else settling_seconds
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         if verb.startswith("_"):
@@ -80,14 +84,16 @@ class Connection:
     @property
     def settling_time(self) -> timedelta:
         """How long a look-up may fail to show what the system has accepted."""
-        return timedelta(seconds=self.connector.manifest.settling_seconds)
+        return timedelta(seconds=self._settling_seconds)
 
     def _drive(self, verb: str, steps: Verb[Any]) -> Any:
         """Run one verb to its end, request by request."""
+        wrote = False
         try:
             request = next(steps)
             while True:
-                answer = self.send(request)
+                answer = self._send_next(request, wrote)
+                wrote = wrote or request.is_write
                 try:
                     request = steps.send(answer)
                 except IsthmusError:
@@ -96,6 +102,15 @@ class Connection:
                     raise self._unreadable(verb, request, answer, surprise) from surprise
         except StopIteration as done:
             return done.value
+
+    def _send_next(self, request: Request, wrote: bool) -> Answer:
+        """Send; "nothing happened" is no longer true of a verb whose earlier request has changed something."""
+        try:
+            return self.send(request)
+        except Retryable as later:
+            if wrote:
+                raise OutcomeUnknown(f"{later.message}; an earlier request of the same call was carried out") from later
+            raise
 
     def _unreadable(self, verb: str, request: Request, answer: Answer, why: Exception) -> IsthmusError:
         """An answer without the fields the vendor documents, or with values that break their rules.

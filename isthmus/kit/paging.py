@@ -86,18 +86,21 @@ def by_last_change(
             before = seen.pop(str(row["id"]), row)  # changed while we read: it belongs where it is now
             moved = moved or before[changed] != row[changed]
             seen[str(row["id"])] = row
+        shorter, total = place > 0 and page.total < total, page.total
+        if shorter:  # a row has left, so one may have slipped onto a page already read, even before the last page
+            place = 0
+            continue
         if not page.more:
             if not moved or turned is None:
                 return list(seen.values())
-            since, place, total, turned, moved = turned, 0, 0, None, False
+            since, place, turned, moved = turned, 0, None, False
             continue
         edge = to_utc(page.rows[-1][changed]) - timedelta(seconds=1)
         if since is None or edge > since:
             since, place = edge, 0
         else:
-            place = 0 if page.total < total else place + 1
+            place += 1
             turned = turned or since
-        total = page.total
     raise _endless()
 
 

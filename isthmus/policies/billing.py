@@ -170,7 +170,8 @@ def _split(share: Share, within: Decimal, cap_id: str) -> list[Placement]:
 
 def as_correction(item: BillableItem, placed_quantity: Decimal, placed_net: Decimal) -> BillableItem:
     """A later revision that only has to place what earlier revisions do not already have on paper; may be negative."""
-    left = {"quantity": item.entry_quantity - placed_quantity, "net": item.entry_net - placed_net}
+    to_bill = item.entry_quantity if item.billable else Decimal(0)
+    left = {"quantity": to_bill - placed_quantity, "net": item.entry_net - placed_net}
     return item.model_copy(update=left)
 
 

@@ -18,7 +18,7 @@ from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
 
 Answers = Mapping[str, Mapping[str, Any]]
-SAME_NAME_SCORE = 88.0
+SAME_NAME_SCORE = 88
 
 
 def _stake(contract: ContractVersion) -> tuple[Decimal, str] | None:
@@ -163,7 +163,8 @@ def check_currency(contract: ContractVersion, entity: LegalEntity) -> str:
         raise _case(contract, "EX-CCY", cause, "finance-master-data", currency=contract.currency)
     if contract.currency not in entity.currencies:
         cause = f"{entity.code} does not invoice in {contract.currency} (it does in {', '.join(entity.currencies)})"
-        raise _case(contract, "EX-CCY", cause, "finance-master-data", currency=contract.currency)
+        context = {"currency": contract.currency, "entity": entity.code}
+        raise _case(contract, "EX-CCY", cause, "finance-master-data", "add", **context)
     return contract.currency
 
 

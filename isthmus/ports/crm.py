@@ -23,7 +23,7 @@ class Crm(Protocol):
         ...
 
     @writes(
-        key=lambda status: f"{status.contract_no}:{status.state}:{status.last_invoice}:{status.billed}:{status.paid}",
+        key=lambda status: f"{status.contract_no}:{status.revision}",
         find="find_status",
         exception="EX-WRITEBACK",
         queue="billing",

@@ -43,9 +43,13 @@ class PaymentPage(Canonical):
 
 
 class ContractStatus(Canonical):
-    """What the CRM shows its users about a contract: state, project, and money so far (net billed, gross paid)."""
+    """What the CRM shows its users about a contract: state, project, and money so far (net billed, gross paid).
+
+    revision: counts the times the contract was summed up; it makes every report a write of its own.
+    """
 
     contract_no: str
+    revision: int = 0
     state: str
     project_ref: str = ""
     billed: Exact = Decimal("0")

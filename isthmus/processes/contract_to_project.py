@@ -7,6 +7,7 @@ fails parks the run with a case; after the decision it goes on at the same step.
 from __future__ import annotations
 
 from isthmus.ports import Crm, Erp, Psa, TaxEngine
+from isthmus.processes.work import invoicing
 from isthmus.processes.work import onboarding as work
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -72,5 +73,5 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     run.read("Read the project back from the ERP", Erp.read_project, project.project_code, then=work.same_as(project))
     run.decide("Pass the readiness gate", work.pass_gate, contract)
     run.decide("Activate the engagement", work.activate, contract, final=True)
-    run.effect("Show the engagement in the CRM", Crm.report_status, work.status_for_crm(contract, "active"))
+    invoicing.show_in_crm(run, "Show the engagement in the CRM", contract_no)
     return project.project_code

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from isthmus.domain.objects import Payment
-from isthmus.ports import Crm
 from isthmus.processes.work import cash, invoicing
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -25,6 +24,5 @@ def invoice_to_cash(run: Run, payment: dict[str, Any]) -> str:
     shares = run.decide("Allocate it to open invoices", cash.allocate, received)
     contracts = run.decide("Judge what is left open", cash.judge_differences, received, shares)
     for contract_no in contracts:
-        status = run.decide("Sum up the contract for the CRM", invoicing.contract_status, contract_no)
-        run.effect("Show the payment in the CRM", Crm.report_status, status)
+        invoicing.show_in_crm(run, "Show the payment in the CRM", contract_no)
     return f"{len(shares)} invoices settled"

@@ -28,6 +28,12 @@ def _watermark(kernel: Kernel, connection: str, feed: str) -> str:
     return known.value if known else ""
 
 
+def _checkpoint(kernel: Kernel, name: str, new: int) -> None:
+    """A look that found nothing is no point at which anything could be lost."""
+    if new:
+        kernel.checkpoint(name)
+
+
 def _move_watermark(kernel: Kernel, tx: Tx, connection: str, feed: str, value: str) -> None:
     tx.put(Watermark(connection=connection, feed=feed, value=value, read_at=kernel.clock.now()))
 
@@ -40,6 +46,8 @@ def sweep_contracts(kernel: Kernel, connection: Any) -> int:
             books = kernel.books(tx, key=notice.message_id, actor=connection.name)
             new += _start_contract(books, connection.name, notice)
         _move_watermark(kernel, tx, connection.name, "contracts", page.watermark)
+        _checkpoint(kernel, "committing swept contracts", new)
+    _checkpoint(kernel, "swept contracts", new)
     return new
 
 
@@ -71,7 +79,14 @@ def sweep_time(kernel: Kernel, connection: Any) -> int:
         for what, why in page.unreadable:
             inbox.quarantine(books, source=connection.name, kind="time.approved", raw=what, reason=why)
         _move_watermark(kernel, tx, connection.name, "time", page.watermark)
+        _checkpoint(kernel, "committing swept time", new)
+    _checkpoint(kernel, "swept time", new)
     return new
+
+
+def message_id_of(entry: TimeEntry) -> str:
+    """The id of an entry's message: the same for the same content, by whichever way it comes in."""
+    return f"{entry.key}:{content_hash(canonical_json({'entries': [entry]}))[:16]}"
 
 
 def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
@@ -79,9 +94,10 @@ def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
     arrivals = []
     for entry in entries:
         raw = canonical_json({"entries": [entry]})
-        message_id = f"{entry.key}:{content_hash(raw)[:16]}"
-        arrivals.append(inbox.Arrival(source, message_id, "time.approved", f"time:{entry.key}", raw))
-    return sum(message.duplicates == 0 for message in inbox.accept_many(books, arrivals))
+        arrivals.append(inbox.Arrival(source, message_id_of(entry), "time.approved", f"time:{entry.key}", raw))
+    new = sum(message.duplicates == 0 for message in inbox.accept_many(books, arrivals))
+    _checkpoint(books.kernel, "committing messages", new)
+    return new
 
 
 def sweep_payments(kernel: Kernel, connection: Any) -> int:
@@ -98,6 +114,8 @@ def sweep_payments(kernel: Kernel, connection: Any) -> int:
             new += tx.get(RunRow, f"invoice_to_cash/{payment.key}") is None
             books.start("invoice_to_cash", payment.key, {"payment": payment.model_dump(mode="json")}, entity=entity)
         _move_watermark(kernel, tx, connection.name, "payments", page.watermark)
+        _checkpoint(kernel, "committing swept payments", new)
+    _checkpoint(kernel, "swept payments", new)
     return new
 
 
@@ -118,6 +136,8 @@ def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:
             batches.setdefault(_entity_and_contract(message, engagements), []).append(message)
         for (entity, correlation), batch in sorted(batches.items()):
             _start_batch(books, entity, correlation, batch)
+        _checkpoint(kernel, "committing gathered time", len(messages))
+    _checkpoint(kernel, "gathered time", len(messages))
     return len(messages)
 
 

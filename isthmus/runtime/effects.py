@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import TypeAdapter
 
-from isthmus.domain.errors import NeedsDecision, OutcomeUnknown, RemoteRefusal, Retryable, SameKeyOtherContent
+from isthmus.domain.errors import (
+    NeedsDecision,
+    NeedsSetup,
+    OutcomeUnknown,
+    RemoteRefusal,
+    Retryable,
+    SameKeyOtherContent,
+)
 from isthmus.domain.objects import ExternalRef
 from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call
 from isthmus.ports.verbs import VerbSpec, spec_of
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from isthmus.runtime.kernel import Kernel
 
 FINISHED = frozenset({EffectState.DONE, EffectState.FOUND, EffectState.RESENT})
+NOT_THERE = frozenset({EffectState.NOT_SENT, EffectState.REFUSED, EffectState.UNDONE})
 SENDS_MAX = 3
 TAKE_OVER_AFTER = timedelta(seconds=60)
 
@@ -100,12 +108,14 @@ class Ledger:
             new = tx.insert_new_many(wanted)
             old_keys = tuple(e.effect_key for e, fresh in zip(wanted, new, strict=True) if not fresh)
             known = {e.effect_key: e for e in tx.find(Effect, effect_key=old_keys)} if old_keys else {}
-            return [
+            calls = [
                 Call(effect, args, fresh=True)
                 if fresh
                 else self._known(tx, run, known[effect.effect_key], effect, args)
                 for effect, args, fresh in zip(wanted, arguments, new, strict=True)
             ]
+            self._kernel.checkpoint(f"intending {spec.name}")
+            return calls
 
     def _wanted(self, run: RunRow, seq: int, spec: VerbSpec, connection: Any, args: tuple[Any, ...]) -> Effect:
         assert spec.key is not None, f"{spec.name} is not a write"
@@ -129,7 +139,7 @@ class Ledger:
 
     def _known(self, tx: Tx, run: RunRow, known: Effect, wanted: Effect, args: tuple[Any, ...]) -> Call:
         """An effect that was intended before: by this run, by another, or refused or undone since."""
-        if known.state in (EffectState.REFUSED, EffectState.UNDONE):
+        if known.state in NOT_THERE:
             tx.update(wanted.model_copy(update={"sends": known.sends, "lookups": known.lookups}))
             return Call(wanted, args, fresh=True)
         if known.args_hash != wanted.args_hash:
@@ -175,6 +185,7 @@ class Ledger:
         now = self._kernel.clock.now()
         doubtful = effect.model_copy(update={"state": EffectState.IN_DOUBT, "in_doubt_since": now})
         self.keep([doubtful])
+        self._kernel.checkpoint(f"in doubt {effect.verb}")
         return doubtful
 
     def _look_up(self, effect: Effect, args: tuple[Any, ...], spec: VerbSpec, connection: Any) -> tuple[Effect, bool]:
@@ -212,6 +223,10 @@ class Ledger:
             result = getattr(connection, verb.__name__)(*args)
         except OutcomeUnknown:
             return self._doubt(effect)
+        except (Retryable, NeedsSetup):
+            if effect.state is EffectState.INTENDED:  # nothing happened there: no need to look it up later
+                self.keep([effect.model_copy(update={"state": EffectState.NOT_SENT})])
+            raise
         except RemoteRefusal as refusal:
             self.keep([effect.model_copy(update={"state": EffectState.REFUSED, "digests": [asdict(e) for e in seen]})])
             raise self._case(refusal, effect, spec) from refusal

@@ -3,11 +3,13 @@
 A worker writes its heartbeat before it claims anything. Whoever finds a heartbeat older than the lease puts that
 worker's claimed attempts back in their queues; the attempt is fenced by DBOS (owner_xid) and by the run's attempt
 number. A worker that cannot renew its own lease stops sending to other systems before others may take over.
+A worker of the same machine whose process is gone is dead at once: nobody waits for its lease, so a restart goes on.
 Writes to DBOS tables; runs against the pinned dbos version only (engine notes in docs/decisions/0002).
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import threading
@@ -15,6 +17,8 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -33,7 +37,8 @@ _HAND_OVER = sa.text(
         select distinct w.executor_id from dbos.workflow_status w
         left join hub.executor e on e.executor_id = w.executor_id
         where w.status = 'PENDING'
-          and (e.seen_at is null or e.seen_at < clock_timestamp() - make_interval(secs => :lease)))
+          and (e.seen_at is null or e.seen_at < clock_timestamp() - make_interval(secs => :lease)
+               or e.executor_id = any(:gone)))
     update dbos.workflow_status w
        set status = 'ENQUEUED', owner_xid = null, started_at_epoch_ms = null, application_version = :version,
            updated_at = (extract(epoch from clock_timestamp()) * 1000)::bigint,
@@ -50,6 +55,36 @@ def new_executor_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
+@cache
+def _this_machine() -> str:
+    """One boot of one machine and its space of process ids; hosts of the same name are told apart. "" where unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return hashlib.sha256(f"{boot} {os.readlink('/proc/self/ns/pid')}".encode()).hexdigest()[:8]
+    except OSError:
+        return ""
+
+
+def process_mark(pid: int) -> str:
+    """Tells a process of this machine from any other, also from a later one of the same id; "" when it is gone.
+
+    The start is counted in ticks since the boot, so that setting the clock does not change it.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return ""
+    state, started = fields[0], fields[19]
+    return "" if state in "ZX" else f"{_this_machine()}.{started}"
+
+
+def is_gone(executor: Executor) -> bool:
+    """True when the worker certainly no longer runs: its machine is this one, and its process is not there."""
+    mark = executor.host.rpartition("/")[2]
+    here = _this_machine()
+    return bool(here) and mark.startswith(f"{here}.") and process_mark(executor.pid) != mark
+
+
 class Fleet:
     """This worker's membership. fence() is asked before every write to another system."""
 
@@ -61,6 +96,7 @@ class Fleet:
         self.executor_id = executor_id
         self.lease_seconds = lease_seconds
         self._started_at = clock.now()
+        self._host = f"{socket.gethostname()}/{process_mark(os.getpid())}"
         self._renewed = 0.0
         self._stopping = threading.Event()
 
@@ -70,7 +106,7 @@ class Fleet:
             tx.put(
                 Executor(
                     executor_id=self.executor_id,
-                    host=socket.gethostname(),
+                    host=self._host,
                     pid=os.getpid(),
                     version=__version__,
                     started_at=self._started_at,
@@ -85,12 +121,13 @@ class Fleet:
             raise Retryable(f"worker {self.executor_id} has lost its lease and sends nothing", 1.0)
 
     def hand_over(self) -> list[str]:
-        """Queue the attempts of workers whose lease has run out; their workflow ids."""
+        """Queue the attempts of workers whose lease has run out or whose process is gone; their workflow ids."""
         values = {"lease": self.lease_seconds, "version": APPLICATION_VERSION, "application": APPLICATION}
         with self.store.transaction() as tx:
             if not tx.raw.execute(sa.text("select pg_try_advisory_xact_lock(727274)")).scalar():
                 return []
-            return [str(row[0]) for row in tx.raw.execute(_HAND_OVER, values)]
+            gone = [executor.executor_id for executor in tx.find(Executor) if is_gone(executor)]
+            return [str(row[0]) for row in tx.raw.execute(_HAND_OVER, {**values, "gone": gone})]
 
     def forget_dead(self, after: timedelta = timedelta(days=1)) -> None:
         """Drop heartbeats of workers long gone."""

@@ -104,6 +104,8 @@ def replay(books: Books, source: str, message_id: str, reason: str) -> InboxMess
     message = books.tx.get(InboxMessage, source, message_id)
     if message is None:
         raise NotFound(f"no message {message_id} of {source}")
+    if not message.raw:
+        raise NotFound(f"message {message_id} of {source} was applied long ago and its content is forgotten by now")
     again = message.model_copy(update={"state": MessageState.ACCEPTED, "reason": "", "run_id": ""})
     books.tx.update(again)
     books.audit("message.replay", f"{source}:{message_id}", reason=reason)

@@ -131,6 +131,7 @@ class Kernel:
                 return None
             row = self._save(tx, row, state=RunState.RUNNING)
             steps = tx.find(RunStep, run_id=run_id, order=("seq",))
+        self.checkpoint("run claimed")
         priority_of_call.set(PRIORITY[row.lane])
         run = Run(self, row, steps)
         with structlog.contextvars.bound_contextvars(run_id=run_id, correlation_id=row.correlation_id):
@@ -145,7 +146,9 @@ class Kernel:
                 run.undo_all()
                 final = RunState.CANCELLED
             with self.store.transaction() as tx:
+                self.forget_waiting(tx, row)
                 self._save(tx, self._locked(tx, row.run_id), state=final, reason="")
+                self.checkpoint("finishing run")
             self.checkpoint("run finished")
             return final
         except Stop:
@@ -157,7 +160,10 @@ class Kernel:
         except AssertionError as bug:
             log.error("bug", run_id=row.run_id, reason=str(bug))
             with self.store.transaction() as tx:
-                self._save(tx, self._locked(tx, row.run_id), state=RunState.FAILED, reason=f"bug: {bug}")
+                current = self._locked(tx, row.run_id)
+                told = NeedsDecision("EX-BUG", f"a bug stopped the run: {bug}", queue="integration", actions=("retry",))
+                self.open_case(tx, current, 0, "bug", told)
+                self._save(tx, current, state=RunState.FAILED, reason=f"bug: {bug}")
             return RunState.FAILED
 
     def _locked(self, tx: Tx, run_id: str) -> RunRow:
@@ -276,6 +282,8 @@ class Kernel:
                 if row.wake_at is not None and row.wake_at <= now:
                     self._requeue(tx, row)
                     woken += 1
+            if woken:
+                self.checkpoint("waking runs")
         return woken
 
     def next_wake(self) -> datetime | None:
@@ -335,7 +343,7 @@ class Kernel:
             )
             tx.put(decision)
         row = self._locked(tx, case.run_id)
-        if row.state is RunState.PARKED:
+        if row.state in (RunState.PARKED, RunState.FAILED):
             self._requeue(tx, row, cancelling=row.cancelling or action == "cancel", reason="")
 
     def _resume_connection(self, tx: Tx, connection: str) -> None:

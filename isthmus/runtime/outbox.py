@@ -43,6 +43,7 @@ def _hand_over(kernel: Kernel, delivery: EventDelivery, handle: object) -> bool:
             books = Books(kernel, tx, run_id=event.causation_id, correlation_id=event.correlation_id, actor=event.actor)
             handle(books, event)  # type: ignore[operator]
             tx.update(current.model_copy(update={"state": DeliveryState.DONE, "reason": ""}))
+            kernel.checkpoint("handing event over")
         kernel.checkpoint("event handed over")
         return True
     except IsthmusError as error:

@@ -26,6 +26,7 @@ from isthmus.domain.errors import (
 from isthmus.ports.verbs import spec_of
 from isthmus.runtime.books import Books
 from isthmus.runtime.effects import result_type
+from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.telling import tell
 from isthmus.store.records import Effect, EffectState, RunRow, RunStep
 from isthmus.store.tx import Tx
@@ -143,7 +144,7 @@ class Run:
                 f"run {self.row.run_id} did {recorded.phrase!r} where it now says {phrase!r}"
             )
             return adapter.validate_python(recorded.output)
-        if self.row.cancelling and not phrase.startswith("Undo"):
+        if self.row.cancelling and not phrase.startswith("Undo") and not self._has_begun(kind):
             raise Cancelled
         started = self._kernel.clock.now()
         try:
@@ -162,6 +163,14 @@ class Run:
             self._stop(phrase, error)
         self._kernel.told(self.row, step)
         return output
+
+    def _has_begun(self, kind: str) -> bool:
+        """True for a write that may have been sent: it is finished first, because only then it can be taken back."""
+        if kind != "effect":
+            return False
+        with self._kernel.store.transaction() as tx:
+            states = {e.state for e in tx.find(Effect, run_id=self.row.run_id, seq=self._seq)}
+        return bool(states - {EffectState.UNDONE}) and EffectState.REFUSED not in states
 
     def _record(
         self, phrase: str, kind: str, adapter: TypeAdapter[Any], output: Any, started: Any, system: str
@@ -226,9 +235,11 @@ def _must_be_there(phrase: str) -> Callable[[Any], Any]:
 
 
 def _mark_undone(books: Books, args: tuple[Any, ...]) -> str:
-    """The undone writes of this run may be made again by a later run."""
-    count = 0
-    for effect in books.tx.find(Effect, run_id=books.run_id, order=("seq",)):
+    """The write that was taken back, by its arguments, may be made again by a later run. Writes nobody took back, such
+    as the tasks of a closed project, are still there and must not be made twice.
+    """
+    count, hashed = 0, content_hash(list(args))
+    for effect in books.tx.find(Effect, run_id=books.run_id, args_hash=hashed, order=("seq",)):
         undone = effect.state in (EffectState.DONE, EffectState.FOUND, EffectState.RESENT)
         if undone and not effect.business_key.endswith((":close", ":deactivate", ":void")):
             books.tx.update(effect.model_copy(update={"state": EffectState.UNDONE}))

@@ -142,8 +142,12 @@ class PostgresTx:
             table, spec = TABLES[type(batch[0])], SPECS[type(batch[0])]
             statement = pg_insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in spec.key))
             new |= {tuple(key) for key in self._connection.execute(statement, [to_row(row) for row in batch])}
-        keys = [tuple(getattr(row, name) for name in SPECS[type(row)].key) for row in rows]
-        return [key in new for key in keys]
+        answers = []
+        for row in rows:
+            key = tuple(getattr(row, name) for name in SPECS[type(row)].key)
+            answers.append(key in new)
+            new.discard(key)  # of two with one key the first is new, the second is not
+        return answers
 
     def update(self, row: BaseModel) -> None:
         """See Tx. The trigger guard_moves refuses a state change that domain.states does not allow."""
@@ -162,7 +166,9 @@ class PostgresTx:
         names = [name for name in values[0] if name not in spec.key]
         statement = sa.update(table).where(*where).values({name: sa.bindparam(name) for name in names})
         renamed = [{**v, **{f"key_{name}": v[name] for name in spec.key}} for v in values]
-        self._connection.execute(statement, [{k: v for k, v in r.items() if k not in spec.key} for r in renamed])
+        bound = [{k: v for k, v in r.items() if k not in spec.key} for r in renamed]
+        changed = self._connection.execute(statement, bound).rowcount
+        assert changed == len(rows), f"{len(rows)} {type(rows[0]).__name__} to update, {changed} are there"
 
     def put(self, row: BaseModel) -> None:
         """See Tx."""

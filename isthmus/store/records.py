@@ -76,9 +76,10 @@ class RunStep(Record):
 
 
 class EffectState(StrEnum):
-    """The in-doubt protocol. intended is written before anything is sent."""
+    """The in-doubt protocol. intended is written before anything is sent; not_sent is known to have changed nothing."""
 
     INTENDED = "intended"
+    NOT_SENT = "not_sent"
     IN_DOUBT = "in_doubt"
     DONE = "done"
     FOUND = "found"
@@ -260,7 +261,10 @@ class Watermark(Record):
 
 
 class Executor(Record):
-    """A worker process that is alive; its lease is seen + the fleet's lease time."""
+    """A worker process that is alive; its lease is seen + the fleet's lease time.
+
+    host: the machine's name, and after a slash what tells the process from any other there (runtime.fleet).
+    """
 
     executor_id: str
     host: str

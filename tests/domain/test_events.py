@@ -53,7 +53,6 @@ def test_its_time_is_rfc_3339_with_an_offset() -> None:
     assert stamp == datetime(2026, 3, 31, 22, 0, tzinfo=UTC) and stamp.utcoffset() is not None
 
 
-@pytest.mark.requirement("EVT-16")
 def test_id_and_sequence_tell_two_events_of_one_aggregate_apart() -> None:
     one, two = event().cloudevent(), event(event_id="invoice:I-1/4", sequence=4).cloudevent()
     assert (one["source"], one["id"]) != (two["source"], two["id"])

@@ -74,11 +74,12 @@ def test_a_page_starts_after_the_last_row_within_one_second_too() -> None:
 
 
 class Changing:
-    """A list by last change whose filter knows whole seconds only. touched: the row that changes after each page."""
+    """A list by last change. touched, gone: the row that changes, or leaves, after a page has been shown."""
 
     def __init__(self, rows: list[Row], size: int = 2) -> None:
         self.rows, self.size = rows, size
         self.touched: dict[int, int] = {}
+        self.gone: dict[int, int] = {}
         self.asked = 0
 
     def page(self, since: datetime | None, place: int) -> Page:
@@ -90,6 +91,7 @@ class Changing:
         for each in self.rows:
             if each["id"] == touched:
                 each["at"] = row(0, 60)["at"]
+        self.rows = [each for each in self.rows if each["id"] != self.gone.get(self.asked)]
         return Page(shown, more=(place + 1) * self.size < len(found), total=len(found))
 
 
@@ -101,9 +103,10 @@ def test_a_row_that_changes_while_we_read_pushes_no_other_over_the_edge() -> Non
     assert latest(found, "at", "") == row(1, 60)["at"]
 
 
-def test_within_one_second_pages_start_again_when_the_list_is_shorter() -> None:
+@pytest.mark.parametrize("how", ["touched", "gone"])
+def test_within_one_second_pages_start_again_when_a_row_has_moved_or_left(how: str) -> None:
     there = Changing([row(n, 0) for n in range(1, 8)])
-    there.touched = {3: 1}
+    setattr(there, how, {3: 1})
     assert sorted(numbers(read(by_last_change(asking(there.page), None, "at")))) == [1, 2, 3, 4, 5, 6, 7]
 
 

@@ -131,6 +131,12 @@ def test_a_correction_places_only_the_difference(
     assert item.net + Decimal(billed) == item.entry_net
 
 
+@pytest.mark.requirement("INV-22", "INV-24")
+def test_hours_that_became_non_billable_give_back_all_that_is_on_paper() -> None:
+    item = as_correction(priced(contract(), billable=False, hours="8"), Decimal("6"), Decimal("600.00"))
+    assert (item.quantity, item.net, item.entry_quantity) == (-6, Decimal("-600.00"), 8)
+
+
 # -- the lines of an invoice ----------------------------------------------------------------------------------------
 
 

@@ -164,6 +164,14 @@ def test_a_price_correction_without_hours_is_split_by_money_alone() -> None:
     assert [(p.quantity, p.net, p.state) for p in placements] == [(0, Decimal("60.00"), READY), (0, 40, OVER)]
 
 
+@pytest.mark.requirement("INV-01")
+def test_the_part_over_the_cap_takes_the_rest_of_the_hours_not_a_rounding_of_its_own() -> None:
+    """0.0003 h split in the middle would be 0.0002 and 0.0002."""
+    capped = contract(caps=(cap("NTE", "50.00"),))
+    placements = place_under_caps([Share("a", "L1", "a", Decimal("0.0003"), Decimal("100.00"))], capped, {})
+    assert [p.quantity for p in placements] == [Decimal("0.0002"), Decimal("0.0001")]
+
+
 def test_room_the_currency_cannot_hold_is_no_room() -> None:
     odd = contract(caps=(cap("NTE", "10.5"),), currency="JPY")
     assert told(place_under_caps([share("a", "12")], odd, {})) == [

@@ -72,6 +72,8 @@ def test_the_most_specific_rule_wins_whatever_the_order() -> None:
         for (field, entity), owner in table.items():
             rule = find_rule(order, "client", field, entity)
             assert rule is not None and rule.owner == owner, (field, entity)
+    field_first = find_rule(rules[:3], "client", "tax_id", "UK01")
+    assert field_first is not None and field_first.owner == "field", "a field is more specific than an entity"
     assert find_rule(rules, "invoice", "tax", "UK01") is None
 
 

@@ -90,14 +90,14 @@ def test_a_daily_rate_never_prices_an_hour() -> None:
 
 V1 = contract(effective_from=day("2026-01-01"), signed_on=day("2025-12-15"))
 V2 = contract(version=2, effective_from=day("2026-03-12"), signed_on=day("2026-03-20"))
-V3 = contract(version=3, effective_from=day("2026-06-01"), effective_to=day("2026-07-01"), signed_on=day("2026-05-01"))
+V3 = contract(version=3, effective_from=day("2026-06-01"), effective_to=day("2026-07-01"), signed_on=day("2026-03-18"))
 VERSIONS = [
     ("before the contract", "2025-12-31", "EX-NO-CONTRACT-LINE"),
     ("the day before the amendment takes effect", "2026-03-11", 1),
     ("the day it takes effect, though it was signed later", "2026-03-12", 2),
     ("between effect and signature", "2026-03-15", 2),
     ("after its signature", "2026-03-20", 2),
-    ("a later version with an end", "2026-06-30", 3),
+    ("a later version with an end, though it was signed before", "2026-06-30", 3),
     ("past its end the earlier version holds again", "2026-07-01", 2),
 ]
 

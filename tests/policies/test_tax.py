@@ -39,7 +39,7 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.requirement("WF-41", "SYS-22")
+@pytest.mark.requirement("WF-41")
 @pytest.mark.parametrize("given", [a[1] for a in ACCEPTED], ids=[a[0] for a in ACCEPTED])
 def test_what_is_accepted_is_the_engines_own_amount(given: TaxAnswer) -> None:
     assert check_answer(TWO_LINES, given) is given
@@ -58,7 +58,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.requirement("WF-41", "SYS-22")
+@pytest.mark.requirement("WF-41")
 @pytest.mark.parametrize(("given", "cause", "amount"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
 def test_a_difference_is_the_tax_desks_with_its_amount(given: TaxAnswer, cause: str, amount: str) -> None:
     with pytest.raises(NeedsDecision) as stopped:

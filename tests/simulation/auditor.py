@@ -330,9 +330,16 @@ class Auditor:
             by_itself = run.wake_at is not None or run.reason.startswith("connection:")
             if run.state == "waiting" and not by_itself:
                 yield f"{run.run_id} waits for nothing: {run.reason}"
-        for effect in self.sim.store.rows[Effect].values():
-            if effect.state in ("intended", "in_doubt") and self._is_finished(effect.run_id):  # type: ignore[attr-defined]
-                yield f"effect {effect.effect_key} is {effect.state}, its run is finished"  # type: ignore[attr-defined]
+        yield from self._unfinished_writes()
+
+    def _unfinished_writes(self) -> Iterable[str]:
+        """A finished run leaves no write in the air, but those it never sent because one beside them was refused."""
+        effects: list[Any] = list(self.sim.store.rows[Effect].values())
+        refused = {(e.run_id, e.seq) for e in effects if e.state == "refused"}
+        for effect in effects:
+            open_ones = ("intended", "in_doubt") if (effect.run_id, effect.seq) not in refused else ("in_doubt",)
+            if effect.state in open_ones and self._is_finished(effect.run_id):
+                yield f"effect {effect.effect_key} is {effect.state}, its run is finished"
 
     def _is_finished(self, run_id: str) -> bool:
         return any(run.run_id == run_id and run.state in ("done", "cancelled") for run in self.runs)

@@ -80,7 +80,8 @@ class Simulation:
         self.tray: list[TimeEntry] = []
         self.newest: dict[str, TimeEntry] = {}
         self.paid: dict[str, Decimal] = {}
-        self.people = People(self.rng, self._correct, lambda key: self.newest[key])
+        contracts = {contract.contract_no: contract for contract in world.contracts}
+        self.people = People(self.rng, self._correct, lambda key: self.newest[key], contracts)
         self.people.call_off_chance = 0.15 if world.billing else 0.0
         self.restart()
         self._set_up()

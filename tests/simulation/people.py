@@ -29,6 +29,7 @@ class People:
     rng: random.Random
     correct: Callable[[TimeEntry], None]
     latest: Callable[[str], TimeEntry]
+    contracts: dict[str, ContractVersion]
     calm: bool = False
     call_off_chance: float = 0.15
     corrected: set[str] = field(default_factory=set)
@@ -120,7 +121,8 @@ class People:
         """Half of the wrong tasks are corrected; the others stay an open case."""
         if int(entry.source_id[-1]) % 2:
             return None
-        self.correct(entry.model_copy(update={"task_code": "L1"}))
+        line = self.contracts[entry.project_code.removeprefix("P-")].line("L1")
+        self.correct(entry.model_copy(update={"task_code": "L1", "role": line.rates[0].role}))
         return "cancel", {}
 
     def _report_anew(self, tx: Tx, newest: TimeEntry) -> None:
@@ -147,7 +149,7 @@ class People:
 
 def _entry_of(tx: Tx, case: Case) -> TimeEntry:
     """The entry a capture run is about, as the message of the run has it."""
-    from isthmus.processes.work.evidence import entries_of
+    from isthmus.processes.work.intake import entries_of
     from isthmus.store.records import InboxMessage
 
     row = tx.get(RunRow, case.run_id)

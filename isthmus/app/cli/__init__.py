@@ -8,30 +8,14 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from isthmus.app.cli import deciding, folder, looking, operating, serving
-from isthmus.app.cli.shell import Group, unexpected
-
-ABOUT = """The hub between a services firm's CRM, PSA, tax and ERP systems: no hour lost, no invoice twice, every cent explained.
-
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 something needs a person.
-ISTHMUS_DATABASE_URL names an external PostgreSQL; without it isthmus runs its own under ISTHMUS_HOME.
-"""
-
-app = typer.Typer(cls=Group, help=ABOUT, no_args_is_help=True, add_completion=False)
-
-
-@app.callback()
-def _root() -> None:
-    pass
-
-
-for room in (serving, looking, deciding, folder, operating):
-    room.register(app)
-
 
 def main() -> None:
     """Entry point of the console script."""
+    import typer
+
+    from isthmus.app.cli.application import app
+    from isthmus.app.cli.shell import unexpected
+
+    # Not app(): Typer would put its own hook, with its own traceback, in place of ours.
     sys.excepthook = unexpected
     typer.main.get_command(app)(prog_name="isthmus")

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import PERSON, REFUSED, Command, show, table
-from isthmus.domain.errors import BadInput, NotFound
+from isthmus.app.cli.shell import PERSON, REFUSED, common, show, table, WrongUsage
+from isthmus.domain.errors import NotFound
 
 if TYPE_CHECKING:
     from datetime import date
 
     from rich.console import Console
 
-    from isthmus.domain.objects import BillablePart
+    from isthmus.domain.objects import BillableItem, BillablePart, Invoice
     from isthmus.runtime.books import Books
     from isthmus.runtime.kernel import Kernel
     from isthmus.store.records import RunRow
 
 PANEL = "Decide"
 POLL_SECONDS = 0.1
+RESERVED = ("action", "by", "reason")  # part of every resolution: a value must not stand in for them
 ENDED = ("done", "cancelled")
 STUCK = ("parked", "failed")
 As = Annotated[str, typer.Option("--as", metavar="USER", help="Who decides; goes into the audit.", show_default=False)]
@@ -33,7 +34,7 @@ Reason = Annotated[str, typer.Option(help="Why; goes into the audit.", show_defa
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     for name, act in (("resolve", resolve), ("replay", replay), ("cancel", cancel), ("bill", bill)):
-        app.command(name, cls=Command, rich_help_panel=PANEL)(act)
+        app.command(name, rich_help_panel=PANEL)(common(act))
 
 
 def resolve(
@@ -55,12 +56,14 @@ def resolve(
     given = _values(values or [])
     with desk() as kernel, kernel.store.transaction() as tx:
         case = kernel.resolve(tx, case_no, action=action, actor=by, reason=reason, values=given)
-    show(case.model_dump(mode="json"), lambda console: console.print(f"{case.case_no} is {case.state} by {by}: {action}"))
+    show(
+        case.model_dump(mode="json"), lambda console: console.print(f"{case.case_no} is {case.state} by {by}: {action}")
+    )
 
 
 def _named(by: str, reason: str) -> None:
     if not by.strip() or not reason.strip():
-        raise BadInput("--as names the person who decides and --reason says why")
+        raise WrongUsage("--as names the person who decides and --reason says why")
 
 
 def _values(pairs: list[str]) -> dict[str, Any]:
@@ -69,13 +72,15 @@ def _values(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
-            raise BadInput(f"--set {pair!r}: write NAME=VALUE")
+            raise WrongUsage(f"--set {pair!r}: write NAME=VALUE")
+        if name.strip() in RESERVED:
+            raise WrongUsage(f"--set {name.strip()}: the hub writes that itself; use the options of this command")
         if name.strip() in given:
-            raise BadInput(f"--set {name.strip()} is given twice")
+            raise WrongUsage(f"--set {name.strip()} is given twice")
         try:
             given[name.strip()] = json.loads(value) if value[:1] in ("{", "[") else value
         except json.JSONDecodeError as wrong:
-            raise BadInput(f"--set {name.strip()}: no JSON: {wrong}") from wrong
+            raise WrongUsage(f"--set {name.strip()}: no JSON: {wrong}") from wrong
     return given
 
 
@@ -91,7 +96,9 @@ def replay(
     subscriber: Annotated[
         str, typer.Option(metavar="NAME", help="Give this subscriber past events again.", show_default=False)
     ] = "",
-    since: Annotated[str, typer.Option(metavar="TIME", help="Only events since then (ISO 8601, UTC).", show_default=False)] = "",
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Only events since then (ISO 8601, UTC).", show_default=False)
+    ] = "",
     aggregate: Annotated[
         str, typer.Option(metavar="KEY", help="Only events of this one, such as contract:C-1001.", show_default=False)
     ] = "",
@@ -105,9 +112,9 @@ def replay(
     from isthmus.app.cli.books import desk, whoami
 
     if bool(message) == bool(subscriber):
-        raise BadInput("say either --message SOURCE ID or --subscriber NAME")
+        raise WrongUsage("say either --message SOURCE ID or --subscriber NAME")
     if message and (since or aggregate):
-        raise BadInput("--since and --aggregate choose events of a --subscriber")
+        raise WrongUsage("--since and --aggregate choose events of a --subscriber")
     actor = by or whoami()
     _named(actor, reason)
     instant = _instant(since)
@@ -148,7 +155,7 @@ def _instant(text: str) -> datetime | None:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as wrong:
-        raise BadInput(f"--since {text!r} is no time: write one such as 2026-03-01T00:00:00Z") from wrong
+        raise WrongUsage(f"--since {text!r} is no time: write one such as 2026-03-01T00:00:00Z") from wrong
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
@@ -165,20 +172,25 @@ def cancel(run_id: Annotated[str, typer.Argument(show_default=False)], reason: R
     with desk() as kernel, kernel.store.transaction() as tx:
         row = kernel.cancel(tx, run_id, actor=by, reason=reason)
         kernel.books(tx, key=run_id, actor=by).audit("run.cancel", run_id, reason=reason)
-    show(row.model_dump(mode="json"), lambda console: console.print(f"{run_id} is being undone: 'isthmus runs {run_id}'"))
+    show(
+        row.model_dump(mode="json"), lambda console: console.print(f"{run_id} is being undone: 'isthmus runs {run_id}'")
+    )
 
 
 def bill(
     contract_no: Annotated[str, typer.Argument(metavar="CONTRACT", show_default=False)],
     cutoff: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="Bill what was done up to and on this day.", show_default=False)
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], help="Bill what was done up to and on this day.", show_default=False),
     ],
     by: As,
     name: Annotated[
         str, typer.Option(help="Name of the billing run; the month of the cut-off unless given.", show_default=False)
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the lines and why; start nothing.")] = False,
-    wait: Annotated[float, typer.Option(min=0, max=3600, help="Wait so many seconds for the run to end or to park.")] = 0,
+    wait: Annotated[
+        float, typer.Option(min=0, max=3600, help="Wait so many seconds for the run to end or to park.")
+    ] = 0,
 ) -> None:
     """Bill a contract up to a cut-off: one invoice of what is ready. The same run again is found, not made twice.
 
@@ -198,7 +210,9 @@ def bill(
             return
         row = _start(kernel, contract_no, day, key, by)
         row = _await(kernel, row, wait)
-    show(row.model_dump(mode="json"), lambda console: console.print(f"{row.run_id} is {row.state} {row.reason}".rstrip()))
+    show(
+        row.model_dump(mode="json"), lambda console: console.print(f"{row.run_id} is {row.state} {row.reason}".rstrip())
+    )
     if wait and row.state not in ENDED:
         raise typer.Exit(PERSON if row.state in STUCK else REFUSED)
 
@@ -260,27 +274,43 @@ def _preview(kernel: Kernel, contract_no: str, day: date, key: str, by: str) -> 
         "not_billed": [{**part.model_dump(mode="json"), "why": why} for part, why in left],
     }
 
-    def human(console: Console) -> None:
-        if invoice is None:
-            console.print(f"nothing of {contract_no} is ready to bill up to {day}")
-        else:
-            lines = table("", "line", "quantity", "unit price", "net", "from", right=("", "quantity", "unit price", "net"))
-            for line in invoice.lines:
-                sources = f"{len(line.part_ids)} approved entries"
-                lines.add_row(str(line.number), line.description, str(line.quantity), str(line.unit_price), f"{line.net:,}", sources)
-            console.print(lines)
-            console.print(f"net {invoice.net:,} {invoice.currency} under {contract_no}@{invoice.contract_version}; tax comes on top")
-            for part, item in evidence:
-                why = ", ".join(f"{name} {value}" for name, value in item.price_trace.items())
-                console.print(f"  {part.service_date} {item.person} {part.quantity} x {item.unit_price} = {part.net}: {why}", style="dim")
-        for part, why in left:
-            console.print(f"not billed: {part.service_date} {part.net:,} {part.currency}: {why}", style="yellow")
+    if invoice is None:
+        show(data, lambda console: _print_left(console, f"nothing of {contract_no} is ready up to {day}", left))
+    else:
+        show(data, lambda console: _print_preview(console, invoice, evidence, left))
 
-    show(data, human)
+
+def _print_preview(
+    console: Console,
+    invoice: Invoice,
+    evidence: list[tuple[BillablePart, BillableItem]],
+    left: list[tuple[BillablePart, str]],
+) -> None:
+    lines = table("", "line", "quantity", "unit price", "net", "from", right=("", "quantity", "unit price", "net"))
+    for line in invoice.lines:
+        sums = (str(line.quantity), str(line.unit_price), f"{line.net:,}")
+        lines.add_row(str(line.number), line.description, *sums, f"{len(line.part_ids)} approved entries")
+    console.print(lines)
+    for part, item in evidence:
+        why = ", ".join(f"{name} {value}" for name, value in item.price_trace.items())
+        sum_of = f"{part.quantity} x {item.unit_price} = {part.net}"
+        console.print(f"  {part.service_date} {item.person} {sum_of}: {why}", style="dim")
+    under = f"{invoice.contract_no}@{invoice.contract_version}"
+    _print_left(console, f"net {invoice.net:,} {invoice.currency}, tax on top, under {under}", left)
+
+
+def _print_left(console: Console, said: str, left: list[tuple[BillablePart, str]]) -> None:
+    console.print(said, style="bold")
+    for part, why in left:
+        console.print(f"not billed: {part.service_date} {part.net:,} {part.currency}: {why}", style="yellow")
 
 
 def _why_not(part: BillablePart, day: date) -> str:
     if part.state == "ready":
-        return "after the cut-off" if part.service_date > day else "the total would not be positive: waits for more evidence"
+        return (
+            "after the cut-off"
+            if part.service_date > day
+            else "the total would not be positive: waits for more evidence"
+        )
     words = {"over_cap": f"over the cap {part.cap_id}", "on_draft": f"on the draft {part.invoice_id}"}
     return " ".join(word for word in (words.get(part.state, part.state), part.reason) if word)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import PERSON, REFUSED, Command, show, table
+from isthmus.app.cli.shell import PERSON, REFUSED, common, show, table, WrongUsage
 from isthmus.domain.errors import BadInput, NeedsDecision, NotFound, NotPermitted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The firm folder.", 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     for name, act in (("init", init), ("check", check), ("plan", plan), ("apply", apply), ("firm", firm)):
-        app.command(name, cls=Command, rich_help_panel=PANEL)(act)
+        app.command(name, rich_help_panel=PANEL)(common(act))
 
 
 def init(folder: Folder) -> None:
@@ -117,7 +117,7 @@ def apply(
     from isthmus.runtime.clock import SystemClock
 
     if not by.strip() or not approved_by.strip():
-        raise BadInput("--as and --approved-by each name a person")
+        raise WrongUsage("--as and --approved-by each name a person")
     if by.strip().casefold() == approved_by.strip().casefold():
         raise NotPermitted(f"{by} applies it, so another person must approve it: name that person in --approved-by")
     wanted = usable(folder)
@@ -163,7 +163,9 @@ def firm(
     def human(console: Console) -> None:
         lines = table("version", "applied", "by", "approved by", "content", right=("version",))
         for v in versions:
-            lines.add_row(str(v.version), f"{v.applied_at:%Y-%m-%d %H:%M} UTC", v.applied_by, v.approved_by, v.content_hash[:12])
+            lines.add_row(
+                str(v.version), f"{v.applied_at:%Y-%m-%d %H:%M} UTC", v.applied_by, v.approved_by, v.content_hash[:12]
+            )
         console.print(lines if versions else "no firm is applied yet: 'isthmus apply DIR' applies a firm folder")
 
     show([v.model_dump(mode="json", exclude={"content"}) for v in versions], human)
@@ -204,7 +206,9 @@ def refuse_dangers(changes: list[Change], because: str = "") -> None:
     """NeedsDecision when a change is dangerous and nobody has given the reason to go on."""
     dangers = [f"{change.what} {change.kind}: {change.danger}" for change in changes if change.danger]
     if dangers and not because.strip():
-        told = f"{'; '.join(dangers)}. Nothing was applied; 'isthmus plan' shows all, --dangerous-because REASON goes on"
+        told = (
+            f"{'; '.join(dangers)}. Nothing was applied; 'isthmus plan' shows all, --dangerous-because REASON goes on"
+        )
         raise NeedsDecision("EX-FIRM", told, queue="integration")
 
 

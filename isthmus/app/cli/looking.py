@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import PERSON, Command, show, table
-from isthmus.domain.errors import BadInput, NotFound
+from isthmus.app.cli.shell import PERSON, common, show, table, WrongUsage
+from isthmus.domain.errors import NotFound
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,12 +34,13 @@ Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="How many at most
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     for name, act in (("trace", trace), ("runs", runs), ("cases", cases)):
-        app.command(name, cls=Command, rich_help_panel=PANEL)(act)
+        app.command(name, rich_help_panel=PANEL)(common(act))
 
 
 def trace(
     key: Annotated[
-        str, typer.Argument(help="Contract, invoice number, project, client, external id, run or case.", show_default=False)
+        str,
+        typer.Argument(help="Contract, invoice number, project, client, external id, run or case.", show_default=False),
     ],
 ) -> None:
     """Show the journey of any business key as a timeline: what happened, in which system, with which money.
@@ -62,7 +63,9 @@ def trace(
 def runs(
     run_id: Annotated[str | None, typer.Argument(help="Show this run with its steps.", show_default=False)] = None,
     state: Annotated[str, typer.Option(help="Only runs in this state, such as parked.", show_default=False)] = "",
-    process: Annotated[str, typer.Option(help="Only runs of this process, such as bill_contract.", show_default=False)] = "",
+    process: Annotated[
+        str, typer.Option(help="Only runs of this process, such as bill_contract.", show_default=False)
+    ] = "",
     limit: Limit = 50,
 ) -> None:
     """List runs, the latest first; or show one run with its steps. Exit code 3 when that run needs a person.
@@ -73,7 +76,7 @@ def runs(
     from isthmus.store.records import RunRow, RunState
 
     if state and state not in set(RunState):
-        raise BadInput(f"no state {state!r}; there are: {', '.join(RunState)}")
+        raise WrongUsage(f"no state {state!r}; there are: {', '.join(RunState)}")
     with opened() as store, store.transaction() as tx:
         if run_id is not None:
             _one_run(tx, run_id)
@@ -85,7 +88,15 @@ def runs(
     def human(console: Console) -> None:
         lines = table("run", "state", "entity", "tries", "updated", "reason", right=("tries",))
         for row in found:
-            lines.add_row(row.run_id, row.state, row.entity, str(row.tries), _at(row.updated_at), row.reason, style=STYLES.get(row.state))
+            lines.add_row(
+                row.run_id,
+                row.state,
+                row.entity,
+                str(row.tries),
+                _at(row.updated_at),
+                row.reason,
+                style=STYLES.get(row.state),
+            )
         console.print(lines if found else "no runs")
 
     show([row.model_dump(mode="json", exclude={"args"}) for row in found], human)
@@ -116,7 +127,9 @@ def _print_run(console: Console, row: RunRow, steps: list[RunStep], waiting: lis
         console.print(f"  {row.reason}")
     lines = table("", "step", "outcome", "amount", "system", "ended", right=("", "amount"))
     for step in steps:
-        lines.add_row(str(step.seq), step.phrase, step.summary, money(step.amount, step.currency), step.system, _at(step.ended_at))
+        lines.add_row(
+            str(step.seq), step.phrase, step.summary, money(step.amount, step.currency), step.system, _at(step.ended_at)
+        )
     console.print(lines)
     for case in waiting:
         console.print(f"{case.case_no} waits for {case.queue}: {case.cause}", style="bold yellow")
@@ -124,7 +137,9 @@ def _print_run(console: Console, row: RunRow, steps: list[RunStep], waiting: lis
 
 
 def cases(
-    case_no: Annotated[str | None, typer.Argument(metavar="[CASE]", help="Show this case whole.", show_default=False)] = None,
+    case_no: Annotated[
+        str | None, typer.Argument(metavar="[CASE]", help="Show this case whole.", show_default=False)
+    ] = None,
     queue: Annotated[str, typer.Option(help="Only cases of this queue, such as billing.", show_default=False)] = "",
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones as well.")] = False,
     limit: Limit = 100,
@@ -158,7 +173,9 @@ def _print_cases(console: Console, found: list[Case]) -> None:
     lines = table("case", "state", "queue", "type", "at stake", "subject", "cause", "opened", right=("at stake",))
     for case in found:
         stake = money(case.amount, case.currency)
-        lines.add_row(case.case_no, case.state, case.queue, case.exception, stake, case.subject, case.cause, _at(case.opened_at))
+        lines.add_row(
+            case.case_no, case.state, case.queue, case.exception, stake, case.subject, case.cause, _at(case.opened_at)
+        )
     console.print(lines if found else "no cases")
 
 

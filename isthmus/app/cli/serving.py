@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import REFUSED, SETTINGS, Command, tell_error, write_json_line
+from isthmus.app.cli.shell import SETTINGS, common, write_json_line, WrongUsage
 from isthmus.domain.errors import BadInput, IsthmusError
 
 if TYPE_CHECKING:
@@ -31,14 +31,17 @@ START_SECONDS = 15.0
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     for name, act in (("up", up), ("worker", worker), ("api", api), ("sandbox", sandbox), ("demo", demo)):
-        app.command(name, cls=Command, rich_help_panel=PANEL)(act)
+        app.command(name, rich_help_panel=PANEL)(common(act))
 
 
 def up(
     host: Host = "127.0.0.1",
     port: Port = 8700,
     firm: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Apply this firm folder first, if it changed and is safe.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Apply this firm folder first, if it changed and is safe.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Run hub, worker and API in one process until Ctrl-C or SIGTERM. Prepares the database first.
@@ -64,7 +67,9 @@ def up(
 
 def worker(
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Runs it advances at a time, per lane.")] = 8,
-    no_sweep: Annotated[bool, typer.Option("--no-sweep", help="Do not ask other systems for changes; others do.")] = False,
+    no_sweep: Annotated[
+        bool, typer.Option("--no-sweep", help="Do not ask other systems for changes; others do.")
+    ] = False,
 ) -> None:
     """Run one more worker on the same database until Ctrl-C or SIGTERM.
 
@@ -98,13 +103,20 @@ def api(host: Host = "127.0.0.1", port: Port = 8700) -> None:
 
 
 def sandbox(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="avalara, kantata, netsuite, salesforce.", show_default=False)] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the first one, the next ones follow; 0 picks free ones.")] = 8800,
-    tls: Annotated[bool, typer.Option("--tls", help="Serve https with a certificate made now; prints its authority's file.")] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="avalara, kantata, netsuite, salesforce.", show_default=False),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the first one, the next ones follow; 0 picks free ones.")
+    ] = 8800,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve https with a certificate made now; prints its authority's file.")
+    ] = False,
 ) -> None:
-    """Run emulated vendor systems in this process until Ctrl-C: prints address, credentials and control address.
+    """Run emulated vendor systems until Ctrl-C: prints address, credentials and control address of each.
 
-    They answer over real HTTP, keep records in memory and take faults at the control address. Not the vendors' software.
+    They answer over real HTTP, keep records in memory and take faults at the control address. Not vendors' software.
 
     Example: isthmus sandbox netsuite avalara --port 8800
     """
@@ -112,10 +124,10 @@ def sandbox(
 
     unknown = [name for name in names or [] if name not in NAMES]
     if unknown or not names:
-        what = f"no sandbox named {', '.join(unknown)}" if unknown else "which sandbox?"
-        raise BadInput(f"{what}; there are: {', '.join(NAMES)}")
+        what = f"no sandbox named {', '.join(unknown)}." if unknown else "Which sandbox?"
+        raise WrongUsage(f"{what} There are: {', '.join(NAMES)}")
     if len(set(names)) < len(names):
-        raise BadInput("each sandbox once")
+        raise WrongUsage("each sandbox once")
     ended = until_signal()
     with _sandboxes(names, port, tls) as served:
         for running in served:
@@ -124,9 +136,11 @@ def sandbox(
 
 
 def demo(
-    headless: Annotated[bool, typer.Option("--headless", help="No pauses, no live picture: for machines and tests.")] = False,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No pauses, no live picture: for machines and tests.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Go on running afterwards, to look around.")] = False,
-    seed: Annotated[int, typer.Option(help="The same seed plays the same month.")] = 7,
+    seed: Annotated[int, typer.Option(help="The same seed plays the same month.")] = 20260301,
     speed: Annotated[float, typer.Option(min=0.01, help="How fast the story is told.")] = 1.0,
 ) -> None:
     """Play a month of a small consulting firm on the real hub: from won deal to paid invoice, with faults on the way.
@@ -198,7 +212,9 @@ def _apply_when_safe(folder: Path) -> None:
         _, changes = planned(store, wanted)
         refuse_dangers(changes)
         reason = f"isthmus up: {len(changes)} changes, none dangerous"
-        apply_firm(store, wanted, by=whoami(), approved_by="rule: no change is dangerous", clock=SystemClock(), reason=reason)
+        apply_firm(
+            store, wanted, by=whoami(), approved_by="rule: no change is dangerous", clock=SystemClock(), reason=reason
+        )
 
 
 @contextmanager

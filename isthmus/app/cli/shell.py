@@ -1,19 +1,29 @@
-"""What all commands share: their common options, how they answer, and how an error becomes one line and an exit code."""
+"""What all commands share: common options, how they answer, how an error becomes one line and an exit code."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperGroup
 
-from isthmus.domain.errors import IsthmusError, NeedsDecision, NeedsSetup, Unreachable
+from isthmus.domain.errors import (
+    BadInput,
+    IsthmusError,
+    NeedsDecision,
+    NeedsSetup,
+    OutcomeUnknown,
+    Retryable,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,35 +47,31 @@ class Settings:
 SETTINGS = Settings()
 
 
-def _remember(name: str) -> Callable[..., None]:
-    def remember(ctx: typer.Context, value: bool) -> None:
-        if value:
-            setattr(SETTINGS, name, True)
-
-    return remember
-
-
-def _flag(name: str, declared: str, text: str) -> TyperOption:
-    return TyperOption(
-        param_decls=[declared], is_flag=True, default=False, expose_value=False, help=text, callback=_remember(name)
-    )
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout, for other programs.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Tell on stderr what is being done.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an unexpected error (also: ISTHMUS_DEBUG=1).")
+]
 
 
-class Command(TyperCommand):
-    """A command with --json, --verbose and --debug."""
+def common(act: Callable[..., None]) -> Callable[..., None]:
+    """A command with --json, --verbose and --debug besides its own options."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params += [
-            _flag("as_json", "--json", "Answer in JSON on stdout, for other programs."),
-            _flag("verbose", "--verbose", "Tell on stderr what is being done."),
-            _flag("debug", "--debug", "Show the traceback of an unexpected error (also: ISTHMUS_DEBUG=1)."),
-        ]
+    @functools.wraps(act)
+    def run(*args: Any, as_json: bool, verbose: bool, debug: bool, **values: Any) -> None:
+        SETTINGS.as_json, SETTINGS.verbose, SETTINGS.debug = as_json, verbose, debug or SETTINGS.debug
+        log_to_stderr()  # here and not at import: --help never waits for it
+        act(*args, **values)
 
-    def invoke(self, ctx: Any) -> Any:
-        """Logging is set up here, so that --help never waits for it."""
-        log_to_stderr()
-        return super().invoke(ctx)
+    shared = {"as_json": Json, "verbose": Verbose, "debug": Debug}
+    own = inspect.signature(act, eval_str=True)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in shared.items()
+    ]
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*own.parameters.values(), *added]}
+    return run
 
 
 class Group(TyperGroup):
@@ -73,8 +79,7 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """See the class. An error without a plan goes on to the interpreter's own hook."""
-        SETTINGS.__init__()  # type: ignore[misc]
-        SETTINGS.debug = bool(os.environ.get("ISTHMUS_DEBUG"))
+        SETTINGS.as_json, SETTINGS.verbose, SETTINGS.debug = False, False, bool(os.environ.get("ISTHMUS_DEBUG"))
         try:
             return super().invoke(ctx)
         except _known() as error:
@@ -107,17 +112,27 @@ def explain(error: BaseException) -> IsthmusError | None:
     if isinstance(error, EmbeddedPostgresError):
         return NeedsSetup(str(error))
     if isinstance(error, ArgumentError):
-        return NeedsSetup("ISTHMUS_DATABASE_URL is no database URL: write postgresql://USER:PASSWORD@HOST:5432/DATABASE")
+        return NeedsSetup(
+            "ISTHMUS_DATABASE_URL is no database URL: write postgresql://USER:PASSWORD@HOST:5432/DATABASE"
+        )
     if isinstance(error, OperationalError):
         said = str(error.orig).strip().splitlines()[-1].strip()
         return Unreachable(f"the database cannot be reached: {said}; see 'isthmus db status' and ISTHMUS_DATABASE_URL")
     if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", "") in _NOT_PREPARED:
-        return NeedsSetup("the database is not at this version's schema: 'isthmus up' or 'isthmus apply DIR' prepares it")
+        return NeedsSetup(
+            "the database is not at this version's schema: 'isthmus up' or 'isthmus apply DIR' prepares it"
+        )
     return None
 
 
+class WrongUsage(BadInput):
+    """The command was put together wrongly."""
+
+
 def exit_code(error: IsthmusError) -> int:
-    """3 when a person or an administrator must act first, else 1."""
+    """2 for wrong usage, 3 when a person or an administrator must act first, else 1."""
+    if isinstance(error, WrongUsage):
+        return USAGE
     return PERSON if isinstance(error, NeedsDecision | NeedsSetup) else REFUSED
 
 
@@ -132,11 +147,12 @@ def problem(error: IsthmusError) -> dict[str, Any]:
     """The error in the words of RFC 9457, as the API gives it."""
     return {
         "type": f"urn:isthmus:problem:{error.code}",
-        "title": error.code.replace("_", " "),
+        "title": error.code.replace("_", " ").capitalize(),
         "status": error.status,
         "detail": error.message,
         "code": error.code,
         "owner": error.owner,
+        "retryable": isinstance(error, Retryable | OutcomeUnknown),
     }
 
 

@@ -6,8 +6,9 @@ from datetime import date
 from decimal import Decimal
 
 from isthmus.domain.errors import BadInput, NeedsDecision
-from isthmus.domain.objects import BillablePart, ContractVersion, Project
-from isthmus.domain.states import PartState, move
+from isthmus.domain.money import round_quantity
+from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Project
+from isthmus.domain.states import EngagementState, PartState, move
 from isthmus.policies.billing import write_off_order
 from isthmus.processes.work.evidence import place_contract
 from isthmus.runtime.books import Books
@@ -25,6 +26,10 @@ def new_version(
     if not current:
         raise BadInput(f"no contract {contract_no}")
     latest = current[0]
+    engagement = books.tx.get(Engagement, contract_no)
+    if engagement is None or engagement.state is not EngagementState.ACTIVE:
+        state = engagement.state if engagement else "unknown"
+        raise BadInput(f"the engagement of contract {contract_no} is {state}: only an active one can be changed")
     caps = [cap for cap in latest.caps if cap.scope == "contract"]
     if not caps:
         raise BadInput(f"contract {latest.key} has no cap to change")
@@ -60,7 +65,10 @@ def new_version(
 
 def evaluate_caps_again(books: Books, contract_no: str) -> str:
     """Over-cap parts become ready oldest first, as far as the new room goes."""
-    told = place_contract(books, contract_no)
+    placements = place_contract(books, contract_no)
+    ready = sum((p.net for p in placements if p.state is PartState.READY), Decimal(0))
+    over = sum((p.net for p in placements if p.state is PartState.OVER_CAP), Decimal(0))
+    told = f"ready {ready}, over cap {over}"
     books.emit("cap.raised", f"contract:{contract_no}", {"contract": contract_no, "now": told})
     return told
 
@@ -107,18 +115,19 @@ def write_off(books: Books, contract_no: str, amount: Decimal, state: str, reaso
     for part_id, net in write_off_order([(p.part_id, p.net) for p in parts.values()], amount):
         part = parts[part_id]
         if net < part.net:
-            part = _split_off(books, part, net)
+            part = split_off(books, part, net)
         books.tx.update(move(part, "state", PartState.WRITTEN_OFF).model_copy(update={"reason": reason}))
         payload = {"part": part.part_id, "to": str(PartState.WRITTEN_OFF), "net": str(part.net), "reason": reason}
         books.emit("billing.part_state_changed", f"contract:{contract_no}", payload)
+    place_contract(books, contract_no)  # what was ready and is given up leaves room under its caps
     books.emit("write_off.approved", f"contract:{contract_no}", {"amount": str(amount), "reason": reason})
     books.audit("part.write_off", f"contract:{contract_no}", reason=reason, after={"amount": str(amount)})
     return f"{amount} written off"
 
 
-def _split_off(books: Books, part: BillablePart, net: Decimal) -> BillablePart:
+def split_off(books: Books, part: BillablePart, net: Decimal) -> BillablePart:
     """Replace one part by two that add up to it; returns the one with the given net."""
-    quantity = (part.quantity * net / part.net).quantize(Decimal("0.0001"))
+    quantity = round_quantity(part.quantity * net / part.net)
     books.tx.update(move(part, "state", PartState.SUPERSEDED))
     count = len(books.tx.find(BillablePart, item_id=part.item_id))
     first = part.model_copy(update={"part_id": f"{part.item_id}/{count + 1}", "net": net, "quantity": quantity})

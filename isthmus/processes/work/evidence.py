@@ -11,6 +11,8 @@ from isthmus.ports.messages import TimeCost
 from isthmus.runtime.books import Books
 
 OPEN = (PartState.READY, PartState.OVER_CAP)
+FIXED = (*sorted(PLACED), PartState.HELD)
+CORRECTED = "corrected"  # why a part was superseded: a later revision of its entry has taken its place over
 
 
 def place(books: Books, items: list[BillableItem]) -> str:
@@ -19,19 +21,20 @@ def place(books: Books, items: list[BillableItem]) -> str:
     for contract_no in sorted({item.contract_no for item in items}):
         version = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
         if any(cap.kind is CapKind.HARD for cap in version.caps):
-            place_contract(books, contract_no)
+            _announce(books, version, place_contract(books, contract_no))
         else:
-            _place_all_ready(books, [item for item in items if item.contract_no == contract_no])
+            _place_all_ready(books, contract_no, [item for item in items if item.contract_no == contract_no])
         engagement = books.tx.get(Engagement, contract_no)
         entities.add(engagement.entity if engagement else "")
     assert len(entities) <= 1, "a batch is of one legal entity"
     return entities.pop() if entities else ""
 
 
-def _place_all_ready(books: Books, items: list[BillableItem]) -> None:
-    """Without a hard cap nothing that came earlier has to move: only the new items get their part."""
-    newest = {item.source_key: item for item in sorted(items, key=lambda item: item.revision)}
-    open_items = [item for item in newest.values() if item.billable and (item.quantity or item.net)]
+def _place_all_ready(books: Books, contract_no: str, items: list[BillableItem]) -> None:
+    """Without a hard cap nothing that came earlier has to move: only items that have no part yet get theirs."""
+    books.tx.lock(f"contract:{contract_no}")
+    placed = {part.item_id for part in books.tx.find(BillablePart, item_id=tuple(item.item_id for item in items))}
+    open_items = [item for item in items if item.item_id not in placed and _has_to_be_placed(item)]
     whole = {i.item_id: [Placement(i.item_id, i.quantity, i.net, PartState.READY)] for i in open_items}
     _insert_parts(books, [(item, 0, whole[item.item_id]) for item in open_items])
 
@@ -42,36 +45,53 @@ def order_key(item: BillableItem) -> str:
     return f"{item.service_date}|{approved}|{item.source_key}|{item.revision}"
 
 
-def place_contract(books: Books, contract_no: str) -> str:
+def place_contract(books: Books, contract_no: str) -> list[Placement]:
     """Place again everything of a contract that no invoice holds. Idempotent: equal places are left as they are."""
     books.tx.lock(f"contract:{contract_no}")
     version = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
-    items = {i.item_id: i for i in books.tx.find(BillableItem, contract_no=contract_no) if i.billable}
+    items = {i.item_id: i for i in books.tx.find(BillableItem, contract_no=contract_no)}
     parts: dict[str, list[BillablePart]] = {}
     for part in books.tx.find(BillablePart, contract_no=contract_no, order=("part_id",)):
         parts.setdefault(part.item_id, []).append(part)
-    latest = {i.source_key: max(i.revision, 0) for i in sorted(items.values(), key=lambda i: i.revision)}
     placed: dict[str, Decimal] = {}
     shares: list[Share] = []
     for item in items.values():
-        fixed = [p for p in parts.get(item.item_id, []) if p.state in PLACED or p.state is PartState.HELD]
-        consuming = [p for p in fixed if p.state not in (PartState.WRITTEN_OFF, PartState.CREDITED)]
+        mine = parts.get(item.item_id, [])
+        consuming = [p for p in mine if p.state in FIXED and p.state not in (PartState.WRITTEN_OFF, PartState.CREDITED)]
         placed[item.line_uid] = placed.get(item.line_uid, Decimal(0)) + sum((p.net for p in consuming), Decimal(0))
-        quantity = item.quantity - sum((p.quantity for p in fixed), Decimal(0))
-        net = item.net - sum((p.net for p in fixed), Decimal(0))
-        if latest[item.source_key] == item.revision and (quantity or net):
+        quantity, net = _left_to_place(item, mine)
+        if quantity or net:
             shares.append(Share(item.item_id, item.line_uid, order_key(item), quantity, net))
     placements = place_under_caps(shares, version, placed)
-    return _write_places(books, version, items, parts, placements)
+    _write_places(books, items, parts, placements)
+    return placements
+
+
+def _has_to_be_placed(item: BillableItem) -> bool:
+    """Non-billable hours have no place; the credit for hours that became non-billable has one."""
+    return bool(item.net) or (item.billable and bool(item.quantity))
+
+
+def _left_to_place(item: BillableItem, parts: list[BillablePart]) -> tuple[Decimal, Decimal]:
+    """Quantity and net of an item that nothing holds. A corrected item has handed its rest over to the next revision:
+    only what came back to it from a discarded draft is left.
+    """
+    if any(part.reason == CORRECTED for part in parts):
+        back = [part for part in parts if part.state in OPEN]
+        return sum((p.quantity for p in back), Decimal(0)), sum((p.net for p in back), Decimal(0))
+    if not _has_to_be_placed(item):
+        return Decimal(0), Decimal(0)
+    fixed = [part for part in parts if part.state in FIXED]
+    quantity = item.quantity - sum((p.quantity for p in fixed), Decimal(0))
+    return quantity, item.net - sum((p.net for p in fixed), Decimal(0))
 
 
 def _write_places(
     books: Books,
-    version: ContractVersion,
     items: dict[str, BillableItem],
     parts: dict[str, list[BillablePart]],
     placements: list[Placement],
-) -> str:
+) -> None:
     wanted: dict[str, list[Placement]] = {}
     for placement in placements:
         wanted.setdefault(placement.item_id, []).append(placement)
@@ -85,10 +105,6 @@ def _write_places(
             fresh.append((items[item_id], len(parts.get(item_id, [])), places))
     books.tx.update_many([move(part, "state", PartState.SUPERSEDED) for part in stale])
     _insert_parts(books, fresh)
-    _announce(books, version, placements)
-    ready = sum((p.net for p in placements if p.state is PartState.READY), Decimal(0))
-    over = sum((p.net for p in placements if p.state is PartState.OVER_CAP), Decimal(0))
-    return f"ready {ready}, over cap {over} {version.currency}"
 
 
 def _insert_parts(books: Books, placed: list[tuple[BillableItem, int, list[Placement]]]) -> None:

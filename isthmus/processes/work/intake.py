@@ -10,15 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
 
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsDecision
-from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Engagement, Project, TimeEntry
-from isthmus.domain.states import EngagementState, PartState, move
-from isthmus.policies.billing import PLACED, as_correction, price_entry
+from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, Project, TimeEntry
+from isthmus.domain.states import EngagementState
+from isthmus.policies.billing import price_entry
+from isthmus.processes.work.correcting import correct
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.store.records import InboxMessage, MessageState
@@ -70,12 +70,18 @@ def read_batch(books: Books, entries: Iterable[TimeEntry]) -> Batch:
     for known in books.tx.find(TimeEntry, source=sources, source_id=ids, order=("revision",)) if ids else []:
         latest[known.key] = known
     earlier: dict[str, list[BillableItem]] = defaultdict(list)
-    for item in books.tx.find(BillableItem, source_key=tuple(latest)) if latest else []:
+    for item in books.tx.find(BillableItem, source_key=tuple(latest), order=("revision",)) if latest else []:
         earlier[item.source_key].append(item)
+    # A correction changes parts that billing runs and placing read under these locks.
+    books.tx.lock_all(f"contract:{contract_no}" for contract_no in _corrected_contracts(earlier))
     projects = (
         {project.project_code: project for project in books.tx.find(Project, project_code=codes)} if codes else {}
     )
     return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier)
+
+
+def _corrected_contracts(earlier: dict[str, list[BillableItem]]) -> tuple[str, ...]:
+    return _distinct(item.contract_no for items in earlier.values() for item in items)
 
 
 def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -152,12 +158,17 @@ def _check_engagement(batch: Batch, entry: TimeEntry) -> None:
 
 
 def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry | None:
-    """The entry under its next revision number; None when its content is known or older than what is known."""
+    """The entry under its next revision number; None when its content is known or older than what is known.
+
+    The same content approved later is a revision all the same: an older correction may still be on its way, and must
+    be recognised as older.
+    """
     known = batch.latest.get(entry.key)
     if known is None:
         _refuse_a_twin(books, batch, entry)
         return entry.model_copy(update={"revision": 1})
-    if all(getattr(known, name) == getattr(entry, name) for name in SAME_CONTENT):
+    same = all(getattr(known, name) == getattr(entry, name) for name in SAME_CONTENT)
+    if same and entry.approved_at <= known.approved_at:
         books.quiet("duplicate", f"time:{entry.key}", f"revision {known.revision} has this content already")
         return None
     if entry.approved_at < known.approved_at:
@@ -191,22 +202,18 @@ def _priced(books: Books, batch: Batch, entry: TimeEntry) -> BillableItem:
         entry,
         batch.versions.get(project.contract_no, []),
         item_id=f"{entry.key}#{entry.revision}",
-        task_line_uid=task.line_uid if task else "",
+        task_line_uid=_assigned_line(books) or (task.line_uid if task else ""),
         task_billable=task.billable if task else True,
     )
     earlier = batch.earlier.get(entry.key)
-    return _correct(books, item, earlier) if earlier else item
+    return correct(books, item, earlier) if earlier else item
 
 
-def _correct(books: Books, item: BillableItem, earlier: list[BillableItem]) -> BillableItem:
-    """Earlier revisions keep what is on paper; what was still open is superseded, and this item places the rest."""
-    quantity, net = Decimal(0), Decimal(0)
-    for part in books.tx.find(BillablePart, item_id=tuple(i.item_id for i in earlier)):
-        if part.state in PLACED:
-            quantity, net = quantity + part.quantity, net + part.net
-        elif part.state is not PartState.SUPERSEDED:
-            books.tx.update(move(part, "state", PartState.SUPERSEDED))
-    return as_correction(item, quantity, net)
+def _assigned_line(books: Books) -> str:
+    """The contract line a person has chosen for the entry of this run; empty when nobody had to."""
+    answers = books.answers
+    told = answers.get("EX-LINE-AMBIGUOUS") or answers.get("EX-NO-CONTRACT-LINE") or {}
+    return str(told.get("line_uid", ""))
 
 
 def _announce(books: Books, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from isthmus.domain.objects import (
     BillablePart,
     Client,
     ContractVersion,
+    Engagement,
     Invoice,
     Project,
     TaxAnswer,
@@ -18,6 +19,7 @@ from isthmus.domain.objects import (
 from isthmus.domain.states import Composition, Delivery, InvoiceLife, PartState, Posting, TaxTrack, move
 from isthmus.policies.billing import Evidence, compose_lines
 from isthmus.policies.tax import check_answer
+from isthmus.ports import Crm
 from isthmus.ports.messages import (
     ContractStatus,
     InvoicedTime,
@@ -27,9 +29,12 @@ from isthmus.ports.messages import (
     TaxDocument,
     TaxLineIn,
 )
+from isthmus.processes.work.evidence import place_contract
 from isthmus.runtime.books import Books
+from isthmus.runtime.run import Run
 
 PAYMENT_DAYS_DEFAULT = 30
+REPORTS_MAX = 100  # of one contract by one run, when other runs keep changing it
 STILL_OPEN = (PartState.READY, PartState.HELD, PartState.DEFERRED, PartState.OVER_CAP, PartState.ON_DRAFT)
 
 
@@ -71,13 +76,14 @@ def _move_parts(books: Books, parts: list[BillablePart], state: PartState, invoi
 def preview(books: Books, contract_no: str, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
     """What a billing run would put on an invoice now; changes nothing. None when nothing is ready up to the cut-off.
 
+    What gives back is netted whatever the cut-off: the room it frees under a cap may be taken by what is billed here.
     A total that is negative is not billed: it waits for evidence to net against.
     """
     version = latest_version(books, contract_no)
     parts = [
         part
         for part in books.tx.find(BillablePart, contract_no=contract_no, state=PartState.READY, order=("part_id",))
-        if part.service_date <= cutoff
+        if part.service_date <= cutoff or part.net < 0
     ]
     items = {item.item_id: item for item in books.tx.find(BillableItem, contract_no=contract_no)} if parts else {}
     evidence = [
@@ -131,9 +137,11 @@ def discard(books: Books, contract_no: str, cutoff: date, prepared_by: str) -> s
     invoice = books.tx.get(Invoice, _id_of(books))
     if invoice is None:
         return "nothing was drafted"
+    books.tx.lock(f"contract:{contract_no}")
     parts = books.tx.find(BillablePart, invoice_id=invoice.invoice_id, state=PartState.ON_DRAFT)
     _move_parts(books, parts, PartState.READY, "")
     books.tx.update(move(invoice, "life", InvoiceLife.DISCARDED))
+    place_contract(books, contract_no)  # what is ready again takes its turn with what has come since
     return f"{len(parts)} parts are ready again"
 
 
@@ -306,20 +314,39 @@ def billed_time(books: Books, invoice_id: str) -> InvoicedTime:
     )
 
 
-def contract_status(books: Books, contract_no: str) -> ContractStatus:
-    """What the CRM is to show: net billed, gross paid, last invoice."""
+def contract_status(books: Books, contract_no: str, shown: ContractStatus | None = None) -> ContractStatus:
+    """What the CRM is to show: net billed, gross paid, last invoice. The one shown already when it still holds."""
     issued = books.tx.find(Invoice, contract_no=contract_no, life=InvoiceLife.ISSUED, order=("number",))
     paid = sum((invoice.total - invoice.open for invoice in issued), Decimal(0))
     open_left = sum((invoice.open for invoice in issued), Decimal(0))
-    return ContractStatus(
+    version = latest_version(books, contract_no)
+    engagement = books.tx.get(Engagement, contract_no)
+    status = ContractStatus(
         contract_no=contract_no,
+        revision=shown.revision if shown else 0,
         state="active" if open_left or not issued else "paid",
-        project_ref=issued[-1].project_code if issued else "",
+        project_ref=engagement.project_code if engagement else "",
         billed=sum((invoice.net for invoice in issued), Decimal(0)),
         paid=paid,
         last_invoice=issued[-1].number if issued else "",
-        currency=issued[-1].currency if issued else "",
+        currency=version.currency,
     )
+    if status == shown:
+        return shown
+    return status.model_copy(update={"revision": books.tx.next(f"status:{contract_no}")})
+
+
+def show_in_crm(run: Run, phrase: str, contract_no: str) -> None:
+    """Report the contract's status, and again as long as it has changed meanwhile: two runs may overtake each other on
+    the way to the CRM, and the one that arrives last must not leave an older sum there.
+    """
+    status = run.decide("Sum up the contract for the CRM", contract_status, contract_no)
+    for _ in range(REPORTS_MAX):
+        run.effect(phrase, Crm.report_status, status)
+        now = run.decide("See whether the sum still holds", contract_status, contract_no, status)
+        if now == status:
+            return
+        status = now
 
 
 def delivered(books: Books, invoice_id: str) -> Invoice:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision, Retryable
 from isthmus.domain.objects import (
@@ -18,7 +17,7 @@ from isthmus.domain.objects import (
 )
 from isthmus.domain.states import EngagementState, move
 from isthmus.policies import readiness
-from isthmus.ports.messages import ContractStatus, ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
+from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
 from isthmus.runtime.books import Books
 
 
@@ -242,15 +241,3 @@ def _event_move(books: Books, contract: ContractVersion, state: EngagementState,
 def call_off(books: Books, contract: ContractVersion) -> Engagement:
     """Undo of the request: the engagement is cancelled."""
     return _event_move(books, contract, EngagementState.CANCELLED, "engagement.cancelled")
-
-
-def status_for_crm(contract: ContractVersion, state: str) -> ContractStatus:
-    """What the CRM is to show before anything is billed."""
-    return ContractStatus(
-        contract_no=contract.contract_no,
-        state=state,
-        project_ref=project_code(contract.contract_no),
-        billed=Decimal(0),
-        paid=Decimal(0),
-        currency=contract.currency,
-    )

@@ -30,7 +30,7 @@ LEGAL_MOVES = [
     ("billable_part", "state", "over_cap", "ready written_off superseded"),
     ("billable_part", "state", "on_draft", "ready invoiced"),
     ("billable_part", "state", "invoiced", "credited"),
-    ("billable_part", "state", "written_off", "ready"),
+    ("billable_part", "state", "written_off", "ready superseded"),
     ("invoice", "life", "draft", "issued discarded"),
     ("invoice", "life", "issued", "credited"),
     ("invoice", "composition", "drafted", "in_review approved"),

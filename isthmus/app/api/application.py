@@ -1,0 +1,58 @@
+"""Puts the HTTP API together: guarded routes, problems, envelope, and the OpenAPI description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from isthmus import __version__
+from isthmus.app.api import (  # importing declares the endpoints, in this order
+    contracts,
+    experience,
+    files,
+    health,
+    ledger,
+    people,
+    starts,
+    webhooks,
+)
+from isthmus.app.api.admission import Door, GuardedRoute
+from isthmus.app.api.endpoints import add_all
+from isthmus.app.api.envelope import Envelope
+from isthmus.app.api.problems import Problem, install
+from isthmus.app.bootstrap import Hub
+
+LAYERS = (contracts, experience, files, health, ledger, people, starts, webhooks)
+TAGS = [
+    {"name": "system", "description": "What the hub knows of contracts, projects, time, invoices, payments"},
+    {"name": "process", "description": "Take messages in; start, inspect, decide and call off processes"},
+    {"name": "experience", "description": "Read-only views over all systems, for consoles and portals"},
+]
+
+
+def create_app(hub: Hub) -> FastAPI:
+    """The API of a hub. Callers and webhook secrets are read here, so a missing one fails at the start."""
+    # The documentation pages that FastAPI offers load scripts from elsewhere; openapi.json is all that is served.
+    app = FastAPI(title="isthmus", version=__version__, docs_url=None, redoc_url=None, openapi_tags=TAGS)
+    app.router.route_class = GuardedRoute
+    app.state.hub, app.state.door, app.state.secrets = hub, Door(hub), webhooks.secrets_of(hub)
+    app.state.metrics = health.registry_of(hub)
+    add_all(app)
+    install(app)
+    app.add_middleware(Envelope)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document with the problem schema and the token."""
+    if not app.openapi_schema:
+        document = FastAPI.openapi(app)
+        parts = document.setdefault("components", {})
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts.setdefault("schemas", {})["Problem"] = schema
+        parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        app.openapi_schema = document
+    assert app.openapi_schema is not None
+    return app.openapi_schema

@@ -1,0 +1,316 @@
+"""Process API: inspect runs and cases, decide, call off, replay, release."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, Field, model_validator
+from starlette.responses import Response
+
+from isthmus.app.api.access import QUEUES
+from isthmus.app.api.admission import Visit, Visiting
+from isthmus.app.api.endpoints import Asked, Cursor, Limit, Page, endpoint
+from isthmus.app.api.idempotency import Reply, once
+from isthmus.app.api.intake import KIND, Delivery, check_owner, keep_message, understand
+from isthmus.app.api.ledger import invoice_by
+from isthmus.app.api.reading import page, reading
+from isthmus.app.api.starts import Started, Words, started
+from isthmus.desk import cases as desk
+from isthmus.domain.errors import IllegalTransition, NotFound, NotPermitted
+from isthmus.domain.objects import Invoice
+from isthmus.domain.states import CaseState, InvoiceLife, TaxTrack
+from isthmus.processes.work.invoicing import issue
+from isthmus.runtime import inbox, outbox
+from isthmus.runtime.books import Books
+from isthmus.store.records import Case, Effect, InboxMessage, OutboxEvent, RunRow, RunState, RunStep
+from isthmus.store.tables import TABLES
+from isthmus.store.tx import Tx
+
+FINAL = (RunState.DONE, RunState.CANCELLED)
+STEPS_MAX = EFFECTS_MAX = 1000
+
+
+class RunSummary(BaseModel):
+    """A run in a list."""
+
+    run_id: str
+    process: str
+    key: str
+    state: RunState
+    reason: str
+    attempt: int
+    wake_at: datetime | None
+    correlation_id: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class StepView(BaseModel):
+    """One line of a run's timeline."""
+
+    seq: int
+    phrase: str
+    kind: str
+    system: str
+    summary: str
+    amount: str | None
+    currency: str
+    started_at: datetime
+    ended_at: datetime
+
+
+class RunView(BaseModel):
+    """A run with its steps, its effects, and what it waits for."""
+
+    run: RunSummary
+    waits_for: str
+    committed: bool
+    steps: list[StepView]
+    effects: list[Effect]
+    cases: list[Case]
+
+
+class Why(Asked):
+    """Why a person does it; it is kept in the audit."""
+
+    reason: Words
+
+
+class Resolution(Why):
+    """A person's decision on a case. values: what the action needs."""
+
+    action: str = Field(min_length=1, max_length=40)
+    values: dict[str, Any] = Field(default_factory=dict)
+
+
+class Replay(Why):
+    """Past events to one subscriber again, or one message again. dry_run: only count."""
+
+    subscriber: str = ""
+    since: datetime | None = None
+    aggregate: str = ""
+    source: str = ""
+    message_id: str = ""
+    dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Replay:
+        if bool(self.subscriber) == bool(self.message_id and self.source):
+            raise ValueError("name either a subscriber or a message (source and message_id)")
+        if self.since is not None and self.since.tzinfo is None:
+            raise ValueError("since has no offset from UTC")
+        return self
+
+
+class Replayed(BaseModel):
+    """How much was (or would be) replayed."""
+
+    count: int
+    dry_run: bool
+    message_ids: list[str] = Field(default_factory=list)
+
+
+class Released(BaseModel):
+    """The invoice as issued."""
+
+    invoice: Invoice
+
+
+# -- runs -------------------------------------------------------------------------------------------------------
+
+
+@endpoint("GET /v1/runs", answer=Page[RunSummary])
+def list_runs(
+    visit: Visiting,
+    state: RunState | None = None,
+    process: str = "",
+    correlation_id: str = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Page[RunSummary]:
+    """List runs by state and process."""
+    wanted: dict[str, Any] = {"state": state, "process": process, "correlation_id": correlation_id}
+    with reading(visit.hub) as tx:
+        rows, more = page(tx, RunRow, limit=limit, cursor=cursor, **wanted)
+    return Page(items=[summary_of(row) for row in rows], next_cursor=more)
+
+
+def summary_of(row: RunRow) -> RunSummary:
+    """A run without its arguments."""
+    return RunSummary.model_validate(row.model_dump(include=set(RunSummary.model_fields)))
+
+
+def step_view(step: RunStep) -> StepView:
+    """A step without its output."""
+    facts = step.model_dump(include=set(StepView.model_fields))
+    return StepView(**{**facts, "amount": None if step.amount is None else str(step.amount)})
+
+
+@endpoint("GET /v1/runs/{run_id}", path="/v1/runs/{run_id:path}", answer=RunView)
+def get_run(visit: Visiting, run_id: str) -> RunView:
+    """Show a run: state, steps, effects, waits."""
+    with reading(visit.hub) as tx:
+        row = tx.get(RunRow, run_id)
+        if row is None:
+            raise NotFound(f"no run {run_id}")
+        steps = tx.find(RunStep, run_id=run_id, order=("seq",), limit=STEPS_MAX)
+        effects = tx.find(Effect, run_id=run_id, order=("seq", "effect_key"), limit=EFFECTS_MAX)
+        cases = tx.find(Case, run_id=run_id, order=("case_no",))
+    waiting = row.state in (RunState.WAITING, RunState.PARKED)
+    return RunView(
+        run=summary_of(row),
+        waits_for=row.reason if waiting else "",
+        committed=row.committed,
+        steps=[step_view(step) for step in steps],
+        effects=effects,
+        cases=cases,
+    )
+
+
+@endpoint("POST /v1/runs/{run_id}/cancel", path="/v1/runs/{run_id:path}/cancel", answer=Started, status=202)
+def cancel_run(visit: Visiting, run_id: str, asked: Why) -> Response:
+    """Call a parked or waiting run off; what it did is undone."""
+
+    def act(books: Books) -> Reply:
+        run = visit.hub.kernel.cancel(books.tx, run_id, actor=visit.caller.name, reason=asked.reason)
+        books.audit("run.cancel", f"run:{run_id}", reason=asked.reason)
+        return Reply(202, started(run))
+
+    return once(visit, asked, act)
+
+
+# -- cases ------------------------------------------------------------------------------------------------------
+
+
+@endpoint("GET /v1/cases", answer=Page[Case])
+def list_cases(
+    visit: Visiting, queue: str = "", state: CaseState | None = None, limit: Limit = 100, cursor: Cursor = ""
+) -> Page[Case]:
+    """List cases by queue and state."""
+    with reading(visit.hub) as tx:
+        items, more = page(tx, Case, limit=limit, cursor=cursor, queue=queue, state=state)
+    return Page(items=items, next_cursor=more)
+
+
+@endpoint("GET /v1/cases/{case_no}", answer=Case)
+def get_case(visit: Visiting, case_no: str) -> Case:
+    """Show a case: money, client, cause, suggested actions."""
+    with reading(visit.hub) as tx:
+        return desk.case_of(tx, case_no)
+
+
+@endpoint("POST /v1/cases/{case_no}/resolve", answer=Case)
+def resolve_case(visit: Visiting, case_no: str, asked: Resolution) -> Response:
+    """Decide a case; its run goes on at the same step."""
+
+    def act(books: Books) -> Reply:
+        case = desk.case_of(books.tx, case_no)
+        deciders = QUEUES.get(case.queue, frozenset({"admin"}))
+        if not deciders & set(visit.caller.roles):
+            raise NotPermitted(f"case {case_no} is in {case.queue}, which {', '.join(sorted(deciders))} decides")
+        resolved = desk.resolve(
+            books, case_no, action=asked.action, actor=visit.caller.name, reason=asked.reason, values=asked.values
+        )
+        return Reply(200, resolved)
+
+    return once(visit, asked, act)
+
+
+# -- replays ----------------------------------------------------------------------------------------------------
+
+
+@endpoint("POST /v1/replays", answer=Replayed)
+def replay(visit: Visiting, asked: Replay) -> Response:
+    """Give a subscriber its events again, or take a message again."""
+
+    def act(books: Books) -> Reply:
+        if asked.subscriber:
+            return Reply(200, _replay_events(visit, books, asked))
+        return Reply(200, _replay_message(visit, books, asked))
+
+    return once(visit, asked, act)
+
+
+def _replay_events(visit: Visit, books: Books, asked: Replay) -> Replayed:
+    known = visit.hub.kernel.subscribers
+    if asked.subscriber not in known:
+        raise NotFound(f"no subscriber {asked.subscriber}; there are: {', '.join(sorted(known)) or 'none'}")
+    if asked.dry_run:
+        return Replayed(count=_events_for(books.tx, known[asked.subscriber][0], asked), dry_run=True)
+    count = outbox.replay(books, asked.subscriber, since=asked.since, aggregate=asked.aggregate)
+    return Replayed(count=count, dry_run=False)
+
+
+def _events_for(tx: Tx, types: frozenset[str], asked: Replay) -> int:
+    event = TABLES[OutboxEvent]
+    query = sa.select(sa.func.count()).where(event.c.type.in_(sorted(types)))
+    if asked.since is not None:
+        query = query.where(event.c.occurred_at >= asked.since)
+    if asked.aggregate:
+        query = query.where(event.c.aggregate == asked.aggregate)
+    return int(tx.raw.execute(query).scalar_one())
+
+
+def _replay_message(visit: Visit, books: Books, asked: Replay) -> Replayed:
+    books.tx.lock(f"replay:{asked.source}:{asked.message_id}")
+    message = books.tx.get(InboxMessage, asked.source, asked.message_id)
+    if message is None:
+        raise NotFound(f"no message {asked.message_id} of {asked.source}")
+    if message.kind not in (KIND, "time.approved"):
+        raise IllegalTransition(f"messages of kind {message.kind} have done all they can: start the process instead")
+    if asked.dry_run:
+        return Replayed(count=1, dry_run=True, message_ids=[message.message_id])
+    if message.kind != KIND:
+        inbox.replay(books, asked.source, asked.message_id, asked.reason)
+        return Replayed(count=1, dry_run=False, message_ids=[message.message_id])
+    return _take_again(visit, books, message, asked.reason)
+
+
+def _take_again(visit: Visit, books: Books, message: InboxMessage, reason: str) -> Replayed:
+    """A whole webhook again: understood by today's rules, and held to ownership like the first time."""
+    config = next((c for c in visit.hub.firm.connections if c.name == message.source), None)
+    if config is None:
+        raise NotFound(f"no connection {message.source}")
+    said = understand(Delivery(config, message.message_id, message.raw))
+    check_owner(visit.hub, books.tx, config.writes_as, said)
+    again = inbox.replay(books, message.source, message.message_id, reason)
+    answer = keep_message(books, again, said)
+    return Replayed(count=answer["accepted"], dry_run=False, message_ids=answer["message_ids"])
+
+
+# -- release ----------------------------------------------------------------------------------------------------
+
+
+@endpoint(
+    "POST /v1/invoices/{invoice_id}/release",
+    path="/v1/invoices/{invoice_id:path}/release",
+    answer=Released,
+)
+def release_invoice(visit: Visiting, invoice_id: str, asked: Why) -> Response:
+    """Issue a draft by hand; refused while a run owns it or its tax is not known."""
+
+    def act(books: Books) -> Reply:
+        # The lock of the run, so that its own step and this release cannot both issue.
+        books.tx.lock(f"run:bill_contract/{invoice_id}")
+        invoice = invoice_by(books.tx, invoice_id)  # type: ignore[arg-type]
+        if invoice is None:
+            raise NotFound(f"no invoice {invoice_id}")
+        visit.speak_for("invoice", invoice.entity)
+        _may_release(books.tx, invoice)
+        issued = issue(books, invoice.invoice_id)
+        books.audit("invoice.release", f"invoice:{issued.number}", reason=asked.reason)
+        return Reply(200, Released(invoice=issued))
+
+    return once(visit, asked, act)
+
+
+def _may_release(tx: Tx, invoice: Invoice) -> None:
+    run = tx.get(RunRow, f"bill_contract/{invoice.invoice_id}")
+    if invoice.life is not InvoiceLife.DRAFT:
+        raise IllegalTransition(f"invoice {invoice.invoice_id} is {invoice.life} already")
+    if run is not None and run.state not in FINAL:
+        raise IllegalTransition(f"run {run.run_id} is {run.state} and issues it; decide its case or cancel the run")
+    if invoice.tax_track is not TaxTrack.CALCULATED:
+        raise IllegalTransition(f"the tax of {invoice.invoice_id} is {invoice.tax_track}: no number before it is known")

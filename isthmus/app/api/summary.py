@@ -1,0 +1,139 @@
+"""Everything in numbers: contracts, hours and amounts per evidence state, invoices, cases, effects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+
+from isthmus.domain.money import Exact
+from isthmus.domain.objects import BillablePart, Engagement, Invoice
+from isthmus.domain.states import CaseState, InvoiceLife, PartState, Posting, Settlement
+from isthmus.runtime.effects import FINISHED
+from isthmus.store.postgres import PostgresTx
+from isthmus.store.records import Case, Effect
+from isthmus.store.tables import TABLES
+
+
+class Evidence(BaseModel):
+    """Hours and amount in one state and currency."""
+
+    state: PartState
+    currency: str
+    hours: Exact
+    net: Exact
+    parts: int
+
+
+class InvoiceTotals(BaseModel):
+    """Invoices of one currency. open: what clients still owe."""
+
+    currency: str
+    drafts: int
+    issued: int
+    posted: int
+    paid: int
+    net: Exact
+    total: Exact
+    open: Exact
+
+
+class EffectCount(BaseModel):
+    """Writes to one system."""
+
+    connection: str
+    verb: str
+    state: str
+    count: int
+
+
+class Duplicate(BaseModel):
+    """One thing of ours that another system has under more than one id."""
+
+    connection: str
+    verb: str
+    business_key: str
+    external_ids: list[str]
+
+
+class Summary(BaseModel):
+    """See the module."""
+
+    contracts: dict[str, int]
+    evidence: list[Evidence]
+    invoices: list[InvoiceTotals]
+    cases_open: dict[str, int]
+    effects: list[EffectCount]
+    duplicates: list[Duplicate]
+
+
+def summarise(tx: PostgresTx) -> Summary:
+    """All of it from one snapshot."""
+    engagement, case, effect = TABLES[Engagement], TABLES[Case], TABLES[Effect]
+    count = sa.func.count()
+    by_state = sa.select(engagement.c.state, count).group_by(engagement.c.state).order_by(engagement.c.state)
+    queues = sa.select(case.c.queue, count).where(case.c.state == CaseState.OPEN)
+    by_queue = queues.group_by(case.c.queue).order_by(case.c.queue)
+    labels = (effect.c.connection, effect.c.verb, effect.c.state)
+    effects = sa.select(*labels, count.label("count")).group_by(*labels).order_by(*labels)
+    return Summary(
+        contracts={str(state): number for state, number in tx.raw.execute(by_state)},
+        evidence=_evidence(tx),
+        invoices=_invoices(tx),
+        cases_open={str(queue): number for queue, number in tx.raw.execute(by_queue)},
+        effects=[EffectCount.model_validate(dict(row)) for row in tx.raw.execute(effects).mappings()],
+        duplicates=duplicates(tx),
+    )
+
+
+def _evidence(tx: PostgresTx) -> list[Evidence]:
+    part = TABLES[BillablePart]
+    labels = (part.c.state, part.c.currency)
+    sums = (sa.func.sum(part.c.quantity).label("hours"), sa.func.sum(part.c.net).label("net"))
+    query = sa.select(*labels, *sums, sa.func.count().label("parts")).where(part.c.state != PartState.SUPERSEDED)
+    rows = tx.raw.execute(query.group_by(*labels).order_by(*labels)).mappings()
+    return [Evidence.model_validate(dict(row)) for row in rows]
+
+
+def _invoices(tx: PostgresTx) -> list[InvoiceTotals]:
+    invoice, count = TABLES[Invoice], sa.func.count
+    issued = invoice.c.life == InvoiceLife.ISSUED
+
+    def total(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[Any]:
+        return sa.func.coalesce(sa.func.sum(column).filter(issued), 0).label(name)
+
+    query = sa.select(
+        invoice.c.currency,
+        count().filter(invoice.c.life == InvoiceLife.DRAFT).label("drafts"),
+        count().filter(issued).label("issued"),
+        count().filter(issued, invoice.c.posting == Posting.POSTED).label("posted"),
+        count().filter(issued, invoice.c.settlement == Settlement.PAID).label("paid"),
+        total(invoice.c.net, "net"),
+        total(invoice.c.total, "total"),
+        total(invoice.c.open, "open"),
+    )
+    rows = tx.raw.execute(query.group_by(invoice.c.currency).order_by(invoice.c.currency)).mappings()
+    return [InvoiceTotals.model_validate(dict(row)) for row in rows]
+
+
+def duplicates(tx: PostgresTx) -> list[Duplicate]:
+    """Finished writes of one business key to one system that ended in different ids over there.
+
+    Facts that were brought up to date (a status, a client) are written again under the same id: no duplicate.
+    """
+    effect = TABLES[Effect]
+    result = effect.c.result
+    remote = sa.func.coalesce(
+        result["ref"]["external_id"].astext, result["external_id"].astext, result["document_code"].astext
+    )
+    ids = sa.func.array_agg(sa.distinct(remote)).label("external_ids")
+    labels = (effect.c.connection, effect.c.verb, effect.c.business_key)
+    query = (
+        sa.select(*labels, ids)
+        .where(effect.c.state.in_(sorted(FINISHED)), remote.is_not(None))
+        .group_by(*labels)
+        .having(sa.func.count(sa.distinct(remote)) > 1)
+        .order_by(*labels)
+    )
+    return [Duplicate.model_validate(dict(row)) for row in tx.raw.execute(query).mappings()]

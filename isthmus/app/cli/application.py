@@ -1,0 +1,25 @@
+"""Puts the commands together."""
+
+from __future__ import annotations
+
+import typer
+
+from isthmus.app.cli import deciding, folder, looking, operating, serving
+from isthmus.app.cli.shell import Group
+
+ABOUT = """The hub between a services firm's CRM, PSA, tax and ERP: no hour lost, no invoice twice, every cent explained.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 something needs a person.
+ISTHMUS_DATABASE_URL names an external PostgreSQL; without it isthmus runs its own under ISTHMUS_HOME.
+"""
+
+app = typer.Typer(cls=Group, help=ABOUT, no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Commands stand below; without one, the help is shown."""
+
+
+for room in (serving, looking, deciding, folder, operating):
+    room.register(app)

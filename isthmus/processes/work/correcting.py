@@ -1,0 +1,93 @@
+"""A correction: what earlier revisions have on paper stays there, and the new revision places only the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from isthmus.domain.errors import NeedsDecision
+from isthmus.domain.objects import BillableItem, BillablePart
+from isthmus.domain.states import PartState, move
+from isthmus.policies.billing import PLACED, as_correction
+from isthmus.processes.work.amending import split_off
+from isthmus.processes.work.evidence import CORRECTED, place_contract
+from isthmus.runtime.books import Books
+
+
+def correct(books: Books, item: BillableItem, earlier: Sequence[BillableItem]) -> BillableItem:
+    """The item as a correction of the earlier ones, which hand over whatever no invoice, draft or write-off holds.
+
+    EX-LINE-AMBIGUOUS when it would move billed hours to another line or contract.
+    """
+    parts = books.tx.find(BillablePart, item_id=tuple(e.item_id for e in earlier), order=("part_id",))
+    paper = [part for part in parts if part.state in PLACED]
+    held = {part.item_id for part in paper}
+    item = _on_the_line_it_corrects(item, [e for e in earlier if e.item_id in held], paper)
+    _hand_over(books, earlier, parts)
+    corrected = as_correction(item, _sum(p.quantity for p in paper), _sum(p.net for p in paper))
+    if corrected.net < 0:
+        corrected = _release_write_offs(books, corrected, paper)
+    for contract_no in sorted({e.contract_no for e in earlier} - {item.contract_no}):
+        place_contract(books, contract_no)  # moved away: what was over its caps may have room now
+    return corrected
+
+
+def _on_the_line_it_corrects(
+    item: BillableItem, held: Sequence[BillableItem], paper: Sequence[BillablePart]
+) -> BillableItem:
+    """A credit belongs to the line that was billed; hours that became non-billable are credited there too."""
+    if not _sum(p.net for p in paper) and not _sum(p.quantity for p in paper):
+        return item
+    before = held[-1]
+    same_contract = before.contract_no == item.contract_no
+    if same_contract and not item.billable:
+        return item.model_copy(update={"line_uid": before.line_uid})
+    if same_contract and before.line_uid == item.line_uid:
+        return item
+    raise NeedsDecision(
+        "EX-LINE-AMBIGUOUS",
+        f"time entry {item.source_key} is on paper for line {before.line_uid} of contract {before.contract_no} and now"
+        f" says line {item.line_uid} of {item.contract_no}: set it to zero there and report the hours as a new entry",
+        queue="contract-operations",
+        money=(_sum(p.net for p in paper), before.currency),
+        context={"entry": item.source_key, "lines": [before.line_uid, item.line_uid]},
+    )
+
+
+def _hand_over(books: Books, earlier: Sequence[BillableItem], parts: Sequence[BillablePart]) -> None:
+    """Close earlier revisions. One that has no part yet gets a superseded one, so that no one places it later."""
+    for part in parts:
+        if part.state not in PLACED and part.state is not PartState.SUPERSEDED:
+            books.tx.update(move(part, "state", PartState.SUPERSEDED).model_copy(update={"reason": CORRECTED}))
+    known = {part.item_id for part in parts}
+    for item in earlier:
+        if item.item_id not in known:
+            closed = BillablePart(
+                part_id=f"{item.item_id}/1",
+                item_id=item.item_id,
+                contract_no=item.contract_no,
+                quantity=item.quantity,
+                net=item.net,
+                currency=item.currency,
+                state=PartState.SUPERSEDED,
+                service_date=item.service_date,
+                order_key="",
+                reason=CORRECTED,
+            )
+            books.tx.insert(closed)
+
+
+def _release_write_offs(books: Books, item: BillableItem, paper: Sequence[BillablePart]) -> BillableItem:
+    """Hours that are gone need not be given up either: a write-off never turns into money given back."""
+    for part in reversed([p for p in paper if p.state is PartState.WRITTEN_OFF]):
+        released = min(part.net, -item.net)
+        if released <= 0:
+            break
+        gone = split_off(books, part, released) if released < part.net else part
+        books.tx.update(move(gone, "state", PartState.SUPERSEDED).model_copy(update={"reason": CORRECTED}))
+        item = item.model_copy(update={"net": item.net + gone.net, "quantity": item.quantity + gone.quantity})
+    return item
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return sum(amounts, Decimal(0))

@@ -1,0 +1,1 @@
+"""What keeps one embedded PostgreSQL server running. The way in is isthmus.store.embedded."""

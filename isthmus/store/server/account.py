@@ -1,0 +1,89 @@
+"""The account of the server: PostgreSQL refuses to run as root, so root gives it one, and opens no folder for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from isthmus.store.server.place import EmbeddedPostgresError, Place
+
+_USER = "isthmus"
+
+
+def owner_of(path: Path) -> str:
+    """A name for the owner of the nearest ancestor that can be seen."""
+    for folder in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            uid = folder.stat().st_uid
+            try:
+                return f"user {pwd.getpwuid(uid).pw_name}"
+            except KeyError:
+                return f"user id {uid}"
+    return "its owner"
+
+
+def server_account(place: Place) -> pwd.struct_passwd | None:
+    """The account to run under when we are root, which PostgreSQL refuses; None means as ourselves."""
+    if os.geteuid() != 0:
+        return None
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(_USER)
+    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if useradd is not None:
+        nowhere = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+        # Its result is not looked at: of two at once one fails, and the account is there all the same.
+        subprocess.run([useradd, "--system", "--user-group", *nowhere, _USER], capture_output=True, check=False)
+    for name in (_USER, "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise EmbeddedPostgresError(
+        f"PostgreSQL refuses to run as root and there is no account {_USER!r}",
+        place.data,
+        f"Create it: useradd --system {_USER}; or run isthmus as an ordinary user.",
+    )
+
+
+def as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
+    """Arguments of Popen and run that make the program run as the account; none for ourselves."""
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def first_closed(folders: list[Path], account: pwd.struct_passwd) -> Path | None:
+    """The first folder the account cannot enter, asked as that account, since mode bits alone miss ACLs."""
+    script = 'for d do test -x "$d" || { printf %s "$d"; exit 0; }; done'
+    asked = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *(str(one) for one in folders)],
+        cwd="/",
+        capture_output=True,
+        check=True,
+        **as_account(account),
+    )
+    return Path(os.fsdecode(asked.stdout)) if asked.stdout else None
+
+
+def insist_reachable(folder: Path, account: pwd.struct_passwd) -> None:
+    """Refuse a place the account cannot reach; opening somebody's folders is not ours to do."""
+    closed = first_closed([*reversed(folder.parents), folder], account)
+    if closed is not None:
+        raise EmbeddedPostgresError(
+            f"the account {account.pw_name} that runs the server cannot enter {closed}",
+            folder,
+            f"Allow it with 'chmod o+x {closed}', or set ISTHMUS_HOME to a reachable folder such as /var/lib/isthmus.",
+        )
+
+
+def hand_over(folder: Path, account: pwd.struct_passwd) -> None:
+    """Give a cluster to the account. The top comes last, so that an interrupted hand-over starts again."""
+    if folder.stat().st_uid == account.pw_uid:
+        return
+    for root, folders, files in os.walk(folder, topdown=False):
+        for name in (*files, *folders):
+            os.chown(Path(root, name), account.pw_uid, account.pw_gid, follow_symlinks=False)
+    os.chown(folder, account.pw_uid, account.pw_gid)

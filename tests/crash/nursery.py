@@ -1,0 +1,172 @@
+"""A process that has imported the hub already and forks hub processes from itself; and what such a process does.
+
+Starting one costs a fork and what the hub really does at its start, not a second of imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socketserver
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from isthmus.app import bootstrap, worker
+from isthmus.domain.errors import IsthmusError, LostRace
+from isthmus.kit.time_file import read_time_file
+from isthmus.processes import sweeps
+from isthmus.runtime import outbox
+from isthmus.runtime.books import Books
+from isthmus.runtime.clock import ShiftedClock
+from isthmus.store.records import OutboxEvent
+
+WITNESS = "witness"
+WITNESSED = frozenset({"invoice.issued", "invoice.posted", "invoice.paid", "payment.received"})
+
+
+def main() -> None:
+    """Obey until standard input ends: fork a hub, or send one a signal."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: a dead hub's process id is gone at once
+    children: list[int] = []
+    os.write(1, b"{}\n")
+    for line in sys.stdin:
+        command = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _become_hub(command)
+        children.append(pid)
+        os.write(1, (json.dumps({"pid": pid}) + "\n").encode())
+    for pid in children:
+        if Path(f"/proc/{pid}").exists():
+            os.kill(pid, signal.SIGKILL)
+
+
+def _become_hub(spec: dict[str, Any]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    null, log = os.open(os.devnull, os.O_RDWR), os.open(spec["log"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    for theirs, ours in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(theirs, ours)
+    os.environ.update(spec["env"])
+    try:
+        run_hub(spec)
+    finally:
+        os._exit(1)
+
+
+def run_hub(spec: dict[str, Any]) -> None:
+    """The hub of one process: kernel, worker, and a door for senders."""
+    began = datetime.fromisoformat(spec["began"])
+    hub = bootstrap.build(spec["url"], clock=ShiftedClock(began + timedelta(seconds=spec["elapsed"])))
+    hub.kernel.parallel_sends = spec.get("parallel_sends", 1)
+    hub.kernel.subscribers[WITNESS] = (WITNESSED, witness)
+    looked = _count_first_looks(hub)
+    one = worker.Worker(hub, lease_seconds=spec.get("lease_seconds", 15.0), sweeping=spec.get("sweeping", True))
+    if spec.get("working", True):
+        one.start()
+    if spec.get("sweeping", True):
+        looked.wait(20)
+    door = _Door(spec["door"], hub)
+    door.serve_forever(poll_interval=5)
+
+
+def _count_first_looks(hub: bootstrap.Hub) -> threading.Event:
+    """Set when every sweep has looked once: from then on what arrives finds the hub settled."""
+    waiting = {id(sweep) for sweep in worker.SWEEPS.values()}
+    looked = threading.Event()
+
+    def counted(sweep: Callable[..., int]) -> Callable[..., int]:
+        def look(*args: Any) -> int:
+            try:
+                return sweep(*args)
+            finally:
+                waiting.discard(id(sweep))
+                if not waiting:
+                    looked.set()
+
+        return look
+
+    for port, sweep in list(worker.SWEEPS.items()):
+        worker.SWEEPS[port] = counted(sweep)
+    return looked
+
+
+def witness(books: Books, event: OutboxEvent) -> None:
+    """A subscriber that acts once however often it is told: it starts (or finds) a billing run of that name."""
+    books.quiet("witnessed", event.event_id, event.type)
+
+
+class _Door(socketserver.ThreadingUnixStreamServer):
+    """One request a connection: a line of JSON in, a line of JSON out. No answer means that the hub has died."""
+
+    daemon_threads = True
+
+    def __init__(self, path: str, hub: bootstrap.Hub) -> None:
+        self.hub = hub
+        Path(path).unlink(missing_ok=True)
+        super().__init__(path + ".new", _Request)
+        os.rename(path + ".new", path)  # it is there only when it answers
+
+
+class _Request(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        """Serve one request."""
+        request = json.loads(self.rfile.readline())
+        hub = self.server.hub  # type: ignore[attr-defined]
+        try:
+            answer = _serve(hub, request)
+        except IsthmusError as error:
+            answer = {"error": error.code, "message": error.message}
+        hub.kernel.checkpoint(f"served {request['do']}")
+        self.wfile.write((json.dumps(answer) + "\n").encode())
+
+
+def _serve(hub: bootstrap.Hub, request: dict[str, Any]) -> dict[str, Any]:
+    for attempt in range(5):
+        try:
+            with hub.kernel.store.transaction() as tx:
+                books = hub.kernel.books(tx, key="door", actor=request["by"])
+                answer = REQUESTS[request["do"]](books, **request["with"])
+                hub.kernel.checkpoint(f"committing {request['do']}")
+            return answer
+        except LostRace:
+            if attempt == 4:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _webhook(books: Books, source: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    from isthmus.domain.objects import TimeEntry
+
+    return {"new": sweeps.accept_time(books, source, [TimeEntry.model_validate(e) for e in entries])}
+
+
+def _file(books: Books, source: str, content: str) -> dict[str, Any]:
+    file = read_time_file(content.encode(), "nightly.csv", system=source)
+    return {"new": sweeps.accept_time(books, source, file.entries), "rejected": len(file.rejected)}
+
+
+def _bill(books: Books, contract_no: str, name: str, cutoff: str) -> dict[str, Any]:
+    args = {"contract_no": contract_no, "cutoff": cutoff, "prepared_by": "ana.billing"}
+    correlation = f"contract:{contract_no}"
+    run = books.start("bill_contract", f"{contract_no}:{name}", args, entity="US01", correlation_id=correlation)
+    return {"run": run.run_id}
+
+
+def _replay(books: Books, aggregate: str) -> dict[str, Any]:
+    return {"events": outbox.replay(books, WITNESS, aggregate=aggregate)}
+
+
+REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "webhook": _webhook,
+    "file": _file,
+    "bill": _bill,
+    "replay": _replay,
+}
+
+if __name__ == "__main__":
+    main()
