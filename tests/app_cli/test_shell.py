@@ -69,7 +69,9 @@ def test_every_command_says_what_it_does_with_an_example_of_itself(path: str, is
 
 @every_command
 def test_every_option_is_explained(path: str) -> None:
-    unexplained = [p.name for p in COMMANDS[path].params if not getattr(p, "help", "") and p.name not in NAMED_BY_METAVAR]
+    unexplained = [
+        p.name for p in COMMANDS[path].params if not getattr(p, "help", "") and p.name not in NAMED_BY_METAVAR
+    ]
     assert unexplained == []
 
 

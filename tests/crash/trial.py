@@ -7,6 +7,7 @@ client who pays, and the operator who starts a dead hub again. Whoever got no an
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,14 +27,14 @@ from tests.crash.outcome import Outcome, outcome_of
 TOTAL = Decimal("7002.84")
 HOURS = (("2026-03-09", "12"), ("2026-03-10", "8"), ("2026-03-11", "6.5"), ("2026-03-12", "5.5"))
 PERSON_ID = "13"
-STEPS_OF_RUN = "queued", "running", "waiting"
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """What goes wrong in a trial. crash_at: a checkpoint; faults: per sandbox; cuts: connections broken, per sandbox."""
+    """What goes wrong in a trial. crash_at: a checkpoint, and one of the next hub; faults: per sandbox; cuts: connections broken, per sandbox."""
 
     crash_at: str = ""
+    crash_again_at: str = ""
     faults: tuple[tuple[str, dict[str, Any]], ...] = ()
     cuts: tuple[tuple[str, dict[str, Any]], ...] = ()
     webhooks: bool = True
@@ -56,7 +57,8 @@ class Trial:
         self.url = self.stage.url_of(self.database)
         self.points = self.stage.folder / f"points-{self.number}"
         self.armed = self.stage.folder / f"armed-{self.number}"
-        self.starts = 0
+        self.starts, self.starts_planned, self.died = 0, 1 if self.wrong.webhooks else 2, False
+        self._reviving = threading.Lock()
         self.began = time.monotonic()
         self.hub: HubProcess
         self.rows: psycopg.Connection[Any]
@@ -68,6 +70,7 @@ class Trial:
             self.work()
             self.bill()
             self.pay()
+            self.die_at_last()
             return self.outcome()
         finally:
             self.close()
@@ -118,6 +121,7 @@ class Trial:
             self.hub = self.start_hub(self.wrong.crash_at)
         self.until("four entries recorded as cost", lambda: self.count(COSTS) == 4 and self.quiet())
         self.send("file", "psa", source="kantata", content=as_file(entries))
+        self.until("the file settled", self.quiet)
         earlier = entries[0].model_copy(
             update={"hours": Decimal(10), "approved_at": entries[0].approved_at - timedelta(days=1)}
         )
@@ -167,6 +171,16 @@ class Trial:
         self.stage.control("netsuite", "seed", {"customerPayment": [paid]})
         self.until("the payment shown", lambda: self.count(PAID) == 1 and self.quiet())
 
+    def die_at_last(self) -> None:
+        """The last checkpoints come when everything is done already: the death is waited for, and survived."""
+        if not self.wrong.crash_at:
+            return
+        deadline = time.monotonic() + 2
+        while not self.died and time.monotonic() < deadline:
+            self.died = not self.hub.alive
+            time.sleep(0.005)
+        self.until("nothing moves any more", self.quiet)
+
     # -- how one waits and asks --------------------------------------------------------------------------------
 
     def send(self, do: str, by: str, **arguments: Any) -> dict[str, Any]:
@@ -177,18 +191,18 @@ class Trial:
             if answer is not None:
                 assert "error" not in answer, answer
                 return answer
+            while hub.alive:  # no answer, so it is dying
+                time.sleep(0.001)
             self.revive()
 
     def revive(self) -> None:
         """A hub that died is started again, and now nothing goes wrong."""
-        if not self.hub.alive and not self._reviving:
-            self._reviving = True
-            fresh = self.start_hub()
-            assert fresh.wait_until_open(), fresh.log.read_text()[-3000:]
-            self.hub, self._reviving = fresh, False
-        time.sleep(0.005)
-
-    _reviving = False
+        with self._reviving:
+            if not self.hub.alive:
+                self.died = True
+                fresh = self.start_hub(self.wrong.crash_again_at if self.starts == self.starts_planned else "")
+                assert fresh.wait_until_open(), fresh.log.read_text()[-3000:]
+                self.hub = fresh
 
     def until(self, what: str, true: Callable[[], bool]) -> None:
         """Wait until it is so, starting the hub again when it dies."""

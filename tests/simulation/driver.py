@@ -54,6 +54,7 @@ from tests.simulation.world import (
 
 ROUNDS_MAX = 400
 STEPS_MAX = 4000
+ROUGH = (0.02, 0.1, 0.1, 0.3)  # chance of a fault at a call
 
 
 class NotQuiet(AssertionError):
@@ -63,11 +64,11 @@ class NotQuiet(AssertionError):
 class Simulation:
     """One world, one hub, one history."""
 
-    def __init__(self, world: World, *, order: int = 0, rough: float = 0.04, looks_up: bool = True) -> None:
+    def __init__(self, world: World, *, order: int = 0, rough: float | None = None, looks_up: bool = True) -> None:
         self.world = world
         self.rng = random.Random(f"order {world.seed} {order}")
         self.clock = WorldClock(START)
-        self.storm = Storm(self.rng, self.clock, rough)
+        self.storm = Storm(self.rng, self.clock, self.rng.choice(ROUGH) if rough is None else rough)
         self.store = StormyStore(self.storm)
         self.engine = TransactionalEngine()
         self.systems = FakeSystems(Weather(self.storm.next_fault, lambda: self.clock.physical))
@@ -377,6 +378,20 @@ class Simulation:
                     no = contract.contract_no
                     self._bill(tx, no, f"{no}:final", date(2026, 12, 31))
         self.calm_down()
+
+    def settle_up(self) -> None:
+        """Clients pay some of what they owe, and then rest again."""
+        for _ in range(self.rng.randint(0, 4)):
+            self.pay()
+        self.calm_down()
+
+    def live(self) -> None:
+        """The whole history: storm, calm, a last billing run, payments."""
+        self.rage()
+        self.calm_down()
+        self.bill_the_rest()
+        self.settle_up()
+        self.count()
 
     def replay_everything(self) -> None:
         """Every event to every subscriber again, every message again, twice over; then rest."""

@@ -24,7 +24,10 @@ WRONG_LINE = ("EX-LINE-AMBIGUOUS", "EX-NO-CONTRACT-LINE")
 
 @dataclass
 class People:
-    """Resolves cases. correct brings a corrected or new entry into the PSA; latest tells an entry's newest content."""
+    """Resolves cases. correct brings a corrected or new entry into the PSA; latest tells an entry's newest content.
+
+    call_off_chance: how often a case is answered by calling off; 0 means that nobody calls off or corrects anything.
+    """
 
     rng: random.Random
     correct: Callable[[TimeEntry], None]
@@ -62,7 +65,8 @@ class People:
         if not case.actions:
             return None
         may_call_off = "cancel" in case.actions and case.exception in CALL_OFF and not self.calm
-        if may_call_off and self.rng.random() < self.call_off_chance:
+        chance = self.call_off_chance * (3 if case.exception == "EX-REVIEW" else 1)
+        if may_call_off and self.rng.random() < chance:
             return "cancel", {}
         if case.exception in NOT_SET_UP:
             return self._not_set_up(tx, case)
@@ -93,7 +97,7 @@ class People:
         """Retry; call off what keeps failing, where that is still possible."""
         key = (case.run_id, case.exception)
         self.tries[key] = self.tries.get(key, 0) + 1
-        tired = self.tries[key] > 5 and "cancel" in case.actions
+        tired = self.tries[key] > 5 and "cancel" in case.actions and self.call_off_chance > 0
         return ("cancel" if tired or "retry" not in case.actions else "retry"), {}
 
     def _not_set_up(self, tx: Tx, case: Case) -> Decided | None:
@@ -112,6 +116,8 @@ class People:
         newest = self.latest(entry.key)
         if newest.approved_at > entry.approved_at:
             return self._try_again(case)
+        if not self.call_off_chance:
+            return None
         if newest.task_code == GHOST:
             return self._name_the_task(newest)
         self._report_anew(tx, newest)

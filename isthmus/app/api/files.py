@@ -13,7 +13,7 @@ from starlette.responses import Response
 from isthmus.app.api.admission import Visit, Visiting
 from isthmus.app.api.endpoints import endpoint
 from isthmus.app.api.idempotency import Reply, once
-from isthmus.app.api.intake import Said, check_owner, keep_time
+from isthmus.app.api.intake import Said, check_owner, keep_time, source_of
 from isthmus.domain.errors import BadInput, NotFound
 from isthmus.kit.csv_rows import Rejection
 from isthmus.kit.price_list import read_price_list
@@ -82,7 +82,7 @@ def _take(visit: Visit, connection: str, content: bytes, name: str) -> Response:
     config = next((c for c in visit.hub.firm.connections if c.name == connection), None)
     if config is None:
         raise NotFound(f"no connection {connection}")
-    file = read_time_file(content, name, system=connection)
+    file = read_time_file(content, name, system=source_of(config))
     writer = visit.caller.writes_as or config.writes_as
     said = Said("time_entry", ("*",), tuple(sorted({e.project_code for e in file.entries})), lambda books: {})
 

@@ -165,19 +165,31 @@ def _time(delivery: Delivery, data: dict[str, Any]) -> Said:
     if not isinstance(raw, list) or not raw or len(raw) > ENTRIES_MAX or set(data) != {"entries"}:
         raise BadInput(f"data of time.approved is a list 'entries' of 1 to {ENTRIES_MAX} time entries, nothing else")
     name = delivery.connection.name
-    entries = [_entry(index, one, name) for index, one in enumerate(raw)]
+    entries = [_entry(index, one, delivery.connection) for index, one in enumerate(raw)]
     fields = tuple(sorted({field for one in raw for field in one if field not in ("source", "source_id")}))
     projects = tuple(sorted({entry.project_code for entry in entries}))
     return Said("time_entry", fields, projects, lambda books: keep_time(books, name, entries))
 
 
-def _entry(index: int, raw: Any, source: str) -> TimeEntry:
+def source_of(connection: ConnectionConfig) -> str:
+    """The source in the keys of what a connection reports: the system's name, as its own change capture gives it.
+
+    By webhook, sweep or file the same entry must have the same key, or it would be billed twice.
+    """
+    return connection.connector
+
+
+def _of_itself(connection: ConnectionConfig, source: Any) -> str:
+    if source not in (None, connection.name, connection.connector):
+        raise BadInput(f"source {source!r}, but {connection.name} speaks only for itself")
+    return source_of(connection)
+
+
+def _entry(index: int, raw: Any, connection: ConnectionConfig) -> TimeEntry:
     if not isinstance(raw, dict):
         raise BadInput(f"entries.{index} is no JSON object")
-    if raw.get("source", source) != source:
-        raise BadInput(f"entries.{index}: source {raw['source']!r}, but {source} speaks only for itself")
     try:
-        return sound(TimeEntry.model_validate({**raw, "source": source}))
+        return sound(TimeEntry.model_validate({**raw, "source": _of_itself(connection, raw.get("source"))}))
     except ValidationError as wrong:
         raise BadInput(f"entries.{index}: {told(wrong.errors())}") from wrong
     except BadInput as wrong:
@@ -225,9 +237,7 @@ def _contract(delivery: Delivery, data: dict[str, Any]) -> Said:
 
 
 def _payment(delivery: Delivery, data: dict[str, Any]) -> Said:
-    payment = Payment.model_validate({"source": delivery.connection.name, **data})
-    if payment.source != delivery.connection.name:
-        raise BadInput(f"source {payment.source!r}, but {delivery.connection.name} speaks only for itself")
+    payment = Payment.model_validate({**data, "source": _of_itself(delivery.connection, data.get("source"))})
     for amount in (payment.amount, *payment.applies.values()):
         if amount <= 0 or not is_exact_amount(amount, payment.currency):
             units = minor_units(payment.currency)

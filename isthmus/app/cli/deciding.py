@@ -51,11 +51,13 @@ def resolve(
     Example: isthmus resolve CASE-00012 approve --reason "checked against the SOW" --as carla
     """
     from isthmus.app.cli.books import desk
+    from isthmus.desk import cases
 
     _named(by, reason)
     given = _values(values or [])
     with desk() as kernel, kernel.store.transaction() as tx:
-        case = kernel.resolve(tx, case_no, action=action, actor=by, reason=reason, values=given)
+        books = kernel.books(tx, key=f"resolve/{case_no}", actor=by)
+        case = cases.resolve(books, case_no, action=action, actor=by, reason=reason, values=given)
     show(
         case.model_dump(mode="json"), lambda console: console.print(f"{case.case_no} is {case.state} by {by}: {action}")
     )

@@ -51,11 +51,11 @@ def trace(
     """
     from isthmus.app.cli.books import opened
     from isthmus.app.cli.timeline import print_journey, waits_for_a_person
-    from isthmus.app.journey import journey
+    from isthmus.app.journey import journey_of
 
     with opened() as store, store.transaction() as tx:
-        told = journey(tx, key)
-    show(told, lambda console: print_journey(console, key, told))
+        told = journey_of(tx, key).model_dump(mode="json")
+    show(told, lambda console: print_journey(console, told))
     if waits_for_a_person(told):
         raise typer.Exit(PERSON)
 
@@ -180,6 +180,8 @@ def _print_cases(console: Console, found: list[Case]) -> None:
 
 
 def _print_case(console: Console, case: Case) -> None:
+    from isthmus.desk.cases import asks_for
+
     console.print(f"{case.case_no}  {case.state}  {case.exception}", style=STYLES.get(case.state))
     facts = {
         "cause": case.cause,
@@ -201,8 +203,12 @@ def _print_case(console: Console, case: Case) -> None:
             lines.add_row(name, str(fact))
     console.print(lines)
     if case.state == "open":
-        offered = "|".join(case.actions) or "(goes on by itself)"
-        console.print(f"isthmus resolve {case.case_no} {offered} --reason TEXT --as USER")
+        for action, needs in asks_for(case).items():
+            values = " ".join(f"--set {name}=..." for name in needs)
+            command = " ".join(part for part in (f"isthmus resolve {case.case_no} {action}", values) if part)
+            console.print(f"{command} --reason TEXT --as USER")
+        if not case.actions:
+            console.print("nothing to decide: its run goes on by itself")
 
 
 def money(amount: Any, currency: str) -> str:

@@ -16,20 +16,25 @@ SETTLED = ("done", "found", "resent")
 
 def waits_for_a_person(journey: Mapping[str, Any]) -> bool:
     """True when a case of the journey is open or one of its runs has stopped."""
-    stopped = any(run.get("state") in ("parked", "failed") for run in journey.get("runs", ()))
-    return stopped or any(case.get("state") == "open" for case in journey.get("cases", ()))
+    stopped = any(run.get("state") in ("parked", "failed") for run in journey["runs"])
+    return stopped or any(case.get("state") == "open" for case in journey["cases"])
 
 
-def print_journey(console: Console, key: str, journey: Mapping[str, Any]) -> None:
+def print_journey(console: Console, journey: Mapping[str, Any]) -> None:
     """Header, timeline, then what waits for whom."""
-    console.print(f"{key}  {journey.get('correlation_id', '')}".rstrip(), style="bold")
-    for invoice in journey.get("invoices", ()):
+    found = f"{', '.join(journey['found_as'])} of {', '.join(journey['correlation_ids'])}"
+    console.print(f"{journey['key']}: {found}", style="bold")
+    for engagement in journey["engagements"]:
+        console.print(f"engagement {engagement['engagement_no']} of {engagement['client_no']}: {engagement['state']}")
+    for invoice in journey["invoices"]:
         console.print(_invoice(invoice))
     lines = table("when (UTC)", "", "what", "amount", "system", right=("amount",))
     for at, kind, what, amount, system, style in sorted(_moments(journey)):
         lines.add_row(at[:19].replace("T", " "), kind, what, amount, system, style=style or None)
     console.print(lines)
-    for case in journey.get("cases", ()):
+    if journey["truncated"]:
+        console.print(f"cut: {', '.join(journey['truncated'])} are longer; 'isthmus runs' and the API have all of them")
+    for case in journey["cases"]:
         if case.get("state") == "open":
             console.print(f"{case['case_no']} waits for {case['queue']}: {case['cause']}", style="bold yellow")
             actions = "|".join(case.get("actions", ())) or "(goes on by itself)"
@@ -44,10 +49,10 @@ def _invoice(invoice: Mapping[str, Any]) -> str:
 
 
 def _moments(journey: Mapping[str, Any]) -> Iterator[Moment]:
-    for message in journey.get("messages", ()):
+    for message in journey["messages"]:
         what = f"{message.get('kind', '')} {message.get('message_id', '')} {message.get('state', '')}"
         yield _at(message, "received_at"), "message", what, "", message.get("source", ""), "dim"
-    for run in journey.get("runs", ()):
+    for run in journey["runs"]:
         yield _at(run, "created_at"), "run", f"{run['run_id']} started", "", "", "bold"
         for step in run.get("steps", ()):
             what = step["phrase"] + (f": {step['summary']}" if step.get("summary") else "")
@@ -56,11 +61,11 @@ def _moments(journey: Mapping[str, Any]) -> Iterator[Moment]:
             reason = f": {run['reason']}" if run.get("reason") else ""
             style = "green" if run["state"] == "done" else "yellow"
             yield _at(run, "updated_at"), "run", f"{run['run_id']} is {run['state']}{reason}", "", "", style
-    for effect in journey.get("effects", ()):
-        if effect.get("lookups") or effect.get("state") not in SETTLED:
-            what = f"{effect['verb']} {effect['business_key']} {effect['state']}, looked up {effect.get('lookups', 0)}x"
+    for effect in journey["effects"]:
+        if effect["lookups"] or effect["state"] not in SETTLED:  # the others are told by their steps
+            what = f"{effect['verb']} {effect['business_key']} {effect['state']}, looked up {effect['lookups']}x"
             yield _at(effect, "done_at", "created_at"), "write", what, _money(effect), effect["connection"], "yellow"
-    for case in journey.get("cases", ()):
+    for case in journey["cases"]:
         what = f"{case['case_no']} {case['exception']}: {case['cause']}"
         yield _at(case, "opened_at"), "case", what, _money(case), "", "yellow"
         if case.get("resolved_at"):

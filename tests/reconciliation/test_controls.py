@@ -1,0 +1,99 @@
+"""Each control finds the break planted for it, and nothing in healthy books."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from isthmus.domain.objects import BillablePart, Invoice
+from isthmus.domain.states import PartState
+from isthmus.processes.work.invoicing import posting_of
+from isthmus.reconciliation import check_numbers, check_partition, check_receivables, check_standstill
+from isthmus.store.memory import key_of
+from isthmus.store.records import RunRow, RunState
+from tests.processes.hub import Hub, entry
+
+
+@pytest.fixture
+def hub() -> Hub:
+    hub = Hub()
+    hub.set_up()
+    hub.capture(entry(1, "8.0"), entry(2, "4.25", day=4))
+    hub.bill("one")
+    hub.capture(entry(3, "2.0", day=5))
+    return hub
+
+
+def spoil(hub: Hub, row: object, **changes: object) -> None:
+    """Change a row behind the books' back, as a bug or a person with database access would."""
+    hub.store.rows[type(row)][key_of(row)] = row.model_copy(update=changes)  # type: ignore[attr-defined,index,arg-type]
+
+
+def receivables(hub: Hub) -> list[str]:
+    with hub.store.transaction() as tx:
+        books = hub.kernel.books(tx, key="control", actor="controller")
+        asked = [(i, posting_of(books, i.invoice_id)) for i in tx.find(Invoice)]
+    return [f.problem for f in check_receivables(asked, lambda entity: hub.systems.erp)]
+
+
+@pytest.mark.requirement("REC-03", "INV-01", "INV-07", "INV-09", "INV-19", "INV-30")
+def test_healthy_books_have_no_finding(hub: Hub) -> None:
+    with hub.store.transaction() as tx:
+        assert check_partition(tx) == check_numbers(tx) == check_standstill(tx, hub.clock.now()) == []
+    assert receivables(hub) == []
+
+
+@pytest.mark.requirement("INV-01")
+def test_a_lost_part_is_found_with_its_money(hub: Hub) -> None:
+    part = hub.rows(BillablePart, state=PartState.READY)[0]
+    spoil(hub, part, net=part.net - Decimal("0.01"))
+    with hub.store.transaction() as tx:
+        found = check_partition(tx)
+    assert [(f.key, f.amount, f.owner) for f in found] == [("psa:3", Decimal("0.01"), "billing")]
+
+
+@pytest.mark.requirement("INV-06", "INV-07")
+def test_a_line_that_is_not_its_parts_and_a_part_billed_twice_are_found(hub: Hub) -> None:
+    invoice = hub.rows(Invoice)[0]
+    line = invoice.lines[0]
+    spoil(hub, invoice, lines=(line, line.model_copy(update={"number": 2})))
+    with hub.store.transaction() as tx:
+        assert ["billed twice" in f.problem for f in check_partition(tx)] == [True]
+
+
+@pytest.mark.requirement("INV-19", "EXC-10")
+def test_a_gap_and_a_repeated_number_are_found(hub: Hub) -> None:
+    hub.bill("two", "2026-03-31")
+    first, second = sorted(hub.rows(Invoice), key=lambda i: i.number)
+    spoil(hub, second, number=first.number.replace("00001", "00003"))
+    spoil(hub, first, number=first.number.replace("00001", "00003"))
+    with hub.store.transaction() as tx:
+        found = sorted((f.key[-5:], f.problem) for f in check_numbers(tx))
+    assert found == [
+        ("00001", "number missing in the series"),
+        ("00002", "number missing in the series"),
+        ("00003", "number given more than once"),
+    ]
+
+
+@pytest.mark.requirement("INV-09", "REC-03")
+def test_a_receivable_missing_or_different_in_the_erp_is_found(hub: Hub) -> None:
+    row = hub.systems.erp.things["invoice"][0]
+    row["total"] = "1.00"
+    assert "1.00 USD in erp" in receivables(hub)[0]
+    hub.systems.erp.things["invoice"].clear()
+    assert receivables(hub) == ["missing in the ERP"]
+
+
+@pytest.mark.requirement("INV-30")
+def test_a_run_nothing_will_move_is_found(hub: Hub) -> None:
+    run = hub.rows(RunRow, process="bill_contract")[0]
+    spoil(hub, run, state=RunState.WAITING, wake_at=None)
+    with hub.store.transaction() as tx:
+        assert [f.key for f in check_standstill(tx, hub.clock.now())] == [run.run_id]
+    spoil(hub, run, state=RunState.RUNNING)
+    with hub.store.transaction() as tx:
+        assert check_standstill(tx, hub.clock.now()) == []
+        assert [f.key for f in check_standstill(tx, hub.clock.now() + timedelta(hours=1))] == [run.run_id]
