@@ -267,8 +267,7 @@ def _ask(firm: FirmConfig, config: ConnectionConfig, port: str, paused: dict[str
         said = _read(firm, config, port)
     except NotFound as nothing:
         # The system answered "no such record", or its address is wrong: then its very URL is unknown.
-        wrong_address = bool(seen) and seen[-1].status == 404 and port != "Psa"
-        if wrong_address:
+        if seen and seen[-1].status == 404:
             return Line(name, "fail", nothing.message, f"look at base_url ({config.base_url})")
         said = "answers"
     except NeedsSetup as setup:

@@ -159,7 +159,7 @@ class _Check:
     @staticmethod
     def _called(key: str, lines: list[str]) -> str:
         known = LISTS.get(key)
-        pattern = rf'\s*{known[1]}\s*=\s*"([^"]*)"' if known else r"(?!)"
+        pattern = rf"""\s*{known[1]}\s*=\s*["']([^"']*)["']""" if known else r"(?!)"
         names = [found[1] for line in lines if (found := re.match(pattern, line))]
         return f" ({names[0]})" if names else ""
 

@@ -84,18 +84,17 @@ def sweep_time(kernel: Kernel, connection: Any) -> int:
     return new
 
 
-def message_id_of(entry: TimeEntry) -> str:
-    """The id of an entry's message: the same for the same content, by whichever way it comes in."""
-    return f"{entry.key}:{content_hash(canonical_json({'entries': [entry]}))[:16]}"
+def arrival_of(source: str, entry: TimeEntry) -> inbox.Arrival:
+    """An entry as a message. Its id follows from its content: the same by whichever way it comes in."""
+    raw = canonical_json({"entries": [entry]})
+    message_id = f"{entry.key}:{content_hash(raw)[:16]}"
+    return inbox.Arrival(source, message_id, "time.approved", f"time:{entry.key}", raw)
 
 
 def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
-    """Put entries in the inbox, one message each; the number of new ones. The id follows from the content."""
-    arrivals = []
-    for entry in entries:
-        raw = canonical_json({"entries": [entry]})
-        arrivals.append(inbox.Arrival(source, message_id_of(entry), "time.approved", f"time:{entry.key}", raw))
-    new = sum(message.duplicates == 0 for message in inbox.accept_many(books, arrivals))
+    """Put entries in the inbox, one message each; the number of new ones."""
+    messages = inbox.accept_many(books, [arrival_of(source, entry) for entry in entries])
+    new = sum(message.duplicates == 0 for message in messages)
     _checkpoint(books.kernel, "committing messages", new)
     return new
 

@@ -22,21 +22,27 @@ class Arrival:
     raw: str
 
 
+def _message(books: Books, arrival: Arrival, state: MessageState) -> InboxMessage:
+    return InboxMessage(
+        source=arrival.source,
+        message_id=arrival.message_id,
+        kind=arrival.kind,
+        aggregate=arrival.aggregate,
+        content_hash=content_hash(arrival.raw),
+        raw=arrival.raw,
+        state=state,
+        received_at=books.now,
+    )
+
+
+def accept_new(books: Books, arrivals: Sequence[Arrival], state: MessageState) -> list[bool]:
+    """Keep the messages that are new, in the given state; which of them were."""
+    return books.tx.insert_new_many([_message(books, arrival, state) for arrival in arrivals])
+
+
 def accept_many(books: Books, arrivals: Sequence[Arrival]) -> list[InboxMessage]:
     """Keep messages. The same id and content again is counted; the same id with other content is refused."""
-    wanted = {
-        (a.source, a.message_id): InboxMessage(
-            source=a.source,
-            message_id=a.message_id,
-            kind=a.kind,
-            aggregate=a.aggregate,
-            content_hash=content_hash(a.raw),
-            raw=a.raw,
-            state=MessageState.ACCEPTED,
-            received_at=books.now,
-        )
-        for a in arrivals
-    }
+    wanted = {(a.source, a.message_id): _message(books, a, MessageState.ACCEPTED) for a in arrivals}
     messages = list(wanted.values())
     new = books.tx.insert_new_many(messages)
     return [m if fresh else _again(books, m) for m, fresh in zip(messages, new, strict=True)]

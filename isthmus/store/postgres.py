@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert as pg_insert
@@ -38,11 +39,13 @@ def _in_utc(connection: Any, _: Any) -> None:
 
 def _in_house_words(error: sa.exc.DBAPIError) -> Exception | None:
     """What PostgreSQL said, as the house's error with a plan for what happens next; None when there is none."""
-    state, words = getattr(error.orig, "sqlstate", None) or "", str(error.orig).split("\n")[0]
+    if not isinstance(error.orig, psycopg.Error):
+        return None
+    state, words = error.orig.sqlstate, error.orig.diag.message_primary or str(error.orig)
     if state in ("40001", "40P01", "55P03"):
         return LostRace(f"another worker was first: {words}")
     if state == "23505":
-        return SameKeyOtherContent(words)
+        return SameKeyOtherContent(f"{words}: {error.orig.diag.message_detail}")
     if state == "ISM01":  # raised by the triggers guard_moves
         return IllegalTransition(words)
     if state == "ISM02":  # raised by guard_growth and guard_seal: nothing in the hub may try

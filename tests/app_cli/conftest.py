@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,8 @@ class World:
         self.go()
 
     def capture(self, *hours: str, day: date = date(2026, 3, 10)) -> None:
-        """Approved time arrives."""
+        """Approved time arrives, some hours later."""
+        self.clock.move(timedelta(hours=2))
         entries = [
             TimeEntry(
                 source="psa",

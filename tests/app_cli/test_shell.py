@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,25 +69,20 @@ def test_every_command_says_what_it_does_with_an_example_of_itself(path: str, is
 
 @every_command
 def test_every_option_is_explained(path: str) -> None:
-    unexplained = [
-        p.name for p in COMMANDS[path].params if not getattr(p, "help", "") and p.name not in NAMED_BY_METAVAR
-    ]
-    assert unexplained == []
+    silent = {param.name for param in COMMANDS[path].params if not getattr(param, "help", "")}
+    assert silent <= set(NAMED_BY_METAVAR)
 
 
 NAMED_BY_METAVAR = ("case_no", "contract_no", "run_id")
 
 
 def test_help_comes_at_once() -> None:
-    """The best of three starts: another process may have the machine."""
-    took = []
-    for _ in range(3):
-        started = time.monotonic()
-        subprocess.run([*ISTHMUS, "--help"], check=True, capture_output=True, cwd=ROOT)
-        took.append(time.monotonic() - started)
-        if took[-1] < HELP_SECONDS_MAX:
-            return
-    pytest.fail(f"isthmus --help took {min(took):.2f} s")
+    """Measured in the processor's time: another process may have the machine."""
+    before = os.times()
+    subprocess.run([*ISTHMUS, "--help"], check=True, capture_output=True, cwd=ROOT)
+    after = os.times()
+    took = after.children_user + after.children_system - before.children_user - before.children_system
+    assert took < HELP_SECONDS_MAX
 
 
 def test_the_commands_load_nothing_heavy() -> None:

@@ -161,7 +161,7 @@ class Auditor:
         return [p for p in mine if line_uid in ("", self.items[p.item_id].line_uid)]
 
     def should_have_been_billed(self) -> Iterable[str]:
-        """What caps allow of the approved, not given up work of each contract is billed, or cannot be: it is a credit."""
+        """What caps allow of the approved, not given up work of each contract is billed, or is a credit."""
         for number, contract in self.contracts.items():
             by_line: dict[str, Decimal] = {}
             for entry in self.truth.values():
@@ -197,7 +197,9 @@ class Auditor:
         for key, entry in self.truth.items():
             mine = [i for i in self.items.values() if i.source_key == key]
             latest = max(mine, key=lambda i: i.revision, default=None)
-            if latest is not None and (latest.entry_net != self._worth(entry) or latest.unit_price != self._rate(entry)[1]):
+            if latest is not None and (
+                latest.entry_net != self._worth(entry) or latest.unit_price != self._rate(entry)[1]
+            ):
                 yield f"{latest.item_id}: {latest.entry_net} at {latest.unit_price}, not {self._worth(entry)}"
 
     # -- invoices ---------------------------------------------------------------------------------------------
@@ -293,7 +295,9 @@ class Auditor:
         for number, engagement in self.engagements.items():
             for system, things in (("psa", psa), ("erp", erp)):
                 active = [r["active"] for r in things.get("project", []) if r["key"] == f"P-{number}"]
-                if active != [True] and engagement.state == "active" or True in active and engagement.state == "cancelled":
+                if (active != [True] and engagement.state == "active") or (
+                    True in active and engagement.state == "cancelled"
+                ):
                     yield f"project of {number} in {system}: {active}, the engagement is {engagement.state}"
         wanted = {i.invoice_id: "committed" for i in self.issued}
         for row in tax.get("document", []):

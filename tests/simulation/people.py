@@ -112,12 +112,12 @@ class People:
 
     def _wrong_line(self, tx: Tx, case: Case) -> Decided | None:
         """The project manager corrects the entry in the PSA, or leaves the case open."""
+        if not self.call_off_chance:
+            return None
         entry = _entry_of(tx, case)
         newest = self.latest(entry.key)
         if newest.approved_at > entry.approved_at:
             return self._try_again(case)
-        if not self.call_off_chance:
-            return None
         if newest.task_code == GHOST:
             return self._name_the_task(newest)
         self._report_anew(tx, newest)

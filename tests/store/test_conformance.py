@@ -333,6 +333,15 @@ def test_evidence_events_and_audit_are_never_changed(
             assert kept(store, row) == row
 
 
+def test_refusals_name_the_whole_key(store: Store) -> None:
+    odd = "two\nlines"
+    keep(store, AuditEntry(audit_id=odd, at=NOW, actor="ann", action="approve", subject="INV-1"), mark(odd))
+    with pytest.raises(SameKeyOtherContent, match="lines"), store.transaction() as tx:
+        tx.insert_many([mark("a"), mark(odd)])
+    with pytest.raises(AssertionError, match="lines.*is never changed"), store.transaction() as tx:
+        tx.update(AuditEntry(audit_id=odd, at=NOW, actor="bob", action="approve", subject="INV-1"))
+
+
 def test_a_seal_is_set_once(store: Store) -> None:
     entry = AuditEntry(audit_id="a/1", at=NOW, actor="ann", action="approve", subject="INV-1")
     sealed = entry.model_copy(update={"chain": 1, "previous_hash": "0", "hash": "x"})

@@ -20,8 +20,8 @@ def test_the_page_of_tables_is_current() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the migrations to write into."""
-    copy = tmp_path / "migrations"
+    """A copy of the migrations to write into, in a folder whose name an ini file would expand."""
+    copy = tmp_path / "50% %(x)s" / "migrations"
     for file in migrate.FOLDER.rglob("*.*"):
         if file.suffix in (".py", ".mako"):
             (copy / file.relative_to(migrate.FOLDER)).parent.mkdir(parents=True, exist_ok=True)

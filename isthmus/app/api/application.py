@@ -20,6 +20,7 @@ from isthmus.app.api import (  # importing declares the endpoints, in this order
 from isthmus.app.api.admission import Door, GuardedRoute
 from isthmus.app.api.endpoints import add_all
 from isthmus.app.api.envelope import Envelope
+from isthmus.app.api.gathering import Gatherer
 from isthmus.app.api.problems import Problem, install
 from isthmus.app.bootstrap import Hub
 
@@ -37,7 +38,7 @@ def create_app(hub: Hub) -> FastAPI:
     app = FastAPI(title="isthmus", version=__version__, docs_url=None, redoc_url=None, openapi_tags=TAGS)
     app.router.route_class = GuardedRoute
     app.state.hub, app.state.door, app.state.secrets = hub, Door(hub), webhooks.secrets_of(hub)
-    app.state.metrics = health.registry_of(hub)
+    app.state.metrics, app.state.gatherer = health.registry_of(hub), Gatherer(hub)
     add_all(app)
     install(app)
     app.add_middleware(Envelope)

@@ -51,6 +51,7 @@ class Said:
     fields: tuple[str, ...]
     projects: tuple[str, ...]
     keep: Callable[[Books], Answer]
+    entries: tuple[TimeEntry, ...] = ()
 
 
 def take_in(hub: Hub, delivery: Delivery) -> Answer:
@@ -168,7 +169,7 @@ def _time(delivery: Delivery, data: dict[str, Any]) -> Said:
     entries = [_entry(index, one, delivery.connection) for index, one in enumerate(raw)]
     fields = tuple(sorted({field for one in raw for field in one if field not in ("source", "source_id")}))
     projects = tuple(sorted({entry.project_code for entry in entries}))
-    return Said("time_entry", fields, projects, lambda books: keep_time(books, name, entries))
+    return Said("time_entry", fields, projects, lambda books: keep_time(books, name, entries), tuple(entries))
 
 
 def source_of(connection: ConnectionConfig) -> str:
@@ -217,7 +218,7 @@ def keep_time(books: Books, source: str, entries: list[TimeEntry]) -> Answer:
     # One order for all, so that two messages never lock crosswise.
     ordered = sorted(entries, key=lambda entry: entry.key)
     new = sweeps.accept_time(books, source, ordered)
-    ids = [sweeps.message_id_of(entry) for entry in entries]
+    ids = [sweeps.arrival_of(source, entry).message_id for entry in entries]
     return {"accepted": new, "duplicates": len(entries) - new, "message_ids": ids}
 
 

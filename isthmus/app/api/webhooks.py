@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import binascii
+from asyncio import wrap_future
 from collections.abc import Mapping
 
 from fastapi import Request
 from pydantic import BaseModel
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from isthmus.app.api.endpoints import endpoint
-from isthmus.app.api.intake import Delivery, take_in
+from isthmus.app.api.intake import Delivery
 from isthmus.app.bootstrap import Hub
 from isthmus.app.firm import read_secret
 from isthmus.domain.errors import NotFound, SignatureInvalid
@@ -82,4 +82,4 @@ async def receive_webhook(connection: str, request: Request) -> Response:
         raise
     config = next(c for c in hub.firm.connections if c.name == connection)
     delivery = Delivery(config, message_id, body.decode())
-    return JSONResponse(await run_in_threadpool(take_in, hub, delivery), 202)
+    return JSONResponse(await wrap_future(request.app.state.gatherer.take_in(delivery)), 202)

@@ -7,7 +7,9 @@ import typer
 from isthmus.app.cli import deciding, folder, looking, operating, serving
 from isthmus.app.cli.shell import Group
 
-ABOUT = """The hub between a services firm's CRM, PSA, tax and ERP: no hour lost, no invoice twice, every cent explained.
+ABOUT = """The hub between a services firm's CRM, PSA, tax engine and ERP.
+
+No hour lost, no invoice twice, every cent explained.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 something needs a person.
 ISTHMUS_DATABASE_URL names an external PostgreSQL; without it isthmus runs its own under ISTHMUS_HOME.

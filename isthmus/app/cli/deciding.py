@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import PERSON, REFUSED, common, show, table, WrongUsage
+from isthmus.app.cli.shell import PERSON, REFUSED, WrongUsage, common, show, table
 from isthmus.domain.errors import NotFound
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import PERSON, common, show, table, WrongUsage
+from isthmus.app.cli.shell import PERSON, WrongUsage, common, show, table
 from isthmus.domain.errors import NotFound
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import SETTINGS, common, write_json_line, WrongUsage
+from isthmus.app.cli.shell import SETTINGS, WrongUsage, common, write_json_line
 from isthmus.domain.errors import BadInput, IsthmusError
 
 if TYPE_CHECKING:

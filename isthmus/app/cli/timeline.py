@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isthmus.app.cli.shell import table
@@ -29,7 +29,7 @@ def print_journey(console: Console, journey: Mapping[str, Any]) -> None:
     for invoice in journey["invoices"]:
         console.print(_invoice(invoice))
     lines = table("when (UTC)", "", "what", "amount", "system", right=("amount",))
-    for at, kind, what, amount, system, style in sorted(_moments(journey)):
+    for at, kind, what, amount, system, style in sorted(_moments(journey), key=lambda moment: moment[0]):
         lines.add_row(at[:19].replace("T", " "), kind, what, amount, system, style=style or None)
     console.print(lines)
     if journey["truncated"]:
@@ -49,9 +49,7 @@ def _invoice(invoice: Mapping[str, Any]) -> str:
 
 
 def _moments(journey: Mapping[str, Any]) -> Iterator[Moment]:
-    for message in journey["messages"]:
-        what = f"{message.get('kind', '')} {message.get('message_id', '')} {message.get('state', '')}"
-        yield _at(message, "received_at"), "message", what, "", message.get("source", ""), "dim"
+    yield from _messages(journey["messages"])
     for run in journey["runs"]:
         yield _at(run, "created_at"), "run", f"{run['run_id']} started", "", "", "bold"
         for step in run.get("steps", ()):
@@ -71,6 +69,19 @@ def _moments(journey: Mapping[str, Any]) -> Iterator[Moment]:
         if case.get("resolved_at"):
             what = f"{case['case_no']} {case['state']} by {case.get('resolved_by', '')}"
             yield _at(case, "resolved_at"), "case", what, "", "", "green"
+
+
+def _messages(messages: Sequence[Mapping[str, Any]]) -> Iterator[Moment]:
+    """One line for all that went the same way: a week of time is one line, a message in quarantine is its own."""
+    together: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for message in messages:
+        way = tuple(str(message[name]) for name in ("source", "kind", "state", "reason", "run_id"))
+        together.setdefault(way, []).append(message)
+    for (source, kind, state, reason, _), alike in together.items():
+        name = alike[0]["message_id"] if len(alike) == 1 else f"{len(alike)} messages"
+        what = f"{kind} {name}: {state}" + (f", {reason}" if reason else "")
+        at = min(str(message["received_at"]) for message in alike)
+        yield at, "message", what, "", source, "yellow" if state == "quarantined" else "dim"
 
 
 def _at(thing: Mapping[str, Any], *names: str) -> str:

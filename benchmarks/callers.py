@@ -1,0 +1,80 @@
+"""Callers: keep-alive connections that send signed webhooks one after the other. A process of its own, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from standardwebhooks.webhooks import Webhook
+
+from isthmus.app.demo.firm import WEBHOOK_SECRET
+
+
+def requests(host: str, connection: str, first: int, number: int, project: str) -> list[bytes]:
+    """Complete HTTP requests, one time entry each, signed beforehand so that signing is not measured."""
+    signer, now = Webhook(WEBHOOK_SECRET), datetime.now(UTC)
+    made = []
+    for n in range(first, first + number):
+        entry = {
+            "source_id": f"b{n}",
+            "project_code": project,
+            "task_code": "LH-UX",
+            "person": "esme.okonkwo@consulting.example",
+            "role": "Visual Designer",
+            "service_date": f"2026-03-{1 + n % 28:02d}",
+            "hours": f"{1 + n % 7}.25",
+            "note": f"entry {n}",
+            "approved_by": "pia",
+            "approved_at": "2026-03-31T18:00:00+00:00",
+        }
+        body = json.dumps({"type": "time.approved", "schema_version": 1, "data": {"entries": [entry]}})
+        signature = signer.sign(f"m{n}", now, body)
+        made.append(
+            (
+                f"POST /webhooks/{connection} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+                f"webhook-id: m{n}\r\nwebhook-timestamp: {int(now.timestamp())}\r\nwebhook-signature: {signature}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}"
+            ).encode()
+        )
+    return made
+
+
+async def _caller(host: str, port: int, work: list[bytes], latencies: list[float], refused: list[bytes]) -> None:
+    reader, writer = await asyncio.open_connection(host, port)
+    while work:
+        request = work.pop()
+        started = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(h.split(b":")[1]) for h in head.lower().split(b"\r\n") if h.startswith(b"content-length:"))
+        body = await reader.readexactly(length)
+        latencies.append(time.perf_counter() - started)
+        if not head.startswith(b"HTTP/1.1 202"):
+            refused.append(head[:20] + body[:200])
+    writer.close()
+
+
+async def send(url: str, connection: str, first: int, number: int, callers: int, project: str) -> dict[str, object]:
+    """Send all and tell how it went."""
+    address = urlsplit(url)
+    assert address.hostname == "127.0.0.1" and address.port, "loopback only"
+    work, latencies, refused = requests(address.netloc, connection, first, number, project), [], []
+    started = time.perf_counter()
+    await asyncio.gather(*(_caller("127.0.0.1", address.port, work, latencies, refused) for _ in range(callers)))
+    seconds = time.perf_counter() - started
+    ranked = sorted(latencies)
+    return {
+        "per_second": number / seconds,
+        "p50_ms": ranked[len(ranked) // 2] * 1000,
+        "p99_ms": ranked[int(len(ranked) * 0.99)] * 1000,
+        "refused": [r.decode(errors="replace") for r in refused[:3]],
+    }
+
+
+if __name__ == "__main__":
+    target, name, start, total, parallel, code = sys.argv[1:7]
+    print(json.dumps(asyncio.run(send(target, name, int(start), int(total), int(parallel), code))))

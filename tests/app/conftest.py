@@ -1,0 +1,42 @@
+"""A stage per test, on a database with both schemas, copied from a template made once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from isthmus.runtime.engine_dbos import prepare_database
+from tests.app.stage import Stage
+from tests.conftest import url_of
+
+_TEMPLATE = "isthmus_api_template"
+_NUMBERS = itertools.count(1)
+
+
+def _run(server: str, statement: str) -> None:
+    with psycopg.connect(url_of(server, "postgres").replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def api_template(pg_server: str, pg_template: str) -> str:
+    """The name of a database with the hub's and the engine's schema."""
+    _run(pg_server, f"create database {_TEMPLATE} template {pg_template}")
+    prepare_database(url_of(pg_server, _TEMPLATE))
+    # A pooled connection of the migration would stand in the way of copying.
+    _run(pg_server, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{_TEMPLATE}'")
+    return _TEMPLATE
+
+
+@pytest.fixture
+def stage(pg_server: str, api_template: str) -> Iterator[Stage]:
+    """A hub with an API, on an empty database."""
+    name = f"api_{next(_NUMBERS)}"
+    _run(pg_server, f"create database {name} template {api_template}")
+    stage = Stage(url_of(pg_server, name))
+    yield stage
+    stage.close()
+    _run(pg_server, f"drop database {name} with (force)")
