@@ -18,6 +18,7 @@ from isthmus.kit.connector import Connector, missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, make_budget
 from isthmus.processes import amendment, contract_to_project, invoice_to_cash, time_to_invoice
+from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime.clock import Clock, SystemClock
 from isthmus.runtime.engine_dbos import DbosEngine, prepare_database
 from isthmus.runtime.gate import Gate
@@ -187,5 +188,14 @@ def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) ->
     pace = Pace(
         firm.pace.wait_seconds_first, firm.pace.wait_seconds_max, timedelta(minutes=firm.pace.alert_after_minutes)
     )
-    kernel = Kernel(store, clock or SystemClock(), engine, systems, gate=gate, pace=pace, parallel_sends=PARALLEL_SENDS)
+    kernel = Kernel(
+        store,
+        clock or SystemClock(),
+        engine,
+        systems,
+        gate=gate,
+        subscribers=dict(SUBSCRIBERS),
+        pace=pace,
+        parallel_sends=PARALLEL_SENDS,
+    )
     return Hub(url, store, engine, kernel, firm, applied.version, systems, gate)

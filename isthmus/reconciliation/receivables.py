@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
-from isthmus.domain.errors import IsthmusError
 from isthmus.domain.objects import Invoice
 from isthmus.ports.messages import PostedInvoice, PostInvoice
 from isthmus.reconciliation.findings import Finding
 
-Ask = Callable[[PostInvoice], PostedInvoice | None]
+# What the ERP has for an invoice: the document, None for nothing, or a text that says why it could not be asked.
+Ask = Callable[[Invoice, PostInvoice], PostedInvoice | str | None]
 
 
-def check_receivables(invoices: list[tuple[Invoice, PostInvoice]], erp_of: Callable[[str], Any]) -> list[Finding]:
-    """Ask each entity's ERP for each invoice (and how it was posted). An ERP that cannot be asked is a finding."""
+def check_receivables(invoices: list[tuple[Invoice, PostInvoice]], ask: Ask) -> list[Finding]:
+    """Ask for each invoice (and how it was posted). An ERP that cannot be asked is a finding, not silence."""
     findings = []
     for invoice, posting in invoices:
-        try:
-            found = erp_of(invoice.entity).find_invoice(posting)
-        except IsthmusError as error:
-            findings.append(_finding(invoice, f"could not be checked: {error.message}", Decimal(0)))
-            continue
-        if found is None:
+        found = ask(invoice, posting)
+        if isinstance(found, str):
+            findings.append(_finding(invoice, f"could not be checked: {found}", Decimal(0)))
+        elif found is None:
             findings.append(_finding(invoice, "missing in the ERP", invoice.total))
         elif (found.total, found.currency) != (invoice.total, invoice.currency):
             problem = f"{invoice.total} {invoice.currency} here, {found.total} {found.currency} in {found.ref.system}"

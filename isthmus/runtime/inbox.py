@@ -54,8 +54,12 @@ def _again(books: Books, message: InboxMessage) -> InboxMessage:
     name = f"{message.source}:{message.message_id}"
     if known.content_hash != message.content_hash:
         raise SameKeyOtherContent(f"message {name} was received before with other content")
-    counted = known.model_copy(update={"duplicates": known.duplicates + 1})
-    books.tx.update(counted)
+    # Counted under the row's lock: whoever takes the message meanwhile must not have its decision overwritten. When it
+    # is being taken just now, the count is not worth waiting for.
+    free = books.tx.find(InboxMessage, source=message.source, message_id=message.message_id, skip_locked=True)
+    counted = (free[0] if free else known).model_copy(update={"duplicates": known.duplicates + 1})
+    if free:
+        books.tx.update(counted)
     books.quiet("duplicate", name, "received again with the same content")
     return counted
 

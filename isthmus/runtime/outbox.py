@@ -16,39 +16,60 @@ ATTEMPTS_MAX = 8
 
 
 def dispatch(kernel: Kernel, subscriber: str, limit: int = 200) -> int:
-    """Hand due events to one subscriber; the number handed over. A failing aggregate waits, others go on."""
-    _, handle = kernel.subscribers[subscriber]
-    done, held = 0, set()
+    """Hand due events to one subscriber; the number handed over. A failing aggregate waits, others go on.
+
+    Together in one transaction when all goes well, one by one when something does not.
+    """
     with kernel.store.transaction() as tx:
-        pending = tx.find(EventDelivery, subscriber=subscriber, state=DeliveryState.PENDING)
-    for delivery in sorted(pending, key=lambda d: (d.aggregate, d.sequence))[:limit]:
+        waiting = tx.find(
+            EventDelivery,
+            subscriber=subscriber,
+            state=DeliveryState.PENDING,
+            order=("aggregate", "sequence"),
+            limit=limit,
+        )
+    due, held = [], set()
+    for delivery in waiting:
+        if delivery.next_at > kernel.clock.now():
+            held.add(delivery.aggregate)
+        elif delivery.aggregate not in held:
+            due.append(delivery)
+    if not due:
+        return 0
+    try:
+        return _hand_over(kernel, subscriber, due)
+    except IsthmusError:
+        return _one_by_one(kernel, subscriber, due)
+
+
+def _one_by_one(kernel: Kernel, subscriber: str, due: list[EventDelivery]) -> int:
+    done, held = 0, set()
+    for delivery in due:
         if delivery.aggregate in held:
             continue
-        if delivery.next_at > kernel.clock.now() or not _hand_over(kernel, delivery, handle):
+        try:
+            done += _hand_over(kernel, subscriber, [delivery])
+        except IsthmusError as error:
+            _put_off(kernel, delivery, error)
             held.add(delivery.aggregate)
-        else:
-            done += 1
     return done
 
 
-def _hand_over(kernel: Kernel, delivery: EventDelivery, handle: object) -> bool:
-    try:
-        with kernel.store.transaction() as tx:
-            tx.lock(f"subscriber:{delivery.subscriber}:{delivery.aggregate}")
-            current = tx.get(EventDelivery, delivery.event_id, delivery.subscriber)
-            if current is None or current.state is not DeliveryState.PENDING:
-                return True
-            event = tx.get(OutboxEvent, delivery.event_id)
-            assert event is not None
+def _hand_over(kernel: Kernel, subscriber: str, due: list[EventDelivery]) -> int:
+    _, handle = kernel.subscribers[subscriber]
+    ids = tuple(delivery.event_id for delivery in due)
+    with kernel.store.transaction() as tx:
+        tx.lock(f"subscriber:{subscriber}")
+        current = tx.find(EventDelivery, subscriber=subscriber, state=DeliveryState.PENDING, event_id=ids)
+        events = {event.event_id: event for event in tx.find(OutboxEvent, event_id=ids)}
+        for delivery in sorted(current, key=lambda d: (d.aggregate, d.sequence)):
+            event = events[delivery.event_id]
             books = Books(kernel, tx, run_id=event.causation_id, correlation_id=event.correlation_id, actor=event.actor)
-            handle(books, event)  # type: ignore[operator]
-            tx.update(current.model_copy(update={"state": DeliveryState.DONE, "reason": ""}))
-            kernel.checkpoint("handing event over")
-        kernel.checkpoint("event handed over")
-        return True
-    except IsthmusError as error:
-        _put_off(kernel, delivery, error)
-        return False
+            handle(books, event)
+        tx.update_many([d.model_copy(update={"state": DeliveryState.DONE, "reason": ""}) for d in current])
+        kernel.checkpoint("handing event over")
+    kernel.checkpoint("event handed over")
+    return len(current)
 
 
 def _put_off(kernel: Kernel, delivery: EventDelivery, error: IsthmusError) -> None:

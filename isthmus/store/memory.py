@@ -90,12 +90,12 @@ class MemoryTx:
         **equals: Any,
     ) -> list[M]:
         """See Tx."""
-        wanted = [(k, v if isinstance(v, tuple) else (v,)) for k, v in equals.items()]
-        rows: list[M] = [
-            row  # type: ignore[misc]
-            for row in self._store.rows[model].values()
-            if all(getattr(row, name) in values for name, values in wanted)
-        ]
+        rows: list[M] = list(self._store.rows[model].values())  # type: ignore[arg-type]
+        for name, value in equals.items():
+            if isinstance(value, tuple):
+                rows = [row for row in rows if getattr(row, name) in value]
+            else:
+                rows = [row for row in rows if getattr(row, name) == value]
         for name in reversed(order):
             rows.sort(key=lambda row: _sortable(getattr(row, name.lstrip("-"))), reverse=name.startswith("-"))
         return rows[:limit]

@@ -312,3 +312,30 @@ class FirmVersion(Record):
     applied_by: str
     approved_by: str
     applied_at: datetime
+
+
+class EntrySeen(Record):
+    """The latest approval seen of an entry whose content did not change: what comes with an earlier one is stale."""
+
+    source: str
+    source_id: str
+    approved_at: datetime
+
+
+class StageTime(Record):
+    """When a contract first reached a stage of its way from approval to cash."""
+
+    contract_no: str
+    stage: str
+    at: datetime
+    event_id: str
+
+
+class Notice(Record):
+    """What a queue is told about a case, for a chat or mail relay to pick up."""
+
+    case_no: str
+    queue: str
+    text: str
+    at: datetime
+    event_id: str

@@ -89,7 +89,9 @@ class Stage:
         """Ask as a person."""
         return self.client.get(path, headers={"Authorization": f"Bearer {by}-token"}, **more)
 
-    def post(self, path: str, body: Any = None, by: str = "adam", key: str | None = None, **more: Any) -> httpx.Response:
+    def post(
+        self, path: str, body: Any = None, by: str = "adam", key: str | None = None, **more: Any
+    ) -> httpx.Response:
         """Write as a person, under a new key unless one is given ("" for none)."""
         self._keys += 1
         key = f"key-{self._keys}" if key is None else key

@@ -38,9 +38,7 @@ def test_good_rows_are_taken_and_bad_rows_named(stage: Stage) -> None:
 
 @pytest.mark.requirement("REC-06")
 def test_a_file_whose_control_totals_disagree_is_refused_whole(stage: Stage) -> None:
-    told = problem_of(
-        stage.post("/v1/files/time?connection=psa", content=HEADER + row(1) + "#TOTAL,2,16\n"), 422
-    )
+    told = problem_of(stage.post("/v1/files/time?connection=psa", content=HEADER + row(1) + "#TOTAL,2,16\n"), 422)
     assert "nothing was taken" in told["detail"]
     assert not stage.rows(InboxMessage)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from standardwebhooks.webhooks import Webhook
 from starlette.exceptions import HTTPException
@@ -229,7 +230,11 @@ def test_what_cannot_be_used_is_refused_whole_and_quarantined(stage: Stage, case
 
 
 MONEY_WRONG = {"part cents": {"amount": "10.505"}, "part yen": {"amount": "10.5", "currency": "JPY"}}
-MONEY_WRONG |= {"nothing": {"amount": "0"}, "no currency": {"currency": "XXX"}, "a share": {"applies": {"I-1": "0.001"}}}
+MONEY_WRONG |= {
+    "nothing": {"amount": "0"},
+    "no currency": {"currency": "XXX"},
+    "a share": {"applies": {"I-1": "0.001"}},
+}
 
 
 @pytest.mark.parametrize("case", MONEY_WRONG)
@@ -299,3 +304,44 @@ def test_a_payment_starts_its_allocation_once(stage: Stage) -> None:
         assert stage.webhook("erp", received(), message_id).status_code == 202
     (run,) = stage.rows(RunRow)
     assert run.run_id == "invoice_to_cash/netsuite:77"
+
+
+# -- gathering --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("RES-01")
+def test_after_an_outage_of_the_database_messages_are_taken_again(stage: Stage, monkeypatch: Any) -> None:
+    def away() -> Any:
+        raise sa.exc.OperationalError("select 1", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(stage.hub.store, "transaction", away)
+    assert problem_of(stage.webhook("psa", time_approved(an_entry(1))), 503)["retryable"] is True
+    monkeypatch.undo()
+    assert stage.webhook("psa", time_approved(an_entry(1))).json()["accepted"] == 1
+
+
+def test_whoever_waits_hears_of_a_bug_and_the_next_message_is_taken(stage: Stage, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stage.hub.store, "transaction", lambda: 1 / 0)
+    assert problem_of(stage.webhook("psa", time_approved(an_entry(1))), 500)["code"] == "bug"
+    monkeypatch.undo()
+    assert stage.webhook("psa", time_approved(an_entry(1))).json()["accepted"] == 1
+
+
+def test_different_messages_at_once_are_all_kept_and_told_apart(stage: Stage) -> None:
+    """Good, repeated, unusable and foreign ones in one round: each gets its own answer."""
+
+    def deliver(n: int) -> tuple[int, int, Any]:
+        content = [time_approved(an_entry(n)), time_approved(an_entry(n // 4)), "{", APPROVED][n % 4]
+        answer = stage.webhook("psa", content, f"msg_{n}")
+        return n % 4, answer.status_code, answer.json()
+
+    with TestClient(stage.app) as client, ThreadPoolExecutor(40) as pool:
+        stage.client = client
+        answers = list(pool.map(deliver, range(1, 81)))
+
+    assert {(kind, status) for kind, status, _ in answers} == {(0, 202), (1, 202), (2, 422), (3, 403)}
+    told = [body for _, status, body in answers if status == 202]
+    entries = stage.rows(InboxMessage, kind="time.approved")
+    assert sum(body["accepted"] for body in told) == len(entries) == len({m.message_id for m in entries})
+    assert all(body["accepted"] + body["duplicates"] == 1 for body in told)
+    assert len(stage.rows(InboxMessage, state=MessageState.QUARANTINED)) == 20

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from isthmus.app.bootstrap import apply_firm
-from isthmus.app.firm import ConnectionConfig, FirmConfig, read_folder
+from isthmus.app.firm import Caller, ConnectionConfig, FirmConfig, PaceConfig, read_folder
 from isthmus.app.firm_check import CREDENTIALS_NEEDED, check
 from isthmus.app.firm_plan import compare, plan
 from isthmus.app.init import NAMES
 from isthmus.domain.errors import BadInput, NeedsSetup, NotPermitted
+from isthmus.domain.objects import LegalEntity
 from isthmus.kit.auth import _KINDS, Secrets, make_auth
 from isthmus.kit.manifest import AuthFacts
+from isthmus.policies.ownership import DEFAULT_RULES
 from isthmus.store.records import AuditEntry, Effect, EffectState, FirmVersion
 from tests.app_cli.conftest import NOW, Isthmus, World
 from tests.processes.hub import ENTITY
@@ -363,3 +365,14 @@ def test_a_plan_against_a_database_that_was_never_used(
     shown = isthmus("plan", folder, "--json")
     assert shown.code == 0 and shown.json["applied_version"] == 0
     assert {change["kind"] for change in shown.json["changes"]} == {"added"}
+
+
+# -- the document ---------------------------------------------------------------------------------------------------
+
+
+def test_every_field_and_shipped_rule_is_in_the_document() -> None:
+    said = (Path(__file__).parents[2] / "docs" / "operate" / "firm-folder.md").read_text()
+    fields = {*LegalEntity.model_fields, *ConnectionConfig.model_fields, *Caller.model_fields, *PaceConfig.model_fields}
+    assert [name for name in sorted(fields | {*FirmConfig.model_fields}) if name not in said] == []
+    for rule in DEFAULT_RULES:
+        assert f"| {rule.object} | {rule.field} | {rule.owner} |" in said

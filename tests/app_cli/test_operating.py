@@ -243,7 +243,9 @@ class Process:
         assert out is not None
         ready, _, _ = select.select([out], [], [], PATIENCE_SECONDS)
         assert ready, "nothing was said in time"
-        return str(out.readline().decode())
+        said = str(out.readline().decode())
+        assert said, "it has ended"
+        return said
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Exit code after a signal, and stderr."""
@@ -329,10 +331,21 @@ def test_sandboxes_say_where_they_are_and_end_cleanly(number: int, start: Any) -
     assert (code, err) == (0, "")
 
 
+def _two_free_ports() -> int:
+    """The first of two; below the range from which the system gives ports to others meanwhile."""
+    for port in range(20_000 + os.getpid() % 5_000, 30_000, 2):
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no two ports are free")
+
+
 def test_sandboxes_listen_on_consecutive_ports(start: Any) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _two_free_ports()
     served = start("sandbox", "netsuite", "kantata", "--port", port, "--tls")
     said = ""
     while f"https://127.0.0.1:{port + 1}/_control" not in said:

@@ -7,8 +7,10 @@ Commands come as lines of JSON on standard input, answers go to standard output.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -108,9 +110,12 @@ class Farm:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port below those that outgoing connections get: it must stay free while nobody listens on it."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 def _listen(port: int) -> socket.socket:

@@ -6,6 +6,7 @@ Starting one costs a fork and what the hub really does at its start, not a secon
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socketserver
@@ -16,6 +17,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from isthmus.app import bootstrap, worker
 from isthmus.domain.errors import IsthmusError, LostRace
 from isthmus.kit.time_file import read_time_file
@@ -25,6 +28,8 @@ from isthmus.runtime.books import Books
 from isthmus.runtime.clock import ShiftedClock
 from isthmus.store.records import OutboxEvent
 
+worker.TICK_SECONDS = 0.02
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 WITNESS = "witness"
 WITNESSED = frozenset({"invoice.issued", "invoice.posted", "invoice.paid", "payment.received"})
 
@@ -65,6 +70,8 @@ def run_hub(spec: dict[str, Any]) -> None:
     hub.kernel.parallel_sends = spec.get("parallel_sends", 1)
     hub.kernel.subscribers[WITNESS] = (WITNESSED, witness)
     looked = _count_first_looks(hub)
+    if spec.get("gathers_whole", True):
+        _gather_whole_messages()
     one = worker.Worker(hub, lease_seconds=spec.get("lease_seconds", 15.0), sweeping=spec.get("sweeping", True))
     if spec.get("working", True):
         one.start()
@@ -95,6 +102,14 @@ def _count_first_looks(hub: bootstrap.Hub) -> threading.Event:
     return looked
 
 
+def _gather_whole_messages() -> None:
+    """Gather when no sender is at the door. What is sent together then makes one batch, so that the checkpoints of a
+    trial can be told in advance; a test of its own leaves this out.
+    """
+    gather = sweeps.drain_time
+    sweeps.drain_time = lambda kernel: 0 if _Request.at_the_door else gather(kernel)
+
+
 def witness(books: Books, event: OutboxEvent) -> None:
     """A subscriber that acts once however often it is told: it starts (or finds) a billing run of that name."""
     books.quiet("witnessed", event.event_id, event.type)
@@ -113,8 +128,22 @@ class _Door(socketserver.ThreadingUnixStreamServer):
 
 
 class _Request(socketserver.StreamRequestHandler):
+    at_the_door = 0
+    _counting = threading.Lock()
+
+    def _come(self, by: int) -> None:
+        with self._counting:
+            _Request.at_the_door += by
+
     def handle(self) -> None:
         """Serve one request."""
+        self._come(1)
+        try:
+            self._serve()
+        finally:
+            self._come(-1)
+
+    def _serve(self) -> None:
         request = json.loads(self.rfile.readline())
         hub = self.server.hub  # type: ignore[attr-defined]
         try:

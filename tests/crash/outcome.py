@@ -62,16 +62,32 @@ def outcome_of(store: Store, systems: dict[str, Any]) -> Outcome:
         counter = tx.get(Counter, SERIES)
         runs, cases = tx.find(RunRow), tx.find(Case)
     plain = {name: _plain_value(state) for name, state in systems.items()}
+    _forget_ids_of_costs(hub, plain)
     next_number = counter.value + 1 if counter else 1
     return Outcome(hub, plain, tuple(effects), tuple(runs), tuple(cases), next_number)
+
+
+def _forget_ids_of_costs(hub: dict[str, Any], systems: dict[str, Any]) -> None:
+    """The ERP numbers cost entries as they come; which of them comes first is nobody's concern."""
+    for row in systems["netsuite"].get("timeBill", []):
+        row["id"] = "(id)"
+    systems["netsuite"]["timeBill"] = sorted(systems["netsuite"].get("timeBill", []), key=lambda r: r["externalId"])
+    for effect in hub["effects"]:
+        if ":Erp.put_time:" in effect["key"]:
+            effect["result"]["external_id"] = "(id)"
+    costs = [r for r in hub["crosswalk"] if r["object_type"] == "Erp.put_time"]
+    for row in costs:
+        row["remote_id"] = "(id)"
+    hub["crosswalk"] = sorted(hub["crosswalk"], key=content_hash)
 
 
 def _events(events: list[OutboxEvent]) -> dict[str, list[Any]]:
     """Type and payload, per aggregate in its order."""
     told: dict[str, list[Any]] = {}
     for event in sorted(events, key=lambda e: (e.aggregate, e.sequence)):
-        told.setdefault(event.aggregate, []).append([event.sequence, event.type, _plain_value(event.payload)])
-    return told
+        told.setdefault(event.aggregate, []).append([event.type, _plain_value(event.payload)])
+    # Parts of one contract change their state in the order in which their batches come.
+    return {a: sorted(e, key=content_hash) if a.startswith("contract:") else e for a, e in told.items()}
 
 
 def _plain(row: Any) -> Any:

@@ -35,7 +35,7 @@ def receivables(hub: Hub) -> list[str]:
     with hub.store.transaction() as tx:
         books = hub.kernel.books(tx, key="control", actor="controller")
         asked = [(i, posting_of(books, i.invoice_id)) for i in tx.find(Invoice)]
-    return [f.problem for f in check_receivables(asked, lambda entity: hub.systems.erp)]
+    return [f.problem for f in check_receivables(asked, lambda _, posting: hub.systems.erp.find_invoice(posting))]
 
 
 @pytest.mark.requirement("REC-03", "INV-01", "INV-07", "INV-09", "INV-19", "INV-30")

@@ -22,6 +22,7 @@ from isthmus.runtime import inbox, outbox
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.records import (
+    Case,
     DeliveryState,
     Effect,
     EffectState,
@@ -81,6 +82,7 @@ class Simulation:
         self.tray: list[TimeEntry] = []
         self.newest: dict[str, TimeEntry] = {}
         self.paid: dict[str, Decimal] = {}
+        self.asked: dict[str, Decimal] = {}
         contracts = {contract.contract_no: contract for contract in world.contracts}
         self.people = People(self.rng, self._correct, lambda key: self.newest[key], contracts)
         self.people.call_off_chance = 0.15 if world.billing else 0.0
@@ -165,7 +167,8 @@ class Simulation:
     def _ask_for_write_off(self, tx: Any, news: WriteOffAsked) -> None:
         parts = tx.find(BillablePart, contract_no=news.contract_no, state=PartState(news.state))
         there = sum((p.net for p in parts), Decimal(0)) * news.share
-        amount = max(there, Decimal(1)).quantize(Decimal(1))
+        # Who asks again because no answer came asks for the same.
+        amount = self.asked.setdefault(news.name, max(there, Decimal(1)).quantize(Decimal(1)))
         args = {"contract_no": news.contract_no, "amount": str(amount), "state": news.state}
         args |= {"requested_by": "pm", "reason": "goodwill"}
         self.kernel.start(tx, "write_off", news.name, args, entity=self._entity(news.contract_no))
@@ -417,6 +420,7 @@ class Simulation:
         effects = list(self.store.rows[Effect].values())
         counts.seeds += 1
         counts.runs += len(self.store.rows[RunRow])
+        counts.cases += len(self.store.rows[Case])
         counts.lookups += sum(e.lookups for e in effects)  # type: ignore[attr-defined]
         counts.resends += sum(e.state is EffectState.RESENT for e in effects)  # type: ignore[attr-defined]
         counts.invoices += sum(i.life is InvoiceLife.ISSUED for i in self.store.rows[Invoice].values())  # type: ignore[attr-defined]

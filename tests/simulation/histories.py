@@ -11,6 +11,8 @@ from tests.simulation.driver import Simulation
 from tests.simulation.weather import Counts
 from tests.simulation.world import make_world
 
+REPLAY_EVERY = 2  # seeds; a replay costs as much as a history
+
 
 class Unsound(AssertionError):
     """The history of a seed breaks an invariant; says which, and how to see it again."""
@@ -27,7 +29,7 @@ def judge(seed: int, *, looks_up: bool = True) -> Counts:
     try:
         sim.live()
         findings = Auditor(sim).all()
-        if not findings:
+        if not findings and seed % REPLAY_EVERY == 0:
             before = money_of(sim)
             sim.replay_everything()
             findings = [f"replay moved {name}" for name, now in money_of(sim).items() if now != before[name]]

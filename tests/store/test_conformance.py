@@ -338,7 +338,7 @@ def test_refusals_name_the_whole_key(store: Store) -> None:
     keep(store, AuditEntry(audit_id=odd, at=NOW, actor="ann", action="approve", subject="INV-1"), mark(odd))
     with pytest.raises(SameKeyOtherContent, match="lines"), store.transaction() as tx:
         tx.insert_many([mark("a"), mark(odd)])
-    with pytest.raises(AssertionError, match="lines.*is never changed"), store.transaction() as tx:
+    with pytest.raises(AssertionError, match=r"lines.*is never changed"), store.transaction() as tx:
         tx.update(AuditEntry(audit_id=odd, at=NOW, actor="bob", action="approve", subject="INV-1"))
 
 

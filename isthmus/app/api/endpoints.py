@@ -69,13 +69,13 @@ def add_all(app: FastAPI) -> None:
 def _problems(one: Endpoint) -> set[int]:
     """What may go wrong here, from the access table and the shape of the address."""
     access, method = ROUTES[one.route], one.route.split(" ")[0]
-    found = {500, 503}
+    found = {422, 500, 503}
     if access.roles:
-        found |= {400, 401, 403, 422, 429}
+        found |= {400, 401, 403, 429}
     if method == "POST":
-        found |= {400, 401, 403, 404, 409, 413, 422, 429}
+        found |= {400, 401, 403, 404, 409, 413, 429}
     if "{" in one.path:
-        found |= {404, 422}
+        found |= {404}
     return found
 
 

@@ -7,8 +7,9 @@ What is not plain (a repeat, another type, ownership that differs by entity) tak
 from __future__ import annotations
 
 import queue
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from isthmus.app.api.intake import KIND, Answer, Delivery, Said, take_in, understand
 from isthmus.app.bootstrap import Hub
@@ -26,28 +27,37 @@ Plain = tuple[Delivery, Said, "Future[Answer]"]
 
 
 class Gatherer:
-    """One thread that takes whatever is waiting, up to a limit, and commits it."""
+    """One round at a time takes whatever is waiting, up to a limit, and commits it."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self._rounds = ThreadPoolExecutor(1, thread_name_prefix="isthmus-gatherer")
         self._singles = ThreadPoolExecutor(SINGLES, thread_name_prefix="isthmus-single")
         self._waiting: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="isthmus-gatherer", daemon=True).start()
 
     def take_in(self, delivery: Delivery) -> Future[Answer]:
         """The answer, once the message is durable; or why it is refused."""
         answer: Future[Answer] = Future()
         self._waiting.put((delivery, answer))
+        self._rounds.submit(self._round)  # one round per message at most; a round that finds nothing ends at once
         return answer
 
-    def _run(self) -> None:
-        while True:
-            together = [self._waiting.get()]
-            while len(together) < TOGETHER_MAX and not self._waiting.empty():
-                together.append(self._waiting.get())
+    def _round(self) -> None:
+        together: list[Waiting] = []
+        while len(together) < TOGETHER_MAX and not self._waiting.empty():
+            delivery, answer = self._waiting.get()
+            if answer.set_running_or_notify_cancel():  # nobody can call it off while it is being written
+                together.append((delivery, answer))
+        try:
             plain, single = self._sorted(together)
-            for delivery, answer in [*single, *self._keep(plain)]:
-                self._alone(delivery, answer)
+            left = self._keep(plain)
+        except BaseException as bug:  # whoever waits must hear of it: an answer that never comes is the worst one
+            for _, answer in together:
+                if not answer.done():
+                    answer.set_exception(bug)
+            raise
+        for delivery, answer in [*single, *left]:
+            self._alone(delivery, answer)
 
     def _sorted(self, together: list[Waiting]) -> tuple[list[Plain], list[Waiting]]:
         """New messages of approved time that may be written at once, and all others."""
@@ -80,7 +90,7 @@ class Gatherer:
             with self.hub.store.transaction() as tx:
                 answers = self._write(tx, plain)
             self.hub.kernel.checkpoint("webhooks kept")
-        except IsthmusError:
+        except (IsthmusError, SQLAlchemyError):  # each on its own: the one that cannot be kept is told why
             return [(delivery, answer) for delivery, _, answer in plain]
         left = []
         for (delivery, _, answer), told in zip(plain, answers, strict=True):

@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic_core import to_jsonable_python
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from isthmus.app.api.admission import Visit
 from isthmus.domain.errors import LostRace, SameKeyOtherContent
 from isthmus.runtime.books import Books
-from isthmus.runtime.hashing import content_hash
+from isthmus.runtime.hashing import canonical_json, content_hash
 from isthmus.store.records import IdempotentReply
 from isthmus.store.tx import Tx
 
@@ -55,7 +55,7 @@ def once(visit: Visit, body: Any, act: Callable[[Books], Reply], *, correlation_
             created_at=now,
         )
         tx.put(kept)
-        return JSONResponse(kept.reply, kept.status)
+        return answer_of(kept.reply, kept.status)
 
     answer: Response = in_transaction(visit.hub.store.transaction, attempt)
     return answer
@@ -76,4 +76,9 @@ def in_transaction(begin: Callable[[], Any], act: Callable[[Tx], Any]) -> Any:
 def _again(known: IdempotentReply, hashed: str) -> Response:
     if known.body_hash != hashed:
         raise SameKeyOtherContent(f"the key {known.idempotency_key!r} was used before with another body")
-    return JSONResponse(known.reply, known.status, headers={"Idempotent-Replayed": "true"})
+    return answer_of(known.reply, known.status, {"Idempotent-Replayed": "true"})
+
+
+def answer_of(body: Any, status: int, headers: dict[str, str] | None = None) -> Response:
+    """The answer with its keys sorted: the database keeps no order, and the same answer is the same to the byte."""
+    return Response(canonical_json(body), status, headers, media_type="application/json")

@@ -215,8 +215,8 @@ def sound(entry: TimeEntry) -> TimeEntry:
 
 def keep_time(books: Books, source: str, entries: list[TimeEntry]) -> Answer:
     """One message per entry, its id from its content: by webhook, sweep or file the same entry is the same message."""
-    # One order for all, so that two messages never lock crosswise.
-    ordered = sorted(entries, key=lambda entry: entry.key)
+    # In the order of their messages' ids, here and where messages are gathered, so that nobody locks crosswise.
+    ordered = sorted(entries, key=lambda entry: f"{entry.key}:")
     new = sweeps.accept_time(books, source, ordered)
     ids = [sweeps.arrival_of(source, entry).message_id for entry in entries]
     return {"accepted": new, "duplicates": len(entries) - new, "message_ids": ids}

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from fastapi import Request
 from pydantic import BaseModel
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from isthmus.app.api.endpoints import endpoint
+from isthmus.app.api.idempotency import answer_of
 from isthmus.app.api.intake import Delivery
 from isthmus.app.bootstrap import Hub
 from isthmus.app.firm import read_secret
@@ -82,4 +83,4 @@ async def receive_webhook(connection: str, request: Request) -> Response:
         raise
     config = next(c for c in hub.firm.connections if c.name == connection)
     delivery = Delivery(config, message_id, body.decode())
-    return JSONResponse(await wrap_future(request.app.state.gatherer.take_in(delivery)), 202)
+    return answer_of(await wrap_future(request.app.state.gatherer.take_in(delivery)), 202)

@@ -43,6 +43,11 @@ token = "demo:demo-token-finance"
 roles = ["reader", "finance", "steward"]
 
 [[callers]]
+name = "pia.pmo"
+token = "demo:demo-token-pmo"
+roles = ["reader", "project_manager"]
+
+[[callers]]
 name = "ines.integration"
 token = "demo:demo-token-integration"
 roles = ["reader", "integration", "admin"]

@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ from isthmus.policies.billing import price_entry
 from isthmus.processes.work.correcting import correct
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
-from isthmus.store.records import InboxMessage, MessageState
+from isthmus.store.records import EntrySeen, InboxMessage, MessageState
 
 SAME_CONTENT = ("project_code", "task_code", "person", "role", "service_date", "hours")
 SAME_WORK = (*SAME_CONTENT, "note")
@@ -46,6 +46,7 @@ class Batch:
     latest: dict[str, TimeEntry]
     same_day: dict[tuple[str, date], list[TimeEntry]]
     earlier: dict[str, list[BillableItem]]
+    seen: dict[str, datetime]
     entries: list[TimeEntry] = field(default_factory=list)
     items: list[BillableItem] = field(default_factory=list)
 
@@ -77,7 +78,9 @@ def read_batch(books: Books, entries: Iterable[TimeEntry]) -> Batch:
     projects = (
         {project.project_code: project for project in books.tx.find(Project, project_code=codes)} if codes else {}
     )
-    return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier)
+    marks = books.tx.find(EntrySeen, source=sources, source_id=ids) if ids else []
+    seen = {f"{mark.source}:{mark.source_id}": mark.approved_at for mark in marks}
+    return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier, seen)
 
 
 def _corrected_contracts(earlier: dict[str, list[BillableItem]]) -> tuple[str, ...]:
@@ -160,19 +163,22 @@ def _check_engagement(batch: Batch, entry: TimeEntry) -> None:
 def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry | None:
     """The entry under its next revision number; None when its content is known or older than what is known.
 
-    The same content approved later is a revision all the same: an older correction may still be on its way, and must
-    be recognised as older.
+    The same content approved later is no revision, but it is remembered: an older correction may still be on its way,
+    and must be recognised as older.
     """
     known = batch.latest.get(entry.key)
     if known is None:
         _refuse_a_twin(books, batch, entry)
         return entry.model_copy(update={"revision": 1})
-    same = all(getattr(known, name) == getattr(entry, name) for name in SAME_CONTENT)
-    if same and entry.approved_at <= known.approved_at:
+    seen = max(known.approved_at, batch.seen.get(entry.key, known.approved_at))
+    if all(getattr(known, name) == getattr(entry, name) for name in SAME_CONTENT):
         books.quiet("duplicate", f"time:{entry.key}", f"revision {known.revision} has this content already")
+        if entry.approved_at > seen:
+            batch.seen[entry.key] = entry.approved_at
+            books.tx.put(EntrySeen(source=entry.source, source_id=entry.source_id, approved_at=entry.approved_at))
         return None
-    if entry.approved_at < known.approved_at:
-        books.quiet("stale", f"time:{entry.key}", f"approved {entry.approved_at}, before revision {known.revision}")
+    if entry.approved_at < seen:
+        books.quiet("stale", f"time:{entry.key}", f"approved {entry.approved_at}, before what is known ({seen})")
         return None
     return entry.model_copy(update={"revision": known.revision + 1})
 

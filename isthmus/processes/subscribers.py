@@ -1,0 +1,49 @@
+"""Who listens to the hub's own events. Each subscriber is independent, durable, and can replay history.
+
+A subscriber is a function of one transaction that gives the same result when an event comes twice. One that is added
+later starts with what happens from then on; ``isthmus replay --subscriber NAME`` gives it the past.
+"""
+
+from __future__ import annotations
+
+from isthmus.runtime.books import Books
+from isthmus.runtime.kernel import Subscriber
+from isthmus.store.records import Notice, OutboxEvent, StageTime
+
+# The first event of each type on a contract's way: lead times follow from them.
+STAGES = {
+    "contract.approved": "approved",
+    "engagement.activated": "active",
+    "time.approved": "first time",
+    "invoice.drafted": "first draft",
+    "invoice.issued": "first invoice",
+    "invoice.posted": "first posting",
+    "invoice.paid": "first payment in full",
+}
+
+
+def keep_stage(books: Books, event: OutboxEvent) -> None:
+    """The first time a contract reaches a stage, kept once."""
+    contract_no = event.correlation_id.removeprefix("contract:")
+    if contract_no == event.correlation_id:
+        return  # not on the way of one contract
+    row = StageTime(contract_no=contract_no, stage=STAGES[event.type], at=event.occurred_at, event_id=event.event_id)
+    known = books.tx.get(StageTime, contract_no, row.stage)
+    if known is None or row.at < known.at:
+        books.tx.put(row)
+
+
+def notify_queue(books: Books, event: OutboxEvent) -> None:
+    """A notice to the queue that owns a new case, in plain words, once."""
+    facts = event.payload
+    text = f"{facts['case']}: {facts['cause']}"
+    notice = Notice(
+        case_no=facts["case"], queue=facts["queue"], text=text, at=event.occurred_at, event_id=event.event_id
+    )
+    books.tx.insert_new(notice)
+
+
+SUBSCRIBERS: dict[str, Subscriber] = {
+    "stages": (frozenset(STAGES), keep_stage),
+    "notices": (frozenset({"case.opened"}), notify_queue),
+}
