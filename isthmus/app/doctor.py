@@ -201,7 +201,9 @@ def _stuck(tx: Tx) -> Line:
         said = f"{len(failed)} runs have failed on a bug, such as {failed[0].run_id}"
         return Line("cases", "fail", said, "isthmus runs --state failed; report it with the reason shown")
     if cases:
-        return Line("cases", "warn", f"{len(cases)} open, {len({c.queue for c in cases})} queues", "isthmus cases")
+        return Line(
+            "cases", "warn", f"{len(cases)} open for {', '.join(sorted({c.queue for c in cases}))}", "isthmus cases"
+        )
     return Line("cases", "ok", "none open")
 
 

@@ -26,8 +26,10 @@ from isthmus.runtime.kernel import Kernel
 log = structlog.get_logger("isthmus.worker")
 TICK_SECONDS = 0.05
 # For the crash tests: kill -9 at a checkpoint, named by its number ("7") or by name and occurrence ("run finished#2");
-# counted from the moment the file ARMED exists (at once when none is named); LOG gets a line per checkpoint.
+# counted from the moment the file ARMED exists (at once when none is named); LOG gets a line per checkpoint. SIGNAL
+# names another signal: STOP lets the process stand still, as a machine does that is moved or swaps.
 CRASH_AT, CRASH_ARMED, CRASH_LOG = "ISTHMUS_CRASH_AT", "ISTHMUS_CRASH_ARMED", "ISTHMUS_CRASH_LOG"
+CRASH_SIGNAL = "ISTHMUS_CRASH_SIGNAL"
 
 
 class Worker:
@@ -121,7 +123,7 @@ SWEEPS: dict[str, Callable[..., int]] = {
 def _arm_crash(kernel: Kernel) -> None:
     """Crash tests name a checkpoint; the process then dies as if the power had failed."""
     at, log_path = os.environ.get(CRASH_AT, ""), os.environ.get(CRASH_LOG, "")
-    armed = os.environ.get(CRASH_ARMED, "")
+    armed, sent = os.environ.get(CRASH_ARMED, ""), os.environ.get(CRASH_SIGNAL, "KILL")
     if not at and not log_path:
         return
     lock, seen = threading.Lock(), Counter[str]()
@@ -136,7 +138,8 @@ def _arm_crash(kernel: Kernel) -> None:
                 with open(log_path, "a") as file:
                     file.write(point + "\n")
             if at in (point, str(seen.total())):
-                os.kill(os.getpid(), signal.SIGKILL)
-                time.sleep(60)
+                os.kill(os.getpid(), signal.Signals[f"SIG{sent}"])
+                if sent == "KILL":
+                    time.sleep(60)
 
     kernel.checkpoint = checkpoint

@@ -40,7 +40,11 @@ from isthmus.runtime.run import Run
 def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     """P1, the steps that CRM, PSA, ERP and tax engine allow."""
     contract = run.read(
-        "Read the approved contract and its terms", Crm.read_contract, contract_no, then=work.approved_terms
+        "Read the approved contract and its terms",
+        Crm.read_contract,
+        contract_no,
+        then=work.approved_terms,
+        unreadable=("EX-MAP-TERMS", "contract-operations"),
     )
     run.decide("Request the engagement", work.request_engagement, contract, undo=work.call_off)
     client = run.decide("Find the client", work.find_client, contract)

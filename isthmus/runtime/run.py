@@ -57,14 +57,28 @@ class Run:
 
     # -- the three kinds of step ------------------------------------------------------------------------------
 
-    def read(self, phrase: str, verb: Callable[..., T], *args: Any, then: Callable[[T], T] | None = None) -> T:
-        """Ask another system; nothing changes there. then checks the answer: when it refuses, the step asks again."""
+    def read(
+        self,
+        phrase: str,
+        verb: Callable[..., T],
+        *args: Any,
+        then: Callable[[T], T] | None = None,
+        unreadable: tuple[str, str] = ("EX-INPUT", "integration"),
+    ) -> T:
+        """Ask another system; nothing changes there. then checks the answer: when it refuses, the step asks again.
+
+        unreadable: exception type and queue of the case when the answer cannot be read, or there is none.
+        """
 
         def ask() -> T:
             spec = spec_of(verb)
             connection = self._kernel.systems.filling(spec.name.split(".")[0], self.row.entity)
             self._kernel.check_open(connection.name)
-            answer = getattr(connection, verb.__name__)(*args)
+            try:
+                answer = getattr(connection, verb.__name__)(*args)
+            except Refused as wrong:
+                case, queue = unreadable
+                raise NeedsDecision(case, f"{phrase}: {wrong.message}", queue=queue) from wrong
             return then(answer) if then else answer
 
         answer: T = self._step(phrase, "read", result_type(verb), ask)

@@ -59,6 +59,8 @@ def test_trace_of_a_finished_journey_is_a_timeline_in_order(billable: World, ist
     story = ["Read the approved contract", "Set up the project in the PSA", "Activate the engagement", "capture_time"]
     places = [shown.out.index(line) for line in story]
     assert places == sorted(places)
+    line = next(line for line in shown.out.splitlines() if "Set up the project in the PSA" in line)
+    assert line.rstrip().endswith("psa")  # the system, not the verb
     told = isthmus("trace", "K-1", "--json")
     assert told.json["correlation_ids"] == ["contract:K-1"] and told.json["runs"]
 

@@ -21,12 +21,14 @@ import structlog
 
 from isthmus.app import bootstrap, worker
 from isthmus.domain.errors import IsthmusError, LostRace
+from isthmus.domain.objects import TimeEntry
+from isthmus.domain.states import CaseState
 from isthmus.kit.time_file import read_time_file
 from isthmus.processes import sweeps
 from isthmus.runtime import outbox
 from isthmus.runtime.books import Books
 from isthmus.runtime.clock import ShiftedClock
-from isthmus.store.records import OutboxEvent
+from isthmus.store.records import Case, OutboxEvent
 
 worker.TICK_SECONDS = 0.02
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -169,8 +171,6 @@ def _serve(hub: bootstrap.Hub, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _webhook(books: Books, source: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    from isthmus.domain.objects import TimeEntry
-
     return {"new": sweeps.accept_time(books, source, [TimeEntry.model_validate(e) for e in entries])}
 
 
@@ -190,10 +190,25 @@ def _replay(books: Books, aggregate: str) -> dict[str, Any]:
     return {"events": outbox.replay(books, WITNESS, aggregate=aggregate)}
 
 
+def _bill_many(books: Books, contract_no: str, count: int) -> dict[str, Any]:
+    for number in range(count):
+        _bill(books, contract_no, f"extra-{number}", "2026-03-31")
+    return {"runs": count}
+
+
+def _call_off_all(books: Books) -> dict[str, Any]:
+    cases = books.tx.find(Case, state=CaseState.OPEN)
+    for case in cases:
+        books.kernel.resolve(books.tx, case.case_no, action="cancel", actor="pia.pmo", reason="not ours", values={})
+    return {"cases": len(cases)}
+
+
 REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {
     "webhook": _webhook,
     "file": _file,
     "bill": _bill,
+    "bill_many": _bill_many,
+    "call_off_all": _call_off_all,
     "replay": _replay,
 }
 

@@ -93,6 +93,14 @@ class HubProcess:
         """False once the process is gone."""
         return Path(f"/proc/{self.pid}").exists()
 
+    @property
+    def stands_still(self) -> bool:
+        """True while it is stopped by a signal."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+        except OSError:
+            return False
+
     def signal(self, number: int) -> None:
         """Send a signal; a process that is gone gets none."""
         if self.alive:

@@ -35,6 +35,7 @@ class Wrong:
 
     crash_at: str = ""
     crash_again_at: str = ""
+    crash_signal: str = "KILL"
     faults: tuple[tuple[str, dict[str, Any]], ...] = ()
     cuts: tuple[tuple[str, dict[str, Any]], ...] = ()
     webhooks: bool = True
@@ -61,6 +62,7 @@ class Trial:
         self.starts, self.starts_planned, self.died = 0, 1 if self.wrong.webhooks else 2, False
         self._reviving = threading.Lock()
         self.began = time.monotonic()
+        self.hubs: list[HubProcess] = []
         self.hub: HubProcess
         self.rows: psycopg.Connection[Any]
 
@@ -88,23 +90,26 @@ class Trial:
         self.rows = psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True)
         for system, fault in self.wrong.faults:
             self.stage.control(system, "faults", fault)
-        self.hub = self.start_hub(self.wrong.crash_at)
+        self.hub = self.start_hub(self.wrong.crash_at, self.wrong.crash_signal)
         assert self.hub.wait_until_open(), self.hub.log.read_text()[-3000:]
         self.armed.touch()
 
-    def start_hub(self, crash_at: str = "", **more: Any) -> HubProcess:
-        """A hub process on this trial's database; it dies at the checkpoint named."""
+    def start_hub(self, crash_at: str = "", crash_signal: str = "KILL", **more: Any) -> HubProcess:
+        """A hub process on this trial's database; it dies (or stands still) at the checkpoint named."""
         self.starts += 1
         env = {"ISTHMUS_CRASH_AT": crash_at, "ISTHMUS_CRASH_ARMED": str(self.armed)}
+        env["ISTHMUS_CRASH_SIGNAL"] = crash_signal
         env["ISTHMUS_CRASH_LOG"] = str(self.points) if self.wrong.log else ""
         spec = {"url": self.url, "began": MONTH_END.isoformat(), "elapsed": time.monotonic() - self.began, "env": env}
         spec |= {"lease_seconds": self.lease_seconds, "parallel_sends": self.wrong.parallel_sends}
         spec |= {"gathers_whole": self.wrong.gathers_whole, **more}
-        return HubProcess(self.stage.nursery, self.stage.folder, spec)
+        self.hubs.append(HubProcess(self.stage.nursery, self.stage.folder, spec))
+        return self.hubs[-1]
 
     def close(self) -> None:
         """Nothing of the trial stays."""
-        self.hub.kill()
+        for hub in self.hubs:
+            hub.kill()
         self.rows.close()
         self.stage.run_sql(f"drop database if exists {self.database} with (force)")
         self.stage.farm.ask({"do": "end"})

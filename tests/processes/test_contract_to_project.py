@@ -250,3 +250,23 @@ def test_dates_of_the_contract_are_kept_apart() -> None:
 
     kept = hub.rows(ContractVersion)[0]
     assert (kept.effective_from, kept.signed_on) == (date(2026, 2, 1), date(2026, 2, 20))
+
+
+@pytest.mark.requirement("PAT-14")
+def test_a_clause_nobody_has_mapped_is_contract_operations_case_and_read_again_once_mended() -> None:
+    from isthmus.domain.errors import BadInput
+
+    hub = Hub()
+    real = hub.systems.crm.read_contract
+
+    def unmapped(contract_no: str) -> Any:
+        raise BadInput("quote line L1: billing type 'Success Fee' is not mapped")
+
+    hub.systems.crm.read_contract = unmapped  # type: ignore[method-assign]
+    run = hub.set_up()
+    case = hub.case()
+    assert (case.exception, case.queue) == ("EX-MAP-TERMS", "contract-operations")
+    assert "Success Fee" in case.cause
+    hub.systems.crm.read_contract = real  # type: ignore[method-assign]
+    hub.resolve("retry")
+    assert hub.run(run.run_id).state is RunState.DONE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.app.cli.shell import PERSON, REFUSED, WrongUsage, common, show, table
-from isthmus.domain.errors import BadInput, NeedsDecision, NotFound, NotPermitted
+from isthmus.domain.errors import BadInput, NeedsDecision, NotFound
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,8 +118,6 @@ def apply(
 
     if not by.strip() or not approved_by.strip():
         raise WrongUsage("--as and --approved-by each name a person")
-    if by.strip().casefold() == approved_by.strip().casefold():
-        raise NotPermitted(f"{by} applies it, so another person must approve it: name that person in --approved-by")
     wanted = usable(folder)
     prepare(database_url())
     with opened() as store:

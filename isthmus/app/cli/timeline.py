@@ -50,11 +50,14 @@ def _invoice(invoice: Mapping[str, Any]) -> str:
 
 def _moments(journey: Mapping[str, Any]) -> Iterator[Moment]:
     yield from _messages(journey["messages"])
+    # A step names the verb it used; the effect knows which system that was.
+    connections = {(e["run_id"], e["verb"]): e["connection"] for e in journey["effects"]}
     for run in journey["runs"]:
         yield _at(run, "created_at"), "run", f"{run['run_id']} started", "", "", "bold"
         for step in run.get("steps", ()):
             what = step["phrase"] + (f": {step['summary']}" if step.get("summary") else "")
-            yield _at(step, "ended_at"), "step", what, _money(step), step.get("system", ""), ""
+            system = connections.get((run["run_id"], step["system"]), "")
+            yield _at(step, "ended_at"), "step", what, _money(step), system, ""
         if run.get("state") not in ("running", None):
             reason = f": {run['reason']}" if run.get("reason") else ""
             style = "green" if run["state"] == "done" else "yellow"

@@ -10,6 +10,7 @@ from isthmus.sandbox.base import Record
 from isthmus.sandbox.netsuite.ledger import Ledger
 
 _STAMP = "2026-01-01T00:00:00Z"
+YEARS = range(2026, 2036)  # years whose accounting periods are set up
 _CURRENCIES = [  # id, name, symbol, decimals, rate to the US dollar
     ("1", "US Dollar", "USD", 2, "1"),
     ("2", "British Pound", "GBP", 2, "1.27"),
@@ -89,20 +90,20 @@ def _everything() -> dict[str, list[Record]]:
             _row(i, acctNumber=number, acctName=n, acctType={"id": kind, "refName": kind})
             for i, number, n, kind in _ACCOUNTS
         ],
-        "accountingPeriod": [_period(month) for month in range(1, 13)],
+        "accountingPeriod": [_period(year, month) for year in YEARS for month in range(1, 13)],
         "department": [_row("1", name="Advisory"), _row("2", name="Delivery")],
         "classification": [_row("1", name="Services")],
         "location": [_row("1", name="New York"), _row("2", name="London")],
     }
 
 
-def _period(month: int) -> Record:
-    last = calendar.monthrange(2026, month)[1]
+def _period(year: int, month: int) -> Record:
+    last = calendar.monthrange(year, month)[1]
     return {
-        "id": str(200 + month),
-        "periodName": f"{calendar.month_abbr[month]} 2026",
-        "startDate": f"2026-{month:02d}-01",
-        "endDate": f"2026-{month:02d}-{last}",
+        "id": str(200 + (year - YEARS[0]) * 12 + month),
+        "periodName": f"{calendar.month_abbr[month]} {year}",
+        "startDate": f"{year}-{month:02d}-01",
+        "endDate": f"{year}-{month:02d}-{last}",
         "closed": False,
     }
 

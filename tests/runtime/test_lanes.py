@@ -1,0 +1,143 @@
+"""One budget per connection: the vendor's limit holds over threads and processes; money goes first."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus.domain.errors import Throttled
+from isthmus.kit.limits import Concurrency, Window
+from isthmus.ports.calls import BULK, FINANCIAL, STANDARD
+from isthmus.runtime.lanes import SharedPlaces
+
+LIMIT = 3
+Make = Callable[[], Concurrency | SharedPlaces]
+
+# Another worker process on the same database: holds places, and notes how many anybody holds at a time.
+OTHER_PROCESS = """
+import sys, time
+import sqlalchemy as sa
+from concurrent.futures import ThreadPoolExecutor
+from isthmus.runtime.lanes import SharedPlaces
+engine = sa.create_engine(sys.argv[1])
+places = SharedPlaces(engine, "erp", int(sys.argv[2]))
+count = sa.text("update counted set now = now + :by, most = greatest(most, now + :by)")
+def call(_):
+    with places.slot(1):
+        with engine.begin() as c: c.execute(count, {"by": 1})
+        time.sleep(0.01)
+        with engine.begin() as c: c.execute(count, {"by": -1})
+with ThreadPoolExecutor(6) as pool:
+    list(pool.map(call, range(40)))
+"""
+
+
+@pytest.fixture(params=["one process", "shared"])
+def make(request: pytest.FixtureRequest) -> Make:
+    if request.param == "one process":
+        return lambda: Concurrency(LIMIT, wait_seconds_max=5)
+    url = request.getfixturevalue("fresh_database")
+    engine = sa.create_engine(url)
+    request.addfinalizer(engine.dispose)
+    return lambda: SharedPlaces(engine, "erp", LIMIT, wait_seconds_max=5)
+
+
+@pytest.mark.requirement("API-14", "RES-14")
+def test_the_limit_is_never_exceeded_by_threads(make: Make) -> None:
+    budget, lock, now, most = make(), threading.Lock(), 0, 0
+
+    def call(_: int) -> None:
+        nonlocal now, most
+        with budget.slot(STANDARD):
+            with lock:
+                now += 1
+                most = max(most, now)
+            time.sleep(0.005)
+            with lock:
+                now -= 1
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(call, range(60)))
+    assert most == LIMIT, "used to the full, never beyond"
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("API-14")
+def test_the_limit_is_never_exceeded_by_processes(fresh_database: str) -> None:
+    engine = sa.create_engine(fresh_database)
+    with engine.begin() as connection:
+        connection.execute(sa.text("create table counted as select 0 as now, 0 as most"))
+    command = [sys.executable, "-c", OTHER_PROCESS, fresh_database, str(LIMIT)]
+    workers = [subprocess.Popen(command) for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    with engine.begin() as connection:
+        row = connection.execute(sa.text("select now, most from counted")).one()
+    engine.dispose()
+    assert row.now == 0
+    assert 0 < row.most <= LIMIT
+
+
+@pytest.mark.requirement("RES-14", "PAT-07")
+def test_a_financial_call_goes_before_waiting_bulk_and_bulk_leaves_a_place(make: Make) -> None:
+    budget, order = make(), []
+    hold = threading.Event()
+
+    def holder(priority: int) -> None:
+        with budget.slot(priority):
+            hold.wait(5)
+
+    def caller(name: str, priority: int) -> None:
+        with budget.slot(priority):
+            order.append(name)
+
+    holders = [threading.Thread(target=holder, args=(BULK,)) for _ in range(LIMIT)]
+    for thread in holders:
+        thread.start()
+    time.sleep(0.1)
+    # Bulk holds all places but one: money goes through at once.
+    started = time.monotonic()
+    caller("invoice", FINANCIAL)
+    assert time.monotonic() - started < 1
+    waiting = [threading.Thread(target=caller, args=("bulk", BULK))]
+    hold_last = threading.Thread(target=holder, args=(STANDARD,))
+    hold_last.start()
+    time.sleep(0.1)
+    waiting[0].start()
+    time.sleep(0.05)
+    waiting.append(threading.Thread(target=caller, args=("posting", FINANCIAL)))
+    waiting[1].start()
+    time.sleep(0.1)
+    hold.set()
+    for thread in [*holders, hold_last, *waiting]:
+        thread.join(5)
+    assert order == ["invoice", "posting", "bulk"]
+
+
+def test_waiting_too_long_is_throttled_and_nothing_leaks(make: Make) -> None:
+    budget = make()
+    budget._wait_seconds_max = 0.05
+    with budget.slot(STANDARD), budget.slot(STANDARD), budget.slot(STANDARD):
+        with pytest.raises(Throttled), budget.slot(FINANCIAL):
+            pass
+    with budget.slot(FINANCIAL):
+        pass
+
+
+@pytest.mark.requirement("API-09")
+def test_a_window_holds_its_rate() -> None:
+    window, started = Window(5, 0.2), time.monotonic()
+    stamps = []
+    for _ in range(11):
+        with window.slot(STANDARD):
+            stamps.append(time.monotonic() - started)
+    assert stamps[5] >= 0.19
+    assert stamps[10] >= 0.39
+    for first, sixth in zip(stamps, stamps[5:], strict=False):
+        assert sixth - first >= 0.19
