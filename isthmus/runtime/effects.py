@@ -91,6 +91,7 @@ class Ledger:
         """Write outcomes in a transaction of their own."""
         if effects:
             with self._kernel.store.transaction() as tx:
+                self._kernel.hold(tx)
                 self.keep_with(tx, effects)
 
     def keep_with(self, tx: Tx, effects: Sequence[Effect]) -> None:
@@ -105,6 +106,7 @@ class Ledger:
         """A row for each write, before anything is sent. Rows that were there before tell how far it got."""
         wanted = [self._wanted(run, seq, spec, connection, args) for args in arguments]
         with self._kernel.store.transaction() as tx:
+            self._kernel.hold(tx)
             new = tx.insert_new_many(wanted)
             old_keys = tuple(e.effect_key for e, fresh in zip(wanted, new, strict=True) if not fresh)
             known = {e.effect_key: e for e in tx.find(Effect, effect_key=old_keys)} if old_keys else {}
@@ -214,7 +216,7 @@ class Ledger:
         if effect.sends >= SENDS_MAX:
             self.keep([effect.model_copy(update={"sends": 0})])
             raise Retryable(f"{spec.name} {effect.business_key}: {SENDS_MAX} attempts without an answer")
-        self._kernel.fence()
+        self._kernel.fence_off()
         resent = effect.sends > 0 or effect.state is EffectState.IN_DOUBT
         effect = effect.model_copy(update={"sends": effect.sends + 1, "sent_at": self._kernel.clock.now()})
         seen: list[Exchange] = []

@@ -7,6 +7,7 @@ runs on PostgreSQL with DBOS and in memory under a seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -32,13 +33,14 @@ from isthmus.runtime.engine import Engine
 from isthmus.runtime.gate import Gate
 from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.process import PROCESSES
-from isthmus.runtime.run import Cancelled, Run, Stop
+from isthmus.runtime.run import Cancelled, Run, Stop, Superseded
 from isthmus.store.records import Case, ConnectionState, Decision, RunRow, RunState, RunStep
 from isthmus.store.tx import Store, Tx
 
 log = structlog.get_logger("isthmus.runtime")
 PRIORITY = {"financial": FINANCIAL, "standard": STANDARD, "bulk": BULK}
 LIVE = (RunState.QUEUED, RunState.RUNNING)
+_held: ContextVar[RunRow | None] = ContextVar("held", default=None)  # the run that this thread advances, as claimed
 
 
 class Systems(Protocol):
@@ -129,13 +131,20 @@ class Kernel:
             row = self._locked(tx, run_id)
             if row.attempt != attempt or row.state not in LIVE:
                 return None
-            row = self._save(tx, row, state=RunState.RUNNING)
+            row = self._save(tx, row, state=RunState.RUNNING, claim=row.claim + 1)
             steps = tx.find(RunStep, run_id=run_id, order=("seq",))
         self.checkpoint("run claimed")
         priority_of_call.set(PRIORITY[row.lane])
+        _held.set(row)
         run = Run(self, row, steps)
         with structlog.contextvars.bound_contextvars(run_id=run_id, correlation_id=row.correlation_id):
-            return self._play(run, row)
+            try:
+                return self._play(run, row)
+            except Superseded:
+                log.warning("superseded", run_id=run_id, claim=row.claim)
+                return None
+            finally:
+                _held.set(None)
 
     def _play(self, run: Run, row: RunRow) -> RunState:
         try:
@@ -146,11 +155,14 @@ class Kernel:
                 run.undo_all()
                 final = RunState.CANCELLED
             with self.store.transaction() as tx:
+                self.hold(tx)
                 self.forget_waiting(tx, row)
                 self._save(tx, self._locked(tx, row.run_id), state=final, reason="")
                 self.checkpoint("finishing run")
             self.checkpoint("run finished")
             return final
+        except Superseded:
+            raise
         except Stop:
             with self.store.transaction() as tx:
                 return self._locked(tx, row.run_id).state
@@ -160,7 +172,7 @@ class Kernel:
         except AssertionError as bug:
             log.error("bug", run_id=row.run_id, reason=str(bug))
             with self.store.transaction() as tx:
-                current = self._locked(tx, row.run_id)
+                current = self.hold(tx) or self._locked(tx, row.run_id)
                 told = NeedsDecision("EX-BUG", f"a bug stopped the run: {bug}", queue="integration", actions=("retry",))
                 self.open_case(tx, current, 0, "bug", told)
                 self._save(tx, current, state=RunState.FAILED, reason=f"bug: {bug}")
@@ -172,6 +184,25 @@ class Kernel:
         if row is None:
             raise NotFound(f"no run {run_id}")
         return row
+
+    def hold(self, tx: Tx) -> RunRow | None:
+        """Keep the run this thread advances from being taken over before the transaction ends; Superseded when it was.
+
+        None outside of a run. A worker that stood still for longer than its lease finds out here, whatever it was at.
+        """
+        claimed = _held.get()
+        if claimed is None:
+            return None
+        current = self._locked(tx, claimed.run_id)
+        if current.claim != claimed.claim:
+            raise Superseded
+        return current
+
+    def fence_off(self) -> None:
+        """Before every write to another system: Retryable when the lease may be over, Superseded when it was."""
+        self.fence()
+        with self.store.transaction() as tx:
+            self.hold(tx)
 
     def _save(self, tx: Tx, row: RunRow, **changes: Any) -> RunRow:
         row = row.model_copy(update={**changes, "updated_at": self.clock.now()})
@@ -188,7 +219,7 @@ class Kernel:
     def park(self, row: RunRow, seq: int, phrase: str, error: NeedsDecision) -> Case:
         """Open the case (once for this run, step and type) and park the run."""
         with self.store.transaction() as tx:
-            current = self._locked(tx, row.run_id)
+            current = self.hold(tx) or self._locked(tx, row.run_id)
             case = self.open_case(tx, current, seq, phrase, error)
             self._save(tx, current, state=RunState.PARKED, reason=f"{error.exception}: {error.message}", wake_at=None)
             return case
@@ -227,7 +258,7 @@ class Kernel:
         """Wait and try the same step again; tell a person when it takes long."""
         now = self.clock.now()
         with self.store.transaction() as tx:
-            current = self._locked(tx, row.run_id)
+            current = self.hold(tx) or self._locked(tx, row.run_id)
             patience = min(self.pace.wait_seconds_first * 2 ** min(current.tries, 16), self.pace.wait_seconds_max)
             named = getattr(error, "after_seconds", None)
             wake_at = now + timedelta(seconds=named if named is not None else patience)
@@ -247,7 +278,7 @@ class Kernel:
         with self.store.transaction() as tx:
             tx.lock(f"connection:{error.connection}")
             state = tx.get(ConnectionState, error.connection)
-            now, current = self.clock.now(), self._locked(tx, row.run_id)
+            now, current = self.clock.now(), self.hold(tx) or self._locked(tx, row.run_id)
             if state is None or not state.paused:
                 paused = ConnectionState(connection=error.connection, paused=True, reason=error.message, changed_at=now)
                 tx.put(paused)
@@ -311,7 +342,7 @@ class Kernel:
             raise NotPermitted(f"case {case_no}: {actor} prepared it; another person must approve")
         if action not in case.actions:
             raise BadInput(f"case {case_no} offers {', '.join(case.actions) or 'no action'}; not {action!r}")
-        resolution = {"action": action, "reason": reason, **values}
+        resolution = {**values, "action": action, "reason": reason}
         final = CaseState.CANCELLED if action == "cancel" else CaseState.RESOLVED
         case = self._close(tx, case, actor, resolution, final)
         self._go_on(tx, case, action, actor, values)
@@ -336,7 +367,7 @@ class Kernel:
             decision = Decision(
                 run_id=case.run_id,
                 exception=case.exception,
-                values={"action": action, "by": actor, **values},
+                values={**values, "action": action, "by": actor},
                 case_no=case.case_no,
                 decided_by=actor,
                 decided_at=self.clock.now(),

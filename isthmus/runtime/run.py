@@ -45,6 +45,10 @@ class Cancelled(Stop):
     """A person has called the run off: take back what was done."""
 
 
+class Superseded(Stop):
+    """Another worker has taken the run over: this one was thought dead, and must neither write nor send any more."""
+
+
 class Run:
     """One attempt at a run; steps recorded by earlier attempts return what they returned then."""
 
@@ -165,6 +169,7 @@ class Run:
             self._kernel.checkpoint(f"before {phrase}")
             output = outside() if outside else None
             with self._kernel.store.transaction() as tx:
+                self._kernel.hold(tx)
                 if inside is not None:
                     output = inside(tx)
                 self._kernel.ledger.keep_with(tx, kept)

@@ -36,7 +36,8 @@ class RunState(StrEnum):
 class RunRow(Record):
     """One durable run of a process. run_id is the process and its business key.
 
-    committed: a final step is done (an invoice has its number): the run can no longer be cancelled.
+    committed: a final step is done (an invoice has its number): the run can no longer be cancelled. claim: counts the
+    workers that have taken it up; only the last one may write.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class RunRow(Record):
     args_hash: str
     state: RunState
     attempt: int = 1
+    claim: int = 0
     tries: int = 0
     wake_at: datetime | None = None
     waiting_since: datetime | None = None

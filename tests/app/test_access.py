@@ -113,7 +113,7 @@ def test_cost_rates_are_for_those_with_a_need(stage: Stage) -> None:
 # -- the table and the application ------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("API-04", "GOV-10", "GOV-09")
+@pytest.mark.requirement("API-04", "GOV-10")
 def test_every_endpoint_has_a_layer_an_owner_and_a_summary(stage: Stage) -> None:
     document = stage.client.get("/openapi.json").json()
     found = {}
@@ -171,7 +171,7 @@ def test_an_empty_token_opens_nothing(stage: Stage) -> None:
 # -- allowances -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("API-09", "RES-14")
+@pytest.mark.requirement("API-09")
 def test_a_flood_of_one_caller_takes_nothing_from_another(stage: Stage) -> None:
     answers = [stage.get("/v1/clients", by="flood") for _ in range(LIMITED_PER_MINUTE + 3)]
     assert [a.status_code for a in answers] == [200] * LIMITED_PER_MINUTE + [429] * 3

@@ -20,7 +20,7 @@ def row(number: int, hours: str = "8") -> str:
     return f"{number},P-K-1,L1,ann,Consultant,2026-03-03,{hours},work {number},pia,2026-03-03T17:00:00Z\n"
 
 
-@pytest.mark.requirement("PAT-04", "PAT-12", "API-07")
+@pytest.mark.requirement("PAT-12", "API-07")
 def test_good_rows_are_taken_and_bad_rows_named(stage: Stage) -> None:
     answer = stage.post("/v1/files/time?connection=psa", content=HEADER + row(1) + row(2, "25") + row(3))
 

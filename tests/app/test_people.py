@@ -70,7 +70,7 @@ def test_an_exempt_client_needs_its_certificate(stage: Stage) -> None:
     assert active(stage)
 
 
-@pytest.mark.requirement("WF-02", "GOV-17")
+@pytest.mark.requirement("WF-02")
 def test_a_link_needs_a_client_that_is_known(stage: Stage) -> None:
     with stage.hub.store.transaction() as tx:
         tx.insert(TWIN)
@@ -101,7 +101,7 @@ def test_terms_are_mapped_to_what_the_erp_knows(stage: Stage) -> None:
     assert active(stage)
 
 
-@pytest.mark.requirement("WF-04", "SC-01")
+@pytest.mark.requirement("WF-04")
 def test_the_entity_chosen_must_be_active(stage: Stage) -> None:
     stage.set_up(contract(entity="FR01"))
     problem_of(resolve(stage, "finn", "choose", entity="FR02"), 422)
@@ -154,7 +154,7 @@ WRONG_SHARES = {
 }
 
 
-@pytest.mark.requirement("WF-55", "INV-32")
+@pytest.mark.requirement("INV-32")
 @pytest.mark.parametrize("case", WRONG_SHARES)
 def test_an_allocation_must_fit_the_payment_and_the_invoices(stage: Stage, case: str) -> None:
     invoice = unmatched(stage)
@@ -252,7 +252,6 @@ def test_a_run_tells_its_steps_effects_and_what_it_waits_for(stage: Stage) -> No
     problem_of(stage.get("/v1/runs/contract_to_project/K-2@1"), 404)
 
 
-@pytest.mark.requirement("RES-05", "WF-12")
 def test_a_cancelled_run_takes_back_what_it_did(stage: Stage) -> None:
     stage.set_up(contract(dimensions={}))
     answer = stage.post("/v1/runs/contract_to_project/K-1@1/cancel", {"reason": "deal is off"}, by="pia")
@@ -284,7 +283,7 @@ def test_runs_are_listed_by_state_and_journey(stage: Stage) -> None:
 # -- replays ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("EVT-15", "PAT-11", "RES-04")
+@pytest.mark.requirement("EVT-15", "RES-04")
 def test_a_subscriber_gets_its_events_again(stage: Stage) -> None:
     from isthmus.runtime import outbox
 
@@ -384,7 +383,7 @@ def drafted(stage: Stage, *, owned: bool, taxed: bool) -> None:
             tx.update(run.model_copy(update={"state": RunState.CANCELLED}))
 
 
-@pytest.mark.requirement("SC-12", "WF-41", "WF-44")
+@pytest.mark.requirement("SC-12")
 @pytest.mark.parametrize(("owned", "taxed"), [(True, False), (True, True), (False, False)])
 def test_a_manual_release_is_refused(stage: Stage, owned: bool, taxed: bool) -> None:
     drafted(stage, owned=owned, taxed=taxed)

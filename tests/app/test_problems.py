@@ -178,7 +178,6 @@ def test_a_later_version_of_the_trace_format_is_understood() -> None:
 # -- health -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("OBS-03")
 def test_metrics_are_counted_in_the_books(stage: Stage) -> None:
     stage.set_up(contract(dimensions={}))
     stage.record(an_entry(1))

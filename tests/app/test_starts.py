@@ -32,7 +32,7 @@ def test_a_contract_is_set_up_on_request(stage: Stage) -> None:
     )
 
 
-@pytest.mark.requirement("WF-31", "API-02")
+@pytest.mark.requirement("API-02")
 def test_a_billing_run_issues_and_posts_one_invoice(stage: Stage) -> None:
     stage.set_up()
     stage.record(an_entry(1))
@@ -76,7 +76,6 @@ def test_a_dry_run_with_nothing_ready_says_so(stage: Stage) -> None:
     assert stage.bill(dry_run=True).json() == {"invoice": None}
 
 
-@pytest.mark.requirement("WF-24", "WF-60", "SC-01")
 def test_a_change_order_raises_the_cap_and_frees_what_was_over_it(stage: Stage) -> None:
     from decimal import Decimal
 

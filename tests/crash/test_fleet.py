@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -12,7 +14,7 @@ from isthmus.runtime.fleet import is_gone, process_mark
 from isthmus.store.records import Executor
 from tests.crash.conftest import Walked
 from tests.crash.expected import breaks
-from tests.crash.stage import CONTRACT, HubProcess, Stage, wait_for
+from tests.crash.stage import CONTRACT, Stage, wait_for
 from tests.crash.trial import DELIVERED, Trial, Wrong
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -128,14 +130,21 @@ def test_what_is_sent_while_it_is_gathered_makes_the_same_evidence(stage: Stage,
         assert outcome.differences(walked.undisturbed) == []
 
 
-def test_only_a_process_of_this_machine_that_is_not_there_is_gone(stage: Stage) -> None:
-    hub = HubProcess(stage.nursery, stage.folder, {"url": "nowhere", "began": "", "elapsed": 0.0, "env": {}})
-    now, mark = datetime.now(UTC), process_mark(hub.pid)
-    here = Executor(executor_id="x", host=f"a/{mark}", pid=hub.pid, version="", started_at=now, seen_at=now)
+def test_only_a_process_of_this_machine_that_is_not_there_is_gone() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    now, mark = datetime.now(UTC), process_mark(process.pid)
+    here = Executor(executor_id="x", host=f"a/{mark}", pid=process.pid, version="", started_at=now, seen_at=now)
     elsewhere = here.model_copy(update={"host": "a/0badcafe.1"})
     nameless = here.model_copy(update={"host": "a"})
+    reused = here.model_copy(update={"host": f"a/{mark}0"})
     assert mark
-    hub.kill()
+    assert not is_gone(here)
+    assert is_gone(reused)
+    process.kill()
+    while process_mark(process.pid):
+        time.sleep(0.001)
+    assert is_gone(here), "a process that is dead and not yet reaped is gone as well"
+    process.wait()
     assert is_gone(here)
     assert not is_gone(elsewhere)
     assert not is_gone(nameless)

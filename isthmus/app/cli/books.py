@@ -40,6 +40,7 @@ def desk() -> Iterator[Kernel]:
     """A kernel that can start, resolve, cancel and replay, with the applied firm's ownership rules."""
     from isthmus.app.bootstrap import applied_firm
     from isthmus.app.firm import parse
+    from isthmus.processes.subscribers import SUBSCRIBERS
     from isthmus.runtime.clock import SystemClock
     from isthmus.runtime.engine_dbos import DbosEngine
     from isthmus.runtime.gate import Gate
@@ -52,7 +53,8 @@ def desk() -> Iterator[Kernel]:
         firm = parse(applied.content, f"applied firm version {applied.version}")
         engine = DbosEngine(store.url)
         try:
-            yield Kernel(store, SystemClock(), engine, _NoSystems(), gate=Gate(firm.ownership))
+            rules, listening = Gate(firm.ownership), dict(SUBSCRIBERS)
+            yield Kernel(store, SystemClock(), engine, _NoSystems(), gate=rules, subscribers=listening)
         finally:
             engine.close()
 

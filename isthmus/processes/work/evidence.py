@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from decimal import Decimal
 
 from isthmus.domain.objects import BillableItem, BillablePart, CapKind, ContractVersion, Engagement
@@ -9,6 +10,7 @@ from isthmus.domain.states import PartState, move
 from isthmus.policies.billing import PLACED, Placement, Share, place_under_caps
 from isthmus.ports.messages import TimeCost
 from isthmus.runtime.books import Books
+from isthmus.store.records import EntrySeen
 
 OPEN = (PartState.READY, PartState.OVER_CAP)
 FIXED = (*sorted(PLACED), PartState.HELD)
@@ -19,8 +21,8 @@ def place(books: Books, items: list[BillableItem]) -> str:
     """P2.6: give every contract's open evidence its place under the caps. Returns the legal entity of the batch."""
     entities = set()
     for contract_no in sorted({item.contract_no for item in items}):
-        version = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
-        if any(cap.kind is CapKind.HARD for cap in version.caps):
+        version = _latest_version(books, contract_no)
+        if _is_capped(version):
             _announce(books, version, place_contract(books, contract_no))
         else:
             _place_all_ready(books, contract_no, [item for item in items if item.contract_no == contract_no])
@@ -28,6 +30,20 @@ def place(books: Books, items: list[BillableItem]) -> str:
         entities.add(engagement.entity if engagement else "")
     assert len(entities) <= 1, "a batch is of one legal entity"
     return entities.pop() if entities else ""
+
+
+def place_in_new_order(books: Books, contract_no: str) -> None:
+    """An entry of the contract was approved again: under a hard cap its turn may be another one now."""
+    if _is_capped(_latest_version(books, contract_no)):
+        place_contract(books, contract_no)
+
+
+def _latest_version(books: Books, contract_no: str) -> ContractVersion:
+    return books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
+
+
+def _is_capped(version: ContractVersion) -> bool:
+    return any(cap.kind is CapKind.HARD for cap in version.caps)
 
 
 def _place_all_ready(books: Books, contract_no: str, items: list[BillableItem]) -> None:
@@ -41,15 +57,15 @@ def _place_all_ready(books: Books, contract_no: str, items: list[BillableItem]) 
 
 def order_key(item: BillableItem) -> str:
     """Caps are filled by service date, then approval, then entry: whatever the order of arrival."""
-    approved = item.approved_at.isoformat() if item.approved_at else ""
+    approved = item.approved_at.astimezone(UTC).isoformat() if item.approved_at else ""
     return f"{item.service_date}|{approved}|{item.source_key}|{item.revision}"
 
 
 def place_contract(books: Books, contract_no: str) -> list[Placement]:
     """Place again everything of a contract that no invoice holds. Idempotent: equal places are left as they are."""
     books.tx.lock(f"contract:{contract_no}")
-    version = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
-    items = {i.item_id: i for i in books.tx.find(BillableItem, contract_no=contract_no)}
+    version = _latest_version(books, contract_no)
+    items = _as_last_approved(books, books.tx.find(BillableItem, contract_no=contract_no))
     parts: dict[str, list[BillablePart]] = {}
     for part in books.tx.find(BillablePart, contract_no=contract_no, order=("part_id",)):
         parts.setdefault(part.item_id, []).append(part)
@@ -65,6 +81,19 @@ def place_contract(books: Books, contract_no: str) -> list[Placement]:
     placements = place_under_caps(shares, version, placed)
     _write_places(books, items, parts, placements)
     return placements
+
+
+def _as_last_approved(books: Books, items: list[BillableItem]) -> dict[str, BillableItem]:
+    """By id, with the latest approval that was seen of each entry: which of them came first must not matter."""
+    ids = tuple(sorted({item.source_key.split(":", 1)[1] for item in items}))
+    marks = books.tx.find(EntrySeen, source_id=ids) if ids else []
+    seen = {f"{mark.source}:{mark.source_id}": mark.approved_at for mark in marks}
+    placed_as = {}
+    for item in items:
+        again = seen.get(item.source_key)
+        later = again is not None and (item.approved_at is None or again > item.approved_at)
+        placed_as[item.item_id] = item.model_copy(update={"approved_at": again}) if later else item
+    return placed_as
 
 
 def _has_to_be_placed(item: BillableItem) -> bool:

@@ -19,6 +19,7 @@ from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, Pr
 from isthmus.domain.states import EngagementState
 from isthmus.policies.billing import price_entry
 from isthmus.processes.work.correcting import correct
+from isthmus.processes.work.evidence import place_in_new_order
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.store.records import EntrySeen, InboxMessage, MessageState
@@ -47,6 +48,7 @@ class Batch:
     same_day: dict[tuple[str, date], list[TimeEntry]]
     earlier: dict[str, list[BillableItem]]
     seen: dict[str, datetime]
+    approved_again: set[str] = field(default_factory=set)
     entries: list[TimeEntry] = field(default_factory=list)
     items: list[BillableItem] = field(default_factory=list)
 
@@ -108,6 +110,8 @@ def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[B
         _capture_one(books, batch, entry, message, alone)
     books.tx.insert_many(batch.entries)
     books.tx.insert_many(batch.items)
+    for contract_no in sorted(batch.approved_again):
+        place_in_new_order(books, contract_no)
     _announce(books, batch)
     return sorted(batch.items, key=lambda item: item.item_id)
 
@@ -175,6 +179,7 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
         books.quiet("duplicate", f"time:{entry.key}", f"revision {known.revision} has this content already")
         if entry.approved_at > seen:
             batch.seen[entry.key] = entry.approved_at
+            batch.approved_again.add(batch.earlier[entry.key][-1].contract_no)
             books.tx.put(EntrySeen(source=entry.source, source_id=entry.source_id, approved_at=entry.approved_at))
         return None
     if entry.approved_at < seen:
