@@ -19,9 +19,7 @@ from isthmus.app.api.reading import page, reading
 from isthmus.app.api.starts import Started, Words, started
 from isthmus.desk import cases as desk
 from isthmus.domain.errors import IllegalTransition, NotFound, NotPermitted
-from isthmus.domain.objects import Invoice
-from isthmus.domain.states import CaseState, InvoiceLife, TaxTrack
-from isthmus.processes.work.invoicing import issue
+from isthmus.domain.states import CaseState
 from isthmus.runtime import inbox, outbox
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case, Effect, InboxMessage, OutboxEvent, RunRow, RunState, RunStep
@@ -110,12 +108,6 @@ class Replayed(BaseModel):
     count: int
     dry_run: bool
     message_ids: list[str] = Field(default_factory=list)
-
-
-class Released(BaseModel):
-    """The invoice as issued."""
-
-    invoice: Invoice
 
 
 # -- runs -------------------------------------------------------------------------------------------------------
@@ -286,31 +278,19 @@ def _take_again(visit: Visit, books: Books, message: InboxMessage, reason: str) 
 @endpoint(
     "POST /v1/invoices/{invoice_id}/release",
     path="/v1/invoices/{invoice_id:path}/release",
-    answer=Released,
+    answer=Started,
+    status=202,
 )
 def release_invoice(visit: Visiting, invoice_id: str, asked: Why) -> Response:
-    """Issue a draft by hand; refused while a run owns it or its tax is not known."""
+    """Try a waiting billing run again now. Only the run issues: by hand no invoice would reach tax engine and ERP."""
 
     def act(books: Books) -> Reply:
-        # The lock of the run, so that its own step and this release cannot both issue.
-        books.tx.lock(f"run:bill_contract/{invoice_id}")
         invoice = invoice_by(books.tx, invoice_id)  # type: ignore[arg-type]
         if invoice is None:
             raise NotFound(f"no invoice {invoice_id}")
         visit.speak_for("invoice", invoice.entity)
-        _may_release(books.tx, invoice)
-        issued = issue(books, invoice.invoice_id)
-        books.audit("invoice.release", f"invoice:{issued.number}", reason=asked.reason)
-        return Reply(200, Released(invoice=issued))
+        run = visit.hub.kernel.wake_now(books.tx, f"bill_contract/{invoice.invoice_id}")
+        books.audit("invoice.release", f"invoice:{invoice.invoice_id}", reason=asked.reason)
+        return Reply(202, started(run))
 
     return once(visit, asked, act)
-
-
-def _may_release(tx: Tx, invoice: Invoice) -> None:
-    run = tx.get(RunRow, f"bill_contract/{invoice.invoice_id}")
-    if invoice.life is not InvoiceLife.DRAFT:
-        raise IllegalTransition(f"invoice {invoice.invoice_id} is {invoice.life} already")
-    if run is not None and run.state not in FINAL:
-        raise IllegalTransition(f"run {run.run_id} is {run.state} and issues it; decide its case or cancel the run")
-    if invoice.tax_track is not TaxTrack.CALCULATED:
-        raise IllegalTransition(f"the tax of {invoice.invoice_id} is {invoice.tax_track}: no number before it is known")
