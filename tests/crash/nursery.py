@@ -5,6 +5,7 @@ Starting one costs a fork and what the hub really does at its start, not a secon
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -46,11 +47,11 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             _become_hub(command)
-        children.append(pid)
+        children.append(os.pidfd_open(pid))  # a number may be a stranger's by the time we end
         os.write(1, (json.dumps({"pid": pid}) + "\n").encode())
-    for pid in children:
-        if Path(f"/proc/{pid}").exists():
-            os.kill(pid, signal.SIGKILL)
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child, signal.SIGKILL)
 
 
 def _become_hub(spec: dict[str, Any]) -> None:

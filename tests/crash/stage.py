@@ -5,9 +5,11 @@ Setting the contract up is done once; a trial starts from a copy of the database
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -87,11 +89,16 @@ class HubProcess:
         number = next(self._numbers)
         self.door, self.log = str(folder / f"door-{number}"), folder / f"hub-{number}.log"
         self.pid = int(nursery.ask({**spec, "door": self.door, "log": str(self.log)})["pid"])
+        # By its handle, never by its number: a number is given again to a stranger once the process is gone.
+        try:
+            self._handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            self._handle = -1
 
     @property
     def alive(self) -> bool:
         """False once the process is gone."""
-        return Path(f"/proc/{self.pid}").exists()
+        return self._handle >= 0 and not select.select([self._handle], [], [], 0)[0]
 
     @property
     def stands_still(self) -> bool:
@@ -103,14 +110,18 @@ class HubProcess:
 
     def signal(self, number: int) -> None:
         """Send a signal; a process that is gone gets none."""
-        if self.alive:
-            os.kill(self.pid, number)
+        if self._handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
 
     def kill(self) -> None:
         """End it as a power failure would."""
         self.signal(signal.SIGKILL)
         while self.alive:
             time.sleep(0.001)
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
     def wait_until_open(self) -> bool:
         """True when the door is open; False when it died before."""

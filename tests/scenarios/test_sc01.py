@@ -99,6 +99,6 @@ def test_an_entry_straddles_the_cap_a_change_order_and_a_write_off(outside: Outs
     assert len(cost) == 1, "cost is on all 6 hours"
     contract = outside.get("/v1/contracts/K-SC01")
     assert Decimal(str(contract["revenue_recognisable"])) == Decimal("10400.00")
-    events = outside.get("/v1/events?limit=500")["items"]
+    events = outside.get("/v1/events?limit=500")["events"]
     types = [event["type"] for event in events]
     assert (types.count("isthmus.cap.hard_reached.v1"), types.count("isthmus.cap.raised.v1")) == (1, 1)
