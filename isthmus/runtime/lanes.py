@@ -1,7 +1,9 @@
 """One API budget per connection for the whole fleet: places among the account's parallel requests, in PostgreSQL.
 
-A place is an advisory lock, so a worker that dies gives its places back with its database connection. Within a worker,
-priority decides who asks first; across workers, bulk never takes the last place.
+A place is an advisory lock, so a worker that dies gives its places back with its database connection. A worker that is
+busy keeps a place from one request to the next for a moment, instead of asking the database each time; after its turn,
+or when it is idle, it gives it back, so that other workers get theirs. Within a worker, priority decides who goes
+first; across workers, bulk never takes the last place.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
+import structlog
 
 from isthmus.domain.errors import Throttled
 from isthmus.ports.calls import BULK
 
+log = structlog.get_logger("isthmus.lanes")
 WAIT_SECONDS_MAX = 30.0
-_PAUSE_SECONDS = 0.005
+TURN_SECONDS = 0.2  # how long a busy worker may keep a place before others get a chance
+IDLE_SECONDS = 0.05  # how long it keeps one it does not use
+_ASK_AGAIN_SECONDS = 0.01
 
 
 class SharedPlaces:
@@ -31,11 +37,13 @@ class SharedPlaces:
         self._space = zlib.crc32(f"isthmus-budget:{connection}".encode()) & 0x7FFFFFFF
         self.limit = limit
         self._wait_seconds_max = wait_seconds_max
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._holder: sa.Connection | None = None
-        self._mine: set[int] = set()
+        self._held_since: dict[int, float] = {}  # places this worker holds
+        self._idle_since: dict[int, float] = {}  # those of them that no request uses
         self._waiting: list[tuple[int, int]] = []
         self._arrivals = 0
+        self._keeper: threading.Thread | None = None
 
     @contextmanager
     def slot(self, priority: int) -> Iterator[None]:
@@ -44,42 +52,89 @@ class SharedPlaces:
         try:
             yield
         finally:
-            self._release(place)
+            self._put_back(place)
 
     def _wait_for_place(self, priority: int) -> int:
         deadline = time.monotonic() + self._wait_seconds_max
-        with self._lock:
+        with self._changed:
             self._arrivals += 1
             ticket = (priority, self._arrivals)
             self._waiting.append(ticket)
-        try:
-            while time.monotonic() < deadline:
-                with self._lock:
-                    if min(self._waiting) == ticket and (place := self._try(priority)) is not None:
+            try:
+                while time.monotonic() < deadline:
+                    if min(self._waiting) == ticket and (place := self._take(priority)) is not None:
                         return place
-                time.sleep(_PAUSE_SECONDS)
-        finally:
-            with self._lock:
+                    self._changed.wait(_ASK_AGAIN_SECONDS)
+            finally:
                 self._waiting.remove(ticket)
+                self._changed.notify_all()
         raise Throttled(f"no place among {self.limit} parallel requests within {self._wait_seconds_max:g} s")
 
-    def _try(self, priority: int) -> int | None:
-        # The last place is not for bulk: bulk only tries the places before it.
-        places = self.limit - 1 if priority == BULK and self.limit > 1 else self.limit
-        for place in range(places):
-            if place not in self._mine and self._execute("select pg_try_advisory_lock(:space, :place)", place):
-                self._mine.add(place)
+    def _take(self, priority: int) -> int | None:
+        """A place this worker holds and does not use, else a new one. The last place is not for bulk."""
+        usable = self.limit - 1 if priority == BULK and self.limit > 1 else self.limit
+        for place in self._idle_since:
+            if place < usable:
+                del self._idle_since[place]
+                return place
+        for place in range(usable):
+            if place not in self._held_since and self._ask("select pg_try_advisory_lock(:space, :place)", place):
+                self._held_since[place] = time.monotonic()
+                self._start_keeper()
                 return place
         return None
 
-    def _release(self, place: int) -> None:
-        with self._lock:
-            self._execute("select pg_advisory_unlock(:space, :place)", place)
-            self._mine.discard(place)
+    def _put_back(self, place: int) -> None:
+        with self._changed:
+            if time.monotonic() - self._held_since.get(place, 0.0) > TURN_SECONDS:
+                self._give_up(place)
+            else:
+                self._idle_since[place] = time.monotonic()
+            self._changed.notify_all()
 
-    def _execute(self, statement: str, place: int) -> bool:
-        """On one long-lived connection: session locks belong to it."""
-        if self._holder is None or self._holder.closed:
-            self._holder = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._mine.clear()
-        return bool(self._holder.execute(sa.text(statement), {"space": self._space, "place": place}).scalar())
+    def _give_up(self, place: int) -> None:
+        if self._held_since.pop(place, None) is not None:
+            self._idle_since.pop(place, None)
+            self._ask("select pg_advisory_unlock(:space, :place)", place)
+
+    def _start_keeper(self) -> None:
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, name="isthmus-places", daemon=True)
+            self._keeper.start()
+
+    def _keep(self) -> None:
+        """Give idle places back; ends when none is held."""
+        while True:
+            time.sleep(IDLE_SECONDS / 2)
+            with self._changed:
+                horizon = time.monotonic() - IDLE_SECONDS
+                for place in [p for p, since in self._idle_since.items() if since < horizon]:
+                    self._give_up(place)
+                if not self._held_since:
+                    self._keeper = None
+                    return
+
+    def _ask(self, statement: str, place: int) -> bool:
+        """On one long-lived connection: session locks belong to it. When it breaks, its places are free for all."""
+        try:
+            if self._holder is None:
+                self._holder = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            return bool(self._holder.execute(sa.text(statement), {"space": self._space, "place": place}).scalar())
+        except sa.exc.SQLAlchemyError as broken:
+            if self._holder is not None:
+                self._holder.invalidate()
+                self._holder.close()
+            self._holder = None
+            self._held_since.clear()
+            self._idle_since.clear()
+            log.warning("places", problem="the connection that holds the places broke", reason=str(broken))
+            return False
+
+    def close(self) -> None:
+        """Give all places back."""
+        with self._changed:
+            self._held_since.clear()
+            self._idle_since.clear()
+            if self._holder is not None:
+                self._holder.close()
+                self._holder = None

@@ -86,7 +86,8 @@ def _writes(outcome: Outcome) -> list[tuple[str, str, str, str, int]]:
     """(name, system, method, path, how many equal requests came before) of every request that wrote."""
     seen: dict[tuple[str, str, str], int] = {}
     found = []
-    for effect in sorted(outcome.effects, key=_when):
+    mine = [e for e in outcome.effects if not e.run_id.startswith("contract_to_project/")]
+    for effect in sorted(mine, key=_when):
         for number, exchange in enumerate(effect.digests):
             method, path = exchange["method"], exchange["path"]
             if method == "GET" or READS.search(path):
@@ -94,9 +95,8 @@ def _writes(outcome: Outcome) -> list[tuple[str, str, str, str, int]]:
             request = (effect.connection, method, path)
             skip = seen.get(request, 0)
             seen[request] = skip + 1
-            if not effect.run_id.startswith("contract_to_project/"):
-                found.append((f"{effect.effect_key} request {number + 1}", *request, skip))
-    return [one for one in found if one[4] >= 0]
+            found.append((f"{effect.effect_key} request {number + 1}", *request, skip))
+    return found
 
 
 def _when(effect: Effect) -> Any:

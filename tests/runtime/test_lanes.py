@@ -46,7 +46,13 @@ def make(request: pytest.FixtureRequest) -> Make:
     url = request.getfixturevalue("fresh_database")
     engine = sa.create_engine(url)
     request.addfinalizer(engine.dispose)
-    return lambda: SharedPlaces(engine, "erp", LIMIT, wait_seconds_max=5)
+
+    def make() -> SharedPlaces:
+        places = SharedPlaces(engine, "erp", LIMIT, wait_seconds_max=5)
+        request.addfinalizer(places.close)
+        return places
+
+    return make
 
 
 @pytest.mark.requirement("API-14", "RES-14")
@@ -141,3 +147,31 @@ def test_a_window_holds_its_rate() -> None:
     assert stamps[10] >= 0.39
     for first, sixth in zip(stamps, stamps[5:], strict=False):
         assert sixth - first >= 0.19
+
+
+@pytest.mark.requirement("API-14", "RES-14")
+def test_an_idle_worker_gives_its_places_to_others(fresh_database: str) -> None:
+    engine = sa.create_engine(fresh_database)
+    one, other = (SharedPlaces(engine, "erp", 1, wait_seconds_max=2) for _ in range(2))
+    with one.slot(STANDARD):
+        pass
+    with other.slot(STANDARD):
+        pass
+    one.close()
+    other.close()
+    engine.dispose()
+
+
+@pytest.mark.requirement("RES-01")
+def test_places_of_a_broken_connection_are_free_again(fresh_database: str) -> None:
+    engine = sa.create_engine(fresh_database)
+    places = SharedPlaces(engine, "erp", 1, wait_seconds_max=2)
+    with places.slot(STANDARD):
+        pass
+    with engine.begin() as connection:
+        end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+        connection.execute(sa.text(end + " and pid <> pg_backend_pid()"))
+    with places.slot(STANDARD):
+        pass
+    places.close()
+    engine.dispose()
