@@ -8,12 +8,15 @@ by one executor, handed to another when that one dies. See docs/decisions/0002-s
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos._serialization import WorkflowSerializationFormat
 
+from isthmus.domain.errors import Retryable
 from isthmus.runtime.engine import LANES
 from isthmus.store.records import RunRow
 from isthmus.store.tx import Tx
@@ -22,6 +25,8 @@ APPLICATION = "isthmus"
 # One pinned version for all workers: the default, a hash of the code, would strand queued runs at every release.
 APPLICATION_VERSION = "isthmus-1"
 WORKFLOW = "advance_run"
+DATABASE_PAUSE_SECONDS = 0.5
+log = structlog.get_logger("isthmus.runtime")
 
 
 def prepare_database(url: str) -> None:
@@ -82,7 +87,12 @@ class DbosWorker:
 
         @DBOS.workflow(name=WORKFLOW)
         def advance_run(run_id: str, attempt: int) -> str:
-            return str(advance(run_id, attempt))
+            while True:
+                try:
+                    return str(advance(run_id, attempt))
+                except Retryable as error:  # the database is away, so not even the wait can be written down
+                    log.warning("database away", run_id=run_id, reason=error.message)
+                    time.sleep(DATABASE_PAUSE_SECONDS)
 
         self._concurrency = concurrency
         self._polling_seconds = polling_seconds

@@ -21,14 +21,16 @@ from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
+import structlog
 
 from isthmus import __version__
-from isthmus.domain.errors import Retryable
+from isthmus.domain.errors import IsthmusError, Retryable
 from isthmus.runtime.clock import Clock
 from isthmus.runtime.engine_dbos import APPLICATION, APPLICATION_VERSION
 from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import Executor
 
+log = structlog.get_logger("isthmus.runtime")
 LEASE_SECONDS = 15.0
 
 _HAND_OVER = sa.text(
@@ -139,9 +141,12 @@ class Fleet:
     def run(self, every: Callable[[], None]) -> None:
         """Heartbeat and hand-over until stop(); every is called after each round."""
         while not self._stopping.wait(self.lease_seconds / 4):
-            self.heartbeat()
-            self.hand_over()
-            every()
+            try:
+                self.heartbeat()
+                self.hand_over()
+                every()
+            except IsthmusError as error:  # no database, no lease: fence() sees to it that nothing is sent
+                log.warning("no heartbeat", code=error.code, reason=error.message)
 
     def stop(self) -> None:
         """End the loop and give the lease up at once, so that others need not wait for it to run out."""

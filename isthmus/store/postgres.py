@@ -11,12 +11,15 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from isthmus.domain.errors import IllegalTransition, LostRace, SameKeyOtherContent
+from isthmus.domain.errors import IllegalTransition, LostRace, SameKeyOtherContent, Unreachable
+from isthmus.store import bulk
 from isthmus.store.records import Counter
 from isthmus.store.tables import SPECS, TABLES, json_fields
 from isthmus.store.tx import M
 
-_BATCH = 1000
+# A worker that stands still in the middle of a transaction must not keep its locks from those who take over.
+IDLE_SECONDS_MAX = 15
+_GONE = ("57P01", "57P02", "57P03", "25P03")  # shut down, crashed, starting up, idle for too long
 
 
 def to_row(model_row: BaseModel) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def to_row(model_row: BaseModel) -> dict[str, Any]:
 def _in_utc(connection: Any, _: Any) -> None:
     """Instants come back in the session's time zone, and what is hashed must not change with a server's setting."""
     connection.execute("set time zone 'UTC'")
+    connection.execute(f"set idle_in_transaction_session_timeout = '{IDLE_SECONDS_MAX}s'")
     connection.commit()
 
 
@@ -42,6 +46,10 @@ def _in_house_words(error: sa.exc.DBAPIError) -> Exception | None:
     if not isinstance(error.orig, psycopg.Error):
         return None
     state, words = error.orig.sqlstate, error.orig.diag.message_primary or str(error.orig)
+    if state in _GONE or (state or "")[:2] in ("08", "53") or error.connection_invalidated:
+        return Unreachable(f"the database has hung up: {words}")
+    if state is None and isinstance(error.orig, psycopg.OperationalError):
+        return Unreachable(f"the database does not answer: {words}")
     if state in ("40001", "40P01", "55P03"):
         return LostRace(f"another worker was first: {words}")
     if state == "23505":
@@ -54,7 +62,7 @@ def _in_house_words(error: sa.exc.DBAPIError) -> Exception | None:
 
 
 class PostgresStore:
-    """See Store. Deadlocks and serialisation failures surface as LostRace, which the runtime retries."""
+    """See Store. The runtime retries LostRace (deadlocks, serialisation failures) and Unreachable (a lost connection)."""
 
     def __init__(self, url: str, pool_size: int = 20) -> None:
         self.url = url
@@ -133,18 +141,17 @@ class PostgresTx:
     def insert_many(self, rows: Iterable[BaseModel]) -> None:
         """See Tx."""
         batch = list(rows)
-        for start in range(0, len(batch), _BATCH):
-            values = [to_row(row) for row in batch[start : start + _BATCH]]
-            self._connection.execute(sa.insert(TABLES[type(batch[start])]), values)
+        for start in range(0, len(batch), bulk.ROWS_MAX):
+            part = batch[start : start + bulk.ROWS_MAX]
+            self._connection.execute(bulk.insert(type(part[0])), {"rows": bulk.as_json(part)})
 
     def insert_new_many(self, rows: Sequence[BaseModel]) -> list[bool]:
-        """See Tx. One statement per batch; the keys that come back are the new ones."""
+        """See Tx. The keys that come back are the new ones."""
         new: set[tuple[Any, ...]] = set()
-        for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
-            table, spec = TABLES[type(batch[0])], SPECS[type(batch[0])]
-            statement = pg_insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in spec.key))
-            new |= {tuple(key) for key in self._connection.execute(statement, [to_row(row) for row in batch])}
+        for start in range(0, len(rows), bulk.ROWS_MAX):
+            part = rows[start : start + bulk.ROWS_MAX]
+            told = self._connection.execute(bulk.insert_new(type(part[0])), {"rows": bulk.as_json(part)})
+            new |= {tuple(key) for key in told}
         answers = []
         for row in rows:
             key = tuple(getattr(row, name) for name in SPECS[type(row)].key)
@@ -161,17 +168,10 @@ class PostgresTx:
 
     def update_many(self, rows: Sequence[BaseModel]) -> None:
         """See Tx."""
-        if not rows:
-            return
-        table, spec = TABLES[type(rows[0])], SPECS[type(rows[0])]
-        where = [table.c[name] == sa.bindparam(f"key_{name}") for name in spec.key]
-        values = [to_row(row) for row in rows]
-        names = [name for name in values[0] if name not in spec.key]
-        statement = sa.update(table).where(*where).values({name: sa.bindparam(name) for name in names})
-        renamed = [{**v, **{f"key_{name}": v[name] for name in spec.key}} for v in values]
-        bound = [{k: v for k, v in r.items() if k not in spec.key} for r in renamed]
-        changed = self._connection.execute(statement, bound).rowcount
-        assert changed == len(rows), f"{len(rows)} {type(rows[0]).__name__} to update, {changed} are there"
+        for start in range(0, len(rows), bulk.ROWS_MAX):
+            part = rows[start : start + bulk.ROWS_MAX]
+            changed = self._connection.execute(bulk.update(type(part[0])), {"rows": bulk.as_json(part)}).rowcount
+            assert changed == len(part), f"{len(part)} {type(part[0]).__name__} to update, {changed} are there"
 
     def put(self, row: BaseModel) -> None:
         """See Tx."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -20,6 +21,7 @@ from tests.crash.trial import DELIVERED, Trial, Wrong
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LEASE_SECONDS = 2.0
 MANY = 100
+HUB = "application_name <> 'harness' and datname ="
 
 
 @pytest.mark.parametrize("effect", ["TaxEngine.calculate", "Erp.post_invoice", "Psa.mark_invoiced", "Crm.report_status"])
@@ -148,3 +150,32 @@ def test_only_a_process_of_this_machine_that_is_not_there_is_gone() -> None:
     assert is_gone(here)
     assert not is_gone(elsewhere)
     assert not is_gone(nameless)
+
+
+@pytest.mark.requirement("SC-12")
+def test_a_database_that_hangs_up_is_asked_again(stage: Stage, walked: Walked) -> None:
+    """Every connection is cut, again and again, as by a failover; no worker dies of it and no run is left behind."""
+    trial = Trial(stage, Wrong())
+    trial.open()
+    cut = threading.Event()
+
+    def hang_up() -> None:
+        while not cut.wait(0.7):
+            stage.run_sql(f"select pg_terminate_backend(pid) from pg_stat_activity where {HUB} '{trial.database}'")
+
+    cutter = threading.Thread(target=hang_up)
+    try:
+        cutter.start()
+        trial.work()
+        trial.bill()
+        cut.set()
+        cutter.join()
+        trial.pay()
+        outcome = trial.outcome()
+        assert not trial.died
+    finally:
+        cut.set()
+        cutter.join()
+        trial.close()
+    assert breaks(outcome) == []
+    assert outcome.differences(walked.undisturbed) == []

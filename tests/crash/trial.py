@@ -87,7 +87,8 @@ class Trial:
             cuts.setdefault(system, []).append(dict(plan))
         self.stage.farm.ask({"do": "fork", "cuts": cuts})
         self.stage.run_sql(f"create database {self.database} template {self.stage.template}")
-        self.rows = psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True)
+        url = self.url.replace("+psycopg", "")
+        self.rows = psycopg.connect(url, autocommit=True, application_name="harness")
         for system, fault in self.wrong.faults:
             self.stage.control(system, "faults", fault)
         self.hub = self.start_hub(self.wrong.crash_at, self.wrong.crash_signal)

@@ -59,6 +59,18 @@ def test_a_discarded_draft_gives_its_room_to_what_comes_first() -> None:
     ]
 
 
+@pytest.mark.requirement("INV-01", "INV-06")
+def test_a_discarded_draft_is_one_amount_with_the_correction_that_came_meanwhile() -> None:
+    """Ten hours on a draft, corrected to none; the draft goes, and an earlier entry takes the room under the cap."""
+    hub = Hub(ENTITY.model_copy(update={"invoice_approval_limit": Decimal("100")}))
+    hub.set_up(CAPPED)
+    hub.capture(entry(1, "10", day=20))
+    hub.bill("a")
+    hub.capture(entry(1, "0", day=20, approved_at=LATER), entry(2, "12", day=5))
+    hub.resolve("cancel")
+    assert placed(hub) == [("psa:2", "over_cap", Decimal(2)), ("psa:2", "ready", Decimal(10))]
+
+
 @pytest.mark.requirement("INV-31")
 def test_approved_again_after_an_older_correction_that_comes_last() -> None:
     """Ten hours, corrected to eight, corrected back to ten: the eight come last and are older all the same."""

@@ -10,7 +10,7 @@ from isthmus.domain.objects import BillableItem, BillablePart
 from isthmus.domain.states import PartState, move
 from isthmus.policies.billing import PLACED, as_correction
 from isthmus.processes.work.amending import split_off
-from isthmus.processes.work.evidence import CORRECTED, place_contract
+from isthmus.processes.work.evidence import CORRECTED, order_key, place_contract
 from isthmus.runtime.books import Books
 
 
@@ -62,19 +62,56 @@ def _hand_over(books: Books, earlier: Sequence[BillableItem], parts: Sequence[Bi
     known = {part.item_id for part in parts}
     for item in earlier:
         if item.item_id not in known:
-            closed = BillablePart(
-                part_id=f"{item.item_id}/1",
-                item_id=item.item_id,
-                contract_no=item.contract_no,
-                quantity=item.quantity,
-                net=item.net,
-                currency=item.currency,
-                state=PartState.SUPERSEDED,
-                service_date=item.service_date,
-                order_key="",
-                reason=CORRECTED,
-            )
-            books.tx.insert(closed)
+            _insert(books, item, 1, PartState.SUPERSEDED, item.quantity, item.net)
+
+
+def _insert(
+    books: Books, item: BillableItem, number: int, state: PartState, quantity: Decimal, net: Decimal
+) -> BillablePart:
+    part = BillablePart(
+        part_id=f"{item.item_id}/{number}",
+        item_id=item.item_id,
+        contract_no=item.contract_no,
+        quantity=quantity,
+        net=net,
+        currency=item.currency,
+        state=state,
+        service_date=item.service_date,
+        order_key=order_key(item),
+        reason=CORRECTED if state is PartState.SUPERSEDED else "",
+    )
+    books.tx.insert(part)
+    return part
+
+
+def reunite(books: Books, returned: Sequence[BillablePart]) -> None:
+    """Parts have come back from a discarded draft. Where their entry was corrected meanwhile, its newest revision takes
+    them over: they and what it gives back are one amount to place, or a credit would go out for hours never billed.
+    """
+    keys = tuple(sorted({_entry_of(part) for part in returned}))
+    found = books.tx.find(BillableItem, source_key=keys, order=("revision",)) if keys else []
+    newest = {item.source_key: item for item in found}
+    for key, item in sorted(newest.items()):
+        older = [part for part in returned if _entry_of(part) == key and part.item_id != item.item_id]
+        if older and item.contract_no == older[0].contract_no:
+            _take_over(books, item, older)
+
+
+def _take_over(books: Books, item: BillableItem, older: Sequence[BillablePart]) -> None:
+    known = books.tx.find(BillablePart, item_id=item.item_id, order=("part_id",))
+    if not known:  # it waits for its first place
+        _insert(books, item, 1, PartState.SUPERSEDED, item.quantity, item.net)
+    own = [part for part in known if part.state not in PLACED and part.state is not PartState.SUPERSEDED]
+    for part in [*older, *own]:
+        books.tx.update(move(part, "state", PartState.SUPERSEDED).model_copy(update={"reason": CORRECTED}))
+    quantity = _sum(p.quantity for p in [*older, *own]) + (Decimal(0) if known else item.quantity)
+    net = _sum(p.net for p in [*older, *own]) + (Decimal(0) if known else item.net)
+    if quantity or net:
+        _insert(books, item, max(len(known), 1) + 1, PartState.READY, quantity, net)
+
+
+def _entry_of(part: BillablePart) -> str:
+    return part.item_id.rsplit("#", 1)[0]
 
 
 def _release_write_offs(books: Books, item: BillableItem, paper: Sequence[BillablePart]) -> BillableItem:

@@ -29,6 +29,7 @@ from isthmus.ports.messages import (
     TaxDocument,
     TaxLineIn,
 )
+from isthmus.processes.work.correcting import reunite
 from isthmus.processes.work.evidence import place_contract
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
@@ -140,6 +141,7 @@ def discard(books: Books, contract_no: str, cutoff: date, prepared_by: str) -> s
     books.tx.lock(f"contract:{contract_no}")
     parts = books.tx.find(BillablePart, invoice_id=invoice.invoice_id, state=PartState.ON_DRAFT)
     _move_parts(books, parts, PartState.READY, "")
+    reunite(books, [found for part in parts if (found := books.tx.get(BillablePart, part.part_id))])
     books.tx.update(move(invoice, "life", InvoiceLife.DISCARDED))
     place_contract(books, contract_no)  # what is ready again takes its turn with what has come since
     return f"{len(parts)} parts are ready again"
