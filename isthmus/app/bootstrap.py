@@ -105,6 +105,8 @@ class Hub:
 
     def close(self) -> None:
         """Give all connections back."""
+        for connection in self.systems.connections.values():
+            connection.close()
         self.engine.close()
         self.store.close()
 

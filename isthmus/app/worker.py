@@ -52,7 +52,7 @@ class Worker:
         self.fleet.heartbeat()
         self.fleet.hand_over()
         self._dbos.start()
-        self._thread("fleet", lambda: self.fleet.run(every=lambda: None))
+        self._thread("fleet", lambda: self.fleet.run(every=self.fleet.forget_dead))
         self._loop("gather", TICK_SECONDS, lambda: sweeps.drain_time(self.hub.kernel))
         self._loop("wake", TICK_SECONDS, self.hub.kernel.wake_due)
         self._loop("events", TICK_SECONDS, self._hand_events_on)

@@ -1,7 +1,7 @@
 """The one place that sends. Drives a connector's verb: signs, sends, classifies the answer by the manifest's table.
 
 What an answer means is decided in this order: an allowed status goes back to the verb; the manifest's error table,
-first match; then the common rules: 401 renews the token once and is NeedsSetup after that, 403 is NeedsSetup, 404 is
+first match; then the common rules: 401 renews the token, NeedsSetup when that does not help; 403 is NeedsSetup, 404 is
 NotFound, 408 and 5xx of a write are OutcomeUnknown (of a read: Unreachable), 429 is Throttled, other 4xx a refusal.
 No answer at all: a connection never made is Unreachable; a lost answer is OutcomeUnknown for a write.
 """
@@ -37,6 +37,7 @@ from isthmus.kit.wire import Answer, Request, Verb, decode, dig, encode
 from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call, priority_of_call
 
 log = structlog.get_logger("isthmus.kit")
+RENEWALS_MAX = 2  # a token may be taken back between two requests, but not for ever
 
 
 def _digest(content: bytes) -> str:
@@ -76,6 +77,13 @@ class Connection:
             raise AttributeError(verb)
         method = getattr(self.connector, verb)
         return lambda *args: self._drive(verb, method(*args))
+
+    def close(self) -> None:
+        """Close what is open towards the other system, and give the budget's places back."""
+        self._client.close()
+        give_back = getattr(self.budget, "close", None)
+        if give_back is not None:
+            give_back()
 
     def strategy(self, verb: str) -> str:
         """How the manifest makes this write safe to repeat."""
@@ -127,7 +135,9 @@ class Connection:
     def send(self, request: Request) -> Answer:
         """Send one request and return its answer, or raise what the answer means."""
         answer = self._attempt(request)
-        if answer.status == 401 and 401 not in request.allow and self.auth.expires is not None:
+        for _ in range(RENEWALS_MAX):
+            if answer.status != 401 or 401 in request.allow or self.auth.expires is None:
+                break
             self.auth.forget()
             answer = self._attempt(request)
         if 200 <= answer.status < 300 or answer.status in request.allow:

@@ -62,7 +62,7 @@ def _in_house_words(error: sa.exc.DBAPIError) -> Exception | None:
 
 
 class PostgresStore:
-    """See Store. The runtime retries LostRace (deadlocks, serialisation failures) and Unreachable (a lost connection)."""
+    """See Store. The runtime retries LostRace (deadlock, serialisation failure) and Unreachable (a lost connection)."""
 
     def __init__(self, url: str, pool_size: int = 20) -> None:
         self.url = url

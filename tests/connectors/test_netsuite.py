@@ -481,7 +481,7 @@ def test_each_error_row_raises_its_class(
     reading: type[Exception],
     writing: type[Exception],
 ) -> None:
-    fault = {"kind": "status", "status": status, "body": body, "times": 2}
+    fault = {"kind": "status", "status": status, "body": body, "times": 3}
     control("faults", {**fault, "path": "/record/v1/"})
     with pytest.raises(writing):
         erp.deactivate_client(CLIENT)

@@ -415,7 +415,7 @@ def test_an_unknown_consumer_needs_setup(served: Running, control: Any) -> None:
 def fault(status: int, code: str, method: str = "PATCH") -> Record:
     """The platform's error array as a planned answer; strikes twice, once more for a renewed session."""
     body = [{"message": f"because {code}", "errorCode": code}]
-    return {"kind": "status", "method": method, "path": "/sobjects/", "status": status, "body": body, "times": 2}
+    return {"kind": "status", "method": method, "path": "/sobjects/", "status": status, "body": body, "times": 3}
 
 
 @pytest.mark.parametrize(

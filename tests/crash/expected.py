@@ -33,7 +33,11 @@ def _in_the_hub(outcome: Outcome) -> Iterable[tuple[str, Any, Any]]:
     yield "parts by state", sorted(p["state"] for p in parts), ["invoiced"] * 4
     yield "parts invoiced", sum(Decimal(p["net"]) for p in parts), NET
     yield "invoices", len(hub["Invoice"]), 1
-    yield "tax and total", (invoice.get("tax"), invoice.get("total"), invoice.get("open")), (str(TAX), str(TOTAL), "0.00")
+    yield (
+        "tax and total",
+        (invoice.get("tax"), invoice.get("total"), invoice.get("open")),
+        (str(TAX), str(TOTAL), "0.00"),
+    )
     yield "next number", outcome.next_number, 2
     yield "number", invoice.get("number"), "US01-INV-2026-00001"
     yield "payments", [p["amount"] for p in hub["Payment"]], [str(TOTAL)]
@@ -47,7 +51,11 @@ def _in_the_systems(outcome: Outcome) -> Iterable[tuple[str, Any, Any]]:
     yield "records with the same key", duplicates(outcome.systems), 0
     yield "ERP invoices", [Decimal(str(i["total"])) for i in erp["invoice"]], [TOTAL]
     yield "ERP time bills", len(erp["timeBill"]), 4
-    yield "tax documents", [(t["status"], Decimal(str(t["totalTax"]))) for t in tax["transactions"]], [("Committed", TAX)]
+    yield (
+        "tax documents",
+        [(t["status"], Decimal(str(t["totalTax"]))) for t in tax["transactions"]],
+        [("Committed", TAX)],
+    )
     yield "PSA invoices", len(psa["invoices"]), 1
     contracts = [c for c in crm["Contract"] if c["Contract_No__c"] == CONTRACT]
     shown = [(c["Hub_Status__c"], c["Hub_Billed__c"], c["Hub_Paid__c"]) for c in contracts]

@@ -132,7 +132,9 @@ def _say(answer: Any) -> None:
 def main() -> None:
     """Obey until standard input ends."""
     farm = Farm()
-    known = {n: {"url": f"http://{HOST}:{farm.ports[n]}", "credentials": b.credentials()} for n, b in farm.boxes.items()}
+    known = {
+        n: {"url": f"http://{HOST}:{farm.ports[n]}", "credentials": b.credentials()} for n, b in farm.boxes.items()
+    }
     _say(known)
     # Unbuffered: the reader that ends serve() must see a line that is waiting.
     for line in os.fdopen(0, "rb", buffering=0):

@@ -114,7 +114,7 @@ def _gather_whole_messages() -> None:
 
 
 def witness(books: Books, event: OutboxEvent) -> None:
-    """A subscriber that acts once however often it is told: it starts (or finds) a billing run of that name."""
+    """A subscriber: it writes down, once, what it was told."""
     books.quiet("witnessed", event.event_id, event.type)
 
 

@@ -197,18 +197,15 @@ def raise_stage(server: str, folder: Path) -> Stage:
     bootstrap.apply_firm(store, stage.firm, by="ines", approved_by="finn", clock=HandClock(SIGNED))
     store.close()
     _set_up_contract(stage, url)
-    farm_freeze(stage)
+    farm.ask({"do": "end"})  # frozen: from now on it serves copies only
     return stage
-
-
-def farm_freeze(stage: Stage) -> None:
-    """From now on the farm serves copies only."""
-    stage.farm.ask({"do": "end"})
 
 
 def _firm(folder: Path, hello: dict[str, Any]) -> FirmConfig:
     served = {
-        name: SimpleNamespace(url=told["url"], sandbox=SimpleNamespace(credentials=lambda told=told: told["credentials"]))
+        name: SimpleNamespace(
+            url=told["url"], sandbox=SimpleNamespace(credentials=lambda told=told: told["credentials"])
+        )
         for name, told in hello.items()
     }
     employees = {person: str(11 + n % 4) for n, person in enumerate(sorted({p for _, p in world.TEAM.values()}))}

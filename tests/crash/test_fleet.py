@@ -24,7 +24,9 @@ MANY = 100
 HUB = "application_name <> 'harness' and datname ="
 
 
-@pytest.mark.parametrize("effect", ["TaxEngine.calculate", "Erp.post_invoice", "Psa.mark_invoiced", "Crm.report_status"])
+@pytest.mark.parametrize(
+    "effect", ["TaxEngine.calculate", "Erp.post_invoice", "Psa.mark_invoiced", "Crm.report_status"]
+)
 @pytest.mark.requirement("SC-12")
 def test_a_worker_takes_over_what_a_killed_one_had_in_hand(stage: Stage, walked: Walked, effect: str) -> None:
     """Both die when they have sent it; the first one does, so the second finds it by looking it up."""

@@ -21,8 +21,8 @@ import psycopg
 from isthmus.app import bootstrap
 from isthmus.domain.objects import TimeEntry
 from isthmus.store.postgres import PostgresStore
-from tests.crash.stage import CONTRACT, MONTH_END, TASK, HubProcess, Stage, wait_for
 from tests.crash.outcome import Outcome, outcome_of
+from tests.crash.stage import CONTRACT, MONTH_END, TASK, HubProcess, Stage, wait_for
 
 TOTAL = Decimal("7002.84")
 HOURS = (("2026-03-09", "12"), ("2026-03-10", "8"), ("2026-03-11", "6.5"), ("2026-03-12", "5.5"))
@@ -31,7 +31,12 @@ PERSON_ID = "13"
 
 @dataclass(frozen=True)
 class Wrong:
-    """What goes wrong in a trial. crash_at: a checkpoint, and one of the next hub; faults: per sandbox; cuts: connections broken, per sandbox."""
+    """What goes wrong in a trial.
+
+    crash_at: a checkpoint, where crash_signal is sent; crash_again_at: one of the hub that is started next.
+    faults, cuts: planned misbehaviour and broken connections, each with its sandbox. webhooks: False leaves it to the
+    sweep to find the hours. log: write down the checkpoints passed. gathers_whole: see nursery.
+    """
 
     crash_at: str = ""
     crash_again_at: str = ""

@@ -197,9 +197,9 @@ class Play:
         )
         fault = {"kind": "timeout_after_commit", "method": "PUT", "path": "/record/v1/invoice/eid", "times": 1}
         self._control("netsuite", "faults", fault)
-        for deal in world.DEALS:
+        for number, deal in enumerate(world.DEALS, start=1):
             self._start_billing(deal.contract_no, "2026-03", "2026-03-31")
-        self._approve_reviews(len(world.DEALS))
+            self._approve_reviews(number)
         lost = [e for e in self._rows(Effect, verb="Erp.post_invoice") if e.lookups]
         for effect in lost:
             self.timeline.say(
