@@ -123,7 +123,7 @@ class Erp(Protocol):
         queue="project-accounting",
     )
     def put_time(self, cost: TimeCost) -> ExternalRef:
-        """Record the hour as project cost. A higher revision of the same entry replaces the lower one."""
+        """Record the hour as project cost. A higher revision replaces the lower one, and is sent after it."""
         ...
 
     @reads

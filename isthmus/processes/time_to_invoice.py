@@ -35,8 +35,7 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
     """P2, steps 1 to 6, for a batch; an entry that needs a decision goes on alone."""
     items = run.decide("Take the approved time in, priced by the contract in force", intake.capture, messages, alone)
     run.for_entity(run.decide("Place it under the caps", evidence.place, items))
-    costs = run.decide("Work out its cost entries", evidence.costs_of, items)
-    if costs:
+    for costs in run.decide("Work out its cost entries", evidence.costs_of, items):
         run.effects("Record the hours as cost in the ERP", Erp.put_time, [(cost,) for cost in costs])
     return len(items)
 

@@ -142,8 +142,11 @@ class Ledger:
     def _known(self, tx: Tx, run: RunRow, known: Effect, wanted: Effect, args: tuple[Any, ...]) -> Call:
         """An effect that was intended before: by this run, by another, or refused or undone since."""
         if known.state in NOT_THERE:
-            tx.update(wanted.model_copy(update={"sends": known.sends, "lookups": known.lookups}))
-            return Call(wanted, args, fresh=True)
+            # An earlier doubt is not forgotten: whoever calls the run off has to look for what it may have left.
+            doubt = known.in_doubt_since if known.state is not EffectState.UNDONE else None
+            tried = {"sends": known.sends, "lookups": known.lookups, "in_doubt_since": doubt}
+            tx.update(wanted.model_copy(update=tried))
+            return Call(wanted.model_copy(update={"in_doubt_since": doubt}), args, fresh=True)
         if known.args_hash != wanted.args_hash:
             raise SameKeyOtherContent(f"{known.verb} {known.business_key} was written before with other content")
         unfinished = known.state not in FINISHED

@@ -25,7 +25,7 @@ from isthmus.domain.errors import (
 )
 from isthmus.ports.verbs import spec_of
 from isthmus.runtime.books import Books
-from isthmus.runtime.effects import result_type
+from isthmus.runtime.effects import NOT_THERE, result_type
 from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.telling import tell
 from isthmus.store.records import Effect, EffectState, RunRow, RunStep
@@ -132,12 +132,31 @@ class Run:
             kept.extend(finished)
             return results
 
-        results: list[T] = self._step(
-            phrase, "effect", result_type(verb, many=True), send, None, kept, spec_of(verb).name
-        )
+        try:
+            results: list[T] = self._step(
+                phrase, "effect", result_type(verb, many=True), send, None, kept, spec_of(verb).name
+            )
+        except Cancelled:
+            if undo is not None:
+                self._undo_what_was_refused(phrase, verb, undo, arguments)
+            raise
         if undo is not None:
             self._undos += [(f"Undo: {phrase}", undo, args) for args in arguments]
         return results
+
+    def _undo_what_was_refused(
+        self, phrase: str, verb: Callable[..., Any], undo: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """A write that was in doubt before it was refused may be there from an earlier attempt: look for it."""
+        with self._kernel.store.transaction() as tx:
+            stopped = (EffectState.REFUSED, EffectState.NOT_SENT)
+            known = tx.find(Effect, run_id=self.row.run_id, seq=self._seq, state=stopped)
+        doubtful = {effect.args_hash for effect in known if effect.in_doubt_since is not None}
+        for args in arguments:
+            if content_hash(list(args)) in doubtful:
+                found = self.read(f"Undo: look for it: {phrase}", _finder(verb, spec_of(verb).find), *args)
+                if found is not None:
+                    self._undos.append((f"Undo: {phrase}", undo, args))
 
     def for_entity(self, entity: str) -> None:
         """From here on the run works for this legal entity: its connections, its lane."""
@@ -189,7 +208,7 @@ class Run:
             return False
         with self._kernel.store.transaction() as tx:
             states = {e.state for e in tx.find(Effect, run_id=self.row.run_id, seq=self._seq)}
-        return bool(states - {EffectState.UNDONE}) and EffectState.REFUSED not in states
+        return bool(states - NOT_THERE) and EffectState.REFUSED not in states
 
     def _record(
         self, phrase: str, kind: str, adapter: TypeAdapter[Any], output: Any, started: Any, system: str

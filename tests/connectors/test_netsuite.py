@@ -279,10 +279,12 @@ def test_a_higher_revision_replaces_the_hour_and_a_late_lower_one_does_not(serve
     second = COST.model_copy(update={"revision": 2, "hours": Decimal("6.5")})
     assert set_up.find_time(second) is None
     assert set_up.put_time(second).version == "2"
-    assert set_up.put_time(COST).version == "2"
-    assert set_up.find_time(COST) == set_up.find_time(second)
+    third = COST.model_copy(update={"revision": 3, "hours": Decimal("6.25")})
+    assert set_up.put_time(third).version == "3"
+    assert set_up.put_time(second).version == "3", "a late second revision finds the third and leaves it"
+    assert set_up.find_time(COST) == set_up.find_time(third)
     [row] = state(served, "timeBill")
-    assert row["hours"] == "6:30"
+    assert row["hours"] == "6:15"
 
 
 def test_an_unknown_employee_is_a_refusal(set_up: Connection) -> None:

@@ -302,3 +302,18 @@ def test_a_soft_cap_bills_on() -> None:
     hub.set_up(contract(caps=(Cap(cap_id="s", scope="contract", kind="soft", limit=Decimal("100.00")),)))
     hub.capture(entry(1, "8.0"))
     assert net_of_states(hub) == {"ready": Decimal("1480.00")}
+
+
+@pytest.mark.requirement("EVT-16")
+def test_the_cost_of_a_correction_waits_for_the_cost_it_replaces() -> None:
+    hub = Hub()
+    hub.set_up()
+    down = {"erp": True}
+    hub.systems.weather.next_fault = lambda system, verb, write: "unreachable" if down.get(system) else None
+    hub.capture(entry(1, "8.0"))
+    hub.capture(entry(1, "6.0", approved_at=datetime(2026, 3, 5, tzinfo=UTC)))
+    assert "time" not in hub.systems.erp.things
+    down.clear()
+    for _ in range(6):
+        hub.later(minutes=1)
+    assert [t["key"] for t in hub.systems.erp.things["time"]] == ["psa:1#1", "psa:1#2"]

@@ -71,6 +71,20 @@ def test_a_discarded_draft_is_one_amount_with_the_correction_that_came_meanwhile
     assert placed(hub) == [("psa:2", "over_cap", Decimal(2)), ("psa:2", "ready", Decimal(10))]
 
 
+@pytest.mark.requirement("INV-04")
+def test_hours_back_from_a_discarded_draft_are_under_the_cap_though_their_correction_is_billed() -> None:
+    hub = Hub(ENTITY.model_copy(update={"invoice_approval_limit": Decimal("1000")}))
+    hub.set_up(CAPPED)
+    hub.capture(entry(1, "8"))
+    hub.bill("a")
+    hub.capture(entry(1, "9", approved_at=LATER))
+    hub.bill("b")
+    hub.capture(entry(2, "12", day=2))
+    hub.resolve("cancel")
+    states = [part for part in hub.rows(BillablePart) if part.state in (PartState.INVOICED, PartState.READY)]
+    assert sum(part.net for part in states) == Decimal("1850.00")
+
+
 @pytest.mark.requirement("INV-31")
 def test_approved_again_after_an_older_correction_that_comes_last() -> None:
     """Ten hours, corrected to eight, corrected back to ten: the eight come last and are older all the same."""
@@ -153,6 +167,22 @@ def test_a_write_without_an_answer_is_finished_before_it_is_taken_back() -> None
     assert [row["active"] for row in hub.systems.psa.things["project"]] == [False]
     tasks = [e for e in hub.rows(Effect) if e.verb == "Psa.put_task"]
     assert tasks == [], "what was not begun is not begun any more"
+
+
+@pytest.mark.requirement("RES-05")
+def test_a_write_refused_after_a_lost_answer_is_looked_for_and_taken_back() -> None:
+    """The first attempt made the project and lost the answer; sent again it is refused, and the run is called off."""
+    hub = Hub()
+    faults = iter(["lost_after", "refused", "refused"])
+    hub.systems.weather.next_fault = lambda system, verb, write: (
+        next(faults, None) if (system, verb) == ("psa", "put_project") else None
+    )
+    hub.set_up()
+    for _ in range(3):
+        hub.later(minutes=1)
+    hub.resolve("retry")
+    hub.resolve("cancel")
+    assert [row["active"] for row in hub.systems.psa.things["project"]] == [False]
 
 
 @pytest.mark.requirement("RES-05")

@@ -113,8 +113,8 @@ class NetSuite(KeyedConnector):
     # -- cost --------------------------------------------------------------------------------------------------
     def put_time(self, cost: TimeCost) -> Verb[ExternalRef]:
         """Record the hour; one record per entry, which a higher revision replaces."""
-        # A revision delayed by throttling must not overwrite the correction that has overtaken it.
-        held = yield from self.find_time(cost)
+        # Revisions come in order, so a first one cannot overwrite a correction; a later one looks, to be safe.
+        held = (yield from self.find_time(cost)) if cost.revision > 1 else None
         if held is not None and held.version != str(cost.revision):
             return held
         person = self.setting("employees").get(cost.person)

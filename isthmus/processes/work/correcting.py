@@ -99,15 +99,16 @@ def reunite(books: Books, returned: Sequence[BillablePart]) -> None:
 
 def _take_over(books: Books, item: BillableItem, older: Sequence[BillablePart]) -> None:
     known = books.tx.find(BillablePart, item_id=item.item_id, order=("part_id",))
-    if not known:  # it waits for its first place
-        _insert(books, item, 1, PartState.SUPERSEDED, item.quantity, item.net)
     own = [part for part in known if part.state not in PLACED and part.state is not PartState.SUPERSEDED]
     for part in [*older, *own]:
         books.tx.update(move(part, "state", PartState.SUPERSEDED).model_copy(update={"reason": CORRECTED}))
-    quantity = _sum(p.quantity for p in [*older, *own]) + (Decimal(0) if known else item.quantity)
-    net = _sum(p.net for p in [*older, *own]) + (Decimal(0) if known else item.net)
+    quantity, net = _sum(p.quantity for p in [*older, *own]), _sum(p.net for p in [*older, *own])
+    if not known:  # it waits for its first place
+        quantity, net = quantity + item.quantity, net + item.net
+    # From here on the item's parts say what it has to place, no longer its own quantity: that is what CORRECTED means.
+    _insert(books, item, len(known) + 1, PartState.SUPERSEDED, Decimal(0), Decimal(0))
     if quantity or net:
-        _insert(books, item, max(len(known), 1) + 1, PartState.READY, quantity, net)
+        _insert(books, item, len(known) + 2, PartState.READY, quantity, net)
 
 
 def _entry_of(part: BillablePart) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC
 from decimal import Decimal
 
+from isthmus.domain.errors import Retryable
 from isthmus.domain.objects import BillableItem, BillablePart, CapKind, ContractVersion, Engagement
 from isthmus.domain.states import PartState, move
 from isthmus.policies.billing import PLACED, Placement, Share, place_under_caps
 from isthmus.ports.messages import TimeCost
 from isthmus.runtime.books import Books
-from isthmus.store.records import EntrySeen
+from isthmus.store.records import Effect, EffectState, EntrySeen
 
+ON_ITS_WAY = (EffectState.INTENDED, EffectState.NOT_SENT, EffectState.IN_DOUBT)
 OPEN = (PartState.READY, PartState.OVER_CAP)
 FIXED = (*sorted(PLACED), PartState.HELD)
 CORRECTED = "corrected"  # why a part was superseded: a later revision of its entry has taken its place over
@@ -171,10 +173,18 @@ def _announce(books: Books, version: ContractVersion, placements: list[Placement
             books.emit("cap.hard_reached", f"contract:{version.contract_no}", payload, entity=version.entity)
 
 
-def costs_of(books: Books, items: list[BillableItem]) -> list[TimeCost]:
-    """P2.2: every hour is cost, billable or not; raw hours of the revision."""
-    return [
-        TimeCost(
+def costs_of(books: Books, items: list[BillableItem]) -> list[list[TimeCost]]:
+    """P2.2: every hour is cost, billable or not; raw hours of the revision, one list per revision, earlier ones first.
+
+    A revision replaces the one before it in the ERP, so it is sent only when that one is there: an earlier revision
+    must never arrive last.
+    """
+    by_revision: dict[int, list[TimeCost]] = {}
+    here = {item.item_id for item in items}
+    for item in items:
+        if item.revision > 1 and f"{item.source_key}#{item.revision - 1}" not in here:
+            _earlier_cost_is_there(books, item)
+        cost = TimeCost(
             entry_key=item.source_key,
             revision=item.revision,
             project_code=item.project_code,
@@ -186,5 +196,13 @@ def costs_of(books: Books, items: list[BillableItem]) -> list[TimeCost]:
             billable=item.billable,
             bill_rate=item.unit_price,
         )
-        for item in items
-    ]
+        by_revision.setdefault(item.revision, []).append(cost)
+    return [by_revision[revision] for revision in sorted(by_revision)]
+
+
+def _earlier_cost_is_there(books: Books, item: BillableItem) -> None:
+    """Retryable while the revision before is still on its way."""
+    key = f"{item.source_key}#{item.revision - 1}"
+    effects = books.tx.find(Effect, business_key=key, verb="Erp.put_time")
+    if not effects or any(effect.state in ON_ITS_WAY for effect in effects):
+        raise Retryable(f"{item.item_id} waits until the cost of {key} is in the ERP")
