@@ -89,6 +89,11 @@ class ConnectedSystems:
             raise NeedsSetup(f"no connection fills {port} for {entity or 'any entity'}: see connections.toml")
         return found
 
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self.connections.values():
+            connection.close()
+
 
 @dataclass
 class Hub:
@@ -105,8 +110,7 @@ class Hub:
 
     def close(self) -> None:
         """Give all connections back."""
-        for connection in self.systems.connections.values():
-            connection.close()
+        self.systems.close()
         self.engine.close()
         self.store.close()
 

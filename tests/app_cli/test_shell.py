@@ -51,8 +51,10 @@ every_command = pytest.mark.parametrize("path", COMMANDS)
 
 
 def test_the_commands_are_these() -> None:
-    expected = "api apply bill cancel cases check demo doctor firm init plan replay resolve runs sandbox trace up"
-    assert {*COMMANDS} == {*expected.split(), "worker", "version", "audit verify"} | {
+    expected = (
+        "api apply bill cancel cases check demo doctor firm init plan reconcile replay resolve runs sandbox trace"
+    )
+    assert {*COMMANDS} == {*expected.split(), "up", "worker", "version", "audit verify"} | {
         f"db {name}" for name in ("start", "stop", "status", "backup")
     }
 
@@ -181,7 +183,7 @@ def test_bad_input_is_refused_with_a_clear_line(
     ("url", "code", "says"),
     [
         ("nonsense", 3, "postgresql://"),
-        ("postgresql://u:hidden-pass@127.0.0.1:1/isthmus", 1, "cannot be reached"),
+        ("postgresql://u:hidden-pass@127.0.0.1:1/isthmus", 1, "does not answer"),
     ],
 )
 def test_a_database_that_is_not_there_is_explained_without_its_password(

@@ -363,6 +363,9 @@ class FakeSystems:
         self.tax = FakeTax("tax", self.weather)
         self.by_port: dict[str, Model] = {"Crm": self.crm, "Psa": self.psa, "Erp": self.erp, "TaxEngine": self.tax}
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def filling(self, port: str, entity: str) -> Any:
         """See kernel.Systems."""
         return self.by_port[port]
