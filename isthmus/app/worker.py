@@ -73,6 +73,11 @@ class Worker:
 
         return once
 
+    def _rescue_stranded(self) -> None:
+        for run_id in self.fleet.stranded():
+            with self.hub.store.transaction() as tx:
+                self.hub.kernel.rescue(tx, run_id)
+
     def _hand_events_on(self) -> int:
         return sum(outbox.dispatch(self.hub.kernel, name) for name in self.hub.kernel.subscribers)
 

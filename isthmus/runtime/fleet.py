@@ -52,6 +52,17 @@ _HAND_OVER = sa.text(
 )
 
 
+_STRANDED = sa.text(
+    """
+    select r.run_id from hub.run r
+    left join dbos.workflow_status w on w.workflow_uuid = r.run_id || '#' || r.attempt
+    where r.state in ('queued', 'running')
+      and (w.status is null or w.status not in ('PENDING', 'ENQUEUED', 'DELAYED'))
+    limit 100
+    """
+)
+
+
 def new_executor_id() -> str:
     """Unique per process start, so that a restarted worker never believes it still holds old claims."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -130,6 +141,11 @@ class Fleet:
                 return []
             gone = [executor.executor_id for executor in tx.find(Executor) if is_gone(executor)]
             return [str(row[0]) for row in tx.raw.execute(_HAND_OVER, {**values, "gone": gone})]
+
+    def stranded(self) -> list[str]:
+        """Runs that should move, but whose attempt the engine has ended: the worker itself failed in the middle."""
+        with self.store.transaction() as tx:
+            return [str(row[0]) for row in tx.raw.execute(_STRANDED)]
 
     def forget_dead(self, after: timedelta = timedelta(days=1)) -> None:
         """Drop heartbeats of workers long gone."""

@@ -40,6 +40,8 @@ from isthmus.store.tx import Store, Tx
 log = structlog.get_logger("isthmus.runtime")
 PRIORITY = {"financial": FINANCIAL, "standard": STANDARD, "bulk": BULK}
 LIVE = (RunState.QUEUED, RunState.RUNNING)
+BUGS = (AssertionError, TypeError, AttributeError, LookupError, ValueError, ArithmeticError)
+RESCUES_MAX = 5
 _held: ContextVar[RunRow | None] = ContextVar("held", default=None)  # the run that this thread advances, as claimed
 
 
@@ -169,14 +171,28 @@ class Kernel:
         except IsthmusError as error:  # the closing transaction itself lost a race
             self.wait(row, "finish", error)
             return RunState.WAITING
-        except AssertionError as bug:
-            log.error("bug", run_id=row.run_id, reason=str(bug))
+        except BUGS as bug:
+            log.error("bug", run_id=row.run_id, kind=type(bug).__name__, reason=str(bug))
             with self.store.transaction() as tx:
-                current = self.hold(tx) or self._locked(tx, row.run_id)
-                told = NeedsDecision("EX-BUG", f"a bug stopped the run: {bug}", queue="integration", actions=("retry",))
-                self.open_case(tx, current, 0, "bug", told)
-                self._save(tx, current, state=RunState.FAILED, reason=f"bug: {bug}")
+                self._fail(tx, self.hold(tx) or self._locked(tx, row.run_id), f"{type(bug).__name__}: {bug}")
             return RunState.FAILED
+
+    def _fail(self, tx: Tx, row: RunRow, bug: str) -> None:
+        """Stop a run that cannot go on by itself, with a case: nothing stands still silently."""
+        told = NeedsDecision("EX-BUG", f"a bug stopped the run: {bug}", queue="integration", actions=("retry",))
+        self.open_case(tx, row, 0, "bug", told)
+        self._save(tx, row, state=RunState.FAILED, reason=f"bug: {bug}")
+
+    def rescue(self, tx: Tx, run_id: str) -> None:
+        """Queue a run again whose attempt ended without a word (the worker's own failure); a few times, then a case."""
+        row = self._locked(tx, run_id)
+        if row.state not in LIVE:
+            return
+        log.warning("rescue", run_id=run_id, attempt=row.attempt, tries=row.tries)
+        if row.tries >= RESCUES_MAX:
+            self._fail(tx, row, f"{row.tries} attempts ended without a result; see the worker's log")
+        else:
+            self._requeue(tx, row, tries=row.tries + 1)
 
     def _locked(self, tx: Tx, run_id: str) -> RunRow:
         tx.lock(f"run:{run_id}")
