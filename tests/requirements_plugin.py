@@ -10,6 +10,7 @@ import pytest
 
 RESULTS = Path(__file__).parent.parent / ".isthmus" / "requirements.json"
 _shown: dict[str, dict[str, str]] = {}
+_ran: set[str] = set()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -21,6 +22,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_runtest_logreport(report: Any) -> None:
     """Note passed and failed per id and test."""
+    _ran.add(report.nodeid)
     ids = [value for name, value in report.user_properties if name == "requirement"]
     if not ids or (report.when != "call" and not report.failed):
         return
@@ -29,11 +31,12 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The controller writes; a run of a few tests only adds to what is known."""
-    if hasattr(session.config, "workerinput") or not _shown:
+    """The controller writes; a run of a few tests replaces what is known of those, and keeps the rest."""
+    if hasattr(session.config, "workerinput") or not _ran:
         return
     known: dict[str, dict[str, str]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known = {i: {t: o for t, o in tests.items() if t not in _ran} for i, tests in known.items()}
     for requirement, tests in _shown.items():
         known.setdefault(requirement, {}).update(tests)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True))
+    RESULTS.write_text(json.dumps({i: tests for i, tests in known.items() if tests}, indent=1, sort_keys=True))
