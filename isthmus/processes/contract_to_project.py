@@ -20,6 +20,7 @@ from isthmus.runtime.run import Run
     parks=(
         "EX-APPROVAL-INCOMPLETE",
         "EX-MAP-TERMS",
+        "EX-AMENDMENT",
         "EX-CLIENT-DUP",
         "EX-CLIENT-NEW",
         "EX-LE",

@@ -20,7 +20,6 @@ def row(number: int, hours: str = "8") -> str:
     return f"{number},P-K-1,L1,ann,Consultant,2026-03-03,{hours},work {number},pia,2026-03-03T17:00:00Z\n"
 
 
-@pytest.mark.requirement("PAT-12", "API-07")
 def test_good_rows_are_taken_and_bad_rows_named(stage: Stage) -> None:
     answer = stage.post("/v1/files/time?connection=psa", content=HEADER + row(1) + row(2, "25") + row(3))
 
@@ -67,7 +66,6 @@ def test_the_file_itself_is_the_key_when_none_is_given(stage: Stage) -> None:
     assert again.json() == first.json() and again.headers["idempotent-replayed"] == "true"
 
 
-@pytest.mark.requirement("OWN-03")
 def test_a_file_is_held_to_the_ownership_of_its_connection_and_its_caller(stage: Stage) -> None:
     of_crm = problem_of(stage.post("/v1/files/time?connection=crm", content=HEADER + row(1)), 403)
     assert of_crm["rule"] == "time_entry.*@*"

@@ -19,7 +19,7 @@ BODY = {"contract_no": "K-1", "version": 1}
 PATH = "/v1/processes/contract-to-project"
 
 
-@pytest.mark.requirement("API-08", "RES-06")
+@pytest.mark.requirement("API-08")
 def test_a_hundred_identical_requests_at_once_are_one_run_and_one_answer(stage: Stage) -> None:
     with TestClient(stage.app) as client, ThreadPoolExecutor(100) as pool:
         stage.client = client
@@ -31,7 +31,6 @@ def test_a_hundred_identical_requests_at_once_are_one_run_and_one_answer(stage: 
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
 
 
-@pytest.mark.requirement("API-08")
 def test_the_answer_is_kept_as_it_was(stage: Stage) -> None:
     first = stage.post(PATH, BODY, key="one")
     stage.go()

@@ -88,7 +88,6 @@ def test_nothing_is_known_under_a_strange_key(paid: Stage) -> None:
 # -- the summary ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("INV-01")
 def test_the_summary_adds_up(paid: Stage) -> None:
     paid.record(an_entry(2, "60", 4) | {"hours": "20"}, message_id="msg_2")
     told = paid.get("/v1/summary").json()
@@ -104,7 +103,7 @@ def test_the_summary_adds_up(paid: Stage) -> None:
     assert told["duplicates"] == []
 
 
-@pytest.mark.requirement("EXC-10", "INV-19")
+@pytest.mark.requirement("EXC-10")
 def test_a_thing_that_has_two_ids_over_there_is_told_as_a_duplicate(paid: Stage) -> None:
     with paid.hub.store.transaction() as tx:
         (posted,) = tx.find(Effect, verb="Erp.post_invoice")

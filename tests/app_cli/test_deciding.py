@@ -82,7 +82,6 @@ def test_runs_are_listed_by_state_and_process_and_shown_with_steps(parked: World
     assert "isthmus resolve CASE-00001" in isthmus("runs", SETUP).out
 
 
-@pytest.mark.requirement("EXC-03")
 def test_a_case_shows_what_a_person_needs_to_decide_it(parked: World, isthmus: Isthmus) -> None:
     case = parked.rows(Case)[0]
     listed = isthmus("cases", "--json").json
@@ -97,7 +96,7 @@ def test_a_case_shows_what_a_person_needs_to_decide_it(parked: World, isthmus: I
 # -- deciding -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("EXC-04", "WF-19")
+@pytest.mark.requirement("WF-19")
 def test_a_resolved_case_lets_its_run_go_on_at_the_same_step(parked: World, isthmus: Isthmus) -> None:
     decided = (
         "resolve",
@@ -146,7 +145,6 @@ def test_who_prepared_an_invoice_cannot_approve_it(billable: World, isthmus: Ist
     assert billable.rows(Invoice)[0].approved_by == "finn"
 
 
-@pytest.mark.requirement("RES-05")
 def test_a_cancelled_run_is_undone_and_says_by_whom(parked: World, isthmus: Isthmus) -> None:
     assert isthmus("cancel", SETUP, "--reason", "client withdrew", "--as", "paula").code == 0
     assert parked.advance(SETUP).state is RunState.CANCELLED
@@ -186,7 +184,6 @@ def test_what_is_over_the_cap_is_shown_with_its_cap(world: World, isthmus: Isthm
     assert [(p["net"], p["why"].split(" K-1")[0]) for p in shown["not_billed"]] == [("110.00", "over the cap")]
 
 
-@pytest.mark.requirement("RES-06")
 def test_the_same_billing_run_is_found_and_not_made_twice(billable: World, isthmus: Isthmus) -> None:
     asked = ("bill", "K-1", "--cutoff", "2026-03-31", "--as", "ana")
     assert isthmus(*asked).code == isthmus(*asked).code == 0
@@ -212,7 +209,6 @@ def test_waiting_for_a_run_that_nobody_advances_fails_and_for_a_parked_one_needs
 # -- replay ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("RES-04")
 def test_a_message_is_taken_again_but_not_in_a_dry_run(billable: World, isthmus: Isthmus) -> None:
     message = billable.rows(InboxMessage, kind="time.approved")[0]
     asked = ("replay", "--message", message.source, message.message_id, "--reason", "rate mended", "--as", "ines")

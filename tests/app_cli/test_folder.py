@@ -279,7 +279,6 @@ def busy(world: World) -> World:
     return world
 
 
-@pytest.mark.requirement("GOV-07")
 def test_a_change_is_dangerous_exactly_while_work_depends_on_it(busy: World) -> None:
     with busy.store.transaction() as tx:
         for what, change, danger in DANGERS:
@@ -296,7 +295,7 @@ def test_nothing_is_dangerous_while_nothing_runs(world: World) -> None:
 # -- apply ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("GOV-07", "GOV-02")
+@pytest.mark.requirement("GOV-02")
 def test_a_folder_is_applied_with_both_names_on_record(
     folder: Path, isthmus: Isthmus, database: str, world: World
 ) -> None:

@@ -39,7 +39,6 @@ def exact_amounts(draw: st.DrawFn) -> tuple[Decimal, str]:
 # -- the table ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("SCA-02")
 @pytest.mark.parametrize(("currency", "units"), sorted(BY_CODE.items()))
 def test_a_currency_has_the_decimals_of_iso_4217(currency: str, units: int) -> None:
     assert minor_units(currency) == units
@@ -73,7 +72,6 @@ HALVES = [
 ]
 
 
-@pytest.mark.requirement("SCA-02")
 @pytest.mark.parametrize(("raw", "currency", "rounded"), HALVES)
 def test_halves_go_away_from_zero(raw: str, currency: str, rounded: str) -> None:
     assert round_half_away(Decimal(raw), currency) == Decimal(rounded)
@@ -143,7 +141,6 @@ def test_a_split_by_largest_remainder(total: str, weights: list[str], currency: 
 weights_of_something = st.lists(st.decimals("0", "1000", places=4), min_size=1, max_size=12).filter(sum)
 
 
-@pytest.mark.requirement("INV-11")
 @given(exact_amounts(), weights_of_something)
 def test_the_parts_of_a_split_add_up_exactly_and_are_fair(money: tuple[Decimal, str], weights: list[Decimal]) -> None:
     total, currency = money
@@ -207,7 +204,6 @@ def test_money_survives_json_to_the_last_digit(money: tuple[Decimal, str]) -> No
     assert f'"amount":"{before.amount}"' in text, "an amount travels as text, not as a JSON number"
 
 
-@pytest.mark.requirement("SCA-02")
 @pytest.mark.parametrize(("amount", "currency"), [("10.5", "JPY"), ("0.001", "USD"), ("0.0001", "KWD"), ("1", "ABC")])
 def test_money_its_currency_cannot_hold_is_refused(amount: str, currency: str) -> None:
     with pytest.raises(ValueError, match=r"decimals|ISO 4217"):

@@ -34,7 +34,6 @@ def words(value: State) -> str:
     return f"{type(value).__name__}.{value}"
 
 
-@pytest.mark.requirement("WF-40")
 @pytest.mark.parametrize(("old", "new"), ALLOWED, ids=words)
 def test_a_move_of_the_table_makes_a_new_object(old: State, new: State) -> None:
     thing = Thing.model_construct(state=old)
@@ -43,7 +42,6 @@ def test_a_move_of_the_table_makes_a_new_object(old: State, new: State) -> None:
     assert moved.net == thing.net
 
 
-@pytest.mark.requirement("WF-40")
 @pytest.mark.parametrize(("old", "new"), FORBIDDEN, ids=words)
 def test_a_move_that_is_not_in_the_table_is_refused(old: State, new: State) -> None:
     assert not may_move(old, new)
@@ -84,7 +82,6 @@ def test_a_track_the_object_does_not_have_is_a_bug() -> None:
         move(Thing.model_construct(state=PartState.READY), "postings", PartState.HELD)
 
 
-@pytest.mark.requirement("INV-06")
 def test_what_is_issued_or_invoiced_is_only_ever_credited() -> None:
     assert MOVES[InvoiceLife][InvoiceLife.ISSUED] == {InvoiceLife.CREDITED}
     assert MOVES[PartState][PartState.INVOICED] == {PartState.CREDITED}

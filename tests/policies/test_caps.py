@@ -31,7 +31,7 @@ def told(placements: list[Placement]) -> list[tuple[str, str, str, str]]:
 # -- SC-01 ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.requirement("OBJ-07", "WF-31", "INV-01", "INV-04")
+@pytest.mark.requirement("INV-04")
 def test_sc01_an_entry_that_straddles_a_cap_is_split_to_the_cent() -> None:
     """6.00 h at 185.00 against 500.00 of room; then a change order of 400.00; 210.00 stay over."""
     capped = contract(caps=(cap("NTE", "10000.00"),))
@@ -141,7 +141,7 @@ CASES = [
 ]
 
 
-@pytest.mark.requirement("OBJ-07", "INV-04", "WF-30")
+@pytest.mark.requirement("OBJ-07", "INV-04")
 @pytest.mark.parametrize(("caps", "placed", "work", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_what_is_ready_and_what_is_over(caps, placed, work, expected) -> None:
     version = contract(*TWO_LINES, caps=caps)
@@ -150,21 +150,18 @@ def test_what_is_ready_and_what_is_over(caps, placed, work, expected) -> None:
     assert told(placements) == expected
 
 
-@pytest.mark.requirement("OBJ-07")
 def test_a_soft_cap_splits_nothing_and_binds_nothing() -> None:
     soft = contract(caps=(cap("SOFT", "100.00", kind=CapKind.SOFT), cap("HARD", "500.00")))
     assert [c.cap_id for c in caps_for(soft, "L1")] == ["HARD"]
     assert told(place_under_caps([share("a", "400.00")], soft, {})) == [("a", "ready", "400.00", "")]
 
 
-@pytest.mark.requirement("INV-22")
 def test_a_price_correction_without_hours_is_split_by_money_alone() -> None:
     capped = contract(caps=(cap("NTE", "60.00"),))
     placements = place_under_caps([Share("a", "L1", "a", Decimal(0), Decimal("100.00"))], capped, {})
     assert [(p.quantity, p.net, p.state) for p in placements] == [(0, Decimal("60.00"), READY), (0, 40, OVER)]
 
 
-@pytest.mark.requirement("INV-01")
 def test_the_part_over_the_cap_takes_the_rest_of_the_hours_not_a_rounding_of_its_own() -> None:
     """0.0003 h split in the middle would be 0.0002 and 0.0002."""
     capped = contract(caps=(cap("NTE", "50.00"),))
@@ -180,7 +177,6 @@ def test_room_the_currency_cannot_hold_is_no_room() -> None:
     ]
 
 
-@pytest.mark.requirement("INV-31")
 def test_every_order_of_arrival_gives_the_same_places() -> None:
     work = [
         share("a", "250.00"),
@@ -263,7 +259,6 @@ def test_no_cap_is_exceeded_and_nothing_is_over_a_cap_that_has_room(
         assert placement.state is READY or after[placement.cap_id] <= 0, "needless over_cap"
 
 
-@pytest.mark.requirement("INV-31")
 @given(works.flatmap(lambda w: st.tuples(st.just(w), st.permutations(w))), capped_contracts(), placed_nets)
 def test_the_order_of_arrival_never_matters(
     orders: tuple[list[Share], list[Share]], version: ContractVersion, placed: dict[str, Decimal]
@@ -271,7 +266,6 @@ def test_the_order_of_arrival_never_matters(
     assert place_under_caps(orders[0], version, placed) == place_under_caps(orders[1], version, placed)
 
 
-@pytest.mark.requirement("INV-31")
 @given(works, capped_contracts(), placed_nets)
 def test_when_all_that_is_ready_is_billed_the_rest_is_still_over(
     shares: list[Share], version: ContractVersion, placed: dict[str, Decimal]
@@ -289,7 +283,6 @@ def test_when_all_that_is_ready_is_billed_the_rest_is_still_over(
     }
 
 
-@pytest.mark.requirement("OBJ-07", "INV-04")
 @given(st.lists(st.integers(1, 500_00), min_size=1, max_size=10), st.integers(0, 1_000_00), st.integers(0, 1_000_00))
 def test_a_raised_cap_takes_the_oldest_first_and_never_gives_back(amounts: list[int], room: int, more: int) -> None:
     work = [share(f"i{n:02}", str(Decimal(a) / 100)) for n, a in enumerate(amounts)]

@@ -41,7 +41,7 @@ MATCHED = [
 ]  # fmt: skip
 
 
-@pytest.mark.requirement("OBJ-20", "INV-32")
+@pytest.mark.requirement("INV-32")
 @pytest.mark.parametrize(("paid", "shares", "on_account"), [m[1:] for m in MATCHED], ids=[m[0] for m in MATCHED])
 def test_what_a_payment_settles(paid: Payment, shares: dict[str, str], on_account: str) -> None:
     match = match_payment(paid, OPEN)
@@ -63,7 +63,6 @@ UNMATCHED = [
 ]  # fmt: skip
 
 
-@pytest.mark.requirement("OBJ-20", "INV-32", "EXC-02")
 @pytest.mark.parametrize(("paid", "cause"), [u[1:] for u in UNMATCHED], ids=[u[0] for u in UNMATCHED])
 def test_what_fits_nothing_goes_to_receivables_with_its_money(paid: Payment, cause: str) -> None:
     with pytest.raises(NeedsDecision) as stopped:
@@ -96,13 +95,11 @@ def test_a_payment_never_settles_more_than_itself_or_an_invoice(
     assert sum(share for _, share in match.shares) + match.on_account == amount
 
 
-@pytest.mark.requirement("INV-31")
 def test_the_order_invoices_are_read_in_decides_nothing() -> None:
     paid = payment("400.00", reference=f"{ONE} {TWO}")
     assert match_payment(paid, OPEN) == match_payment(paid, list(reversed(OPEN)))
 
 
-@pytest.mark.requirement("OBJ-20")
 @pytest.mark.parametrize(
     ("open_amount", "state"),
     [("0.00", Settlement.PAID), ("0.01", Settlement.PARTIALLY_PAID), ("600.00", Settlement.OPEN)],

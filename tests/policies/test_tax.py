@@ -39,7 +39,6 @@ ACCEPTED = [
 ]
 
 
-@pytest.mark.requirement("WF-41")
 @pytest.mark.parametrize("given", [a[1] for a in ACCEPTED], ids=[a[0] for a in ACCEPTED])
 def test_what_is_accepted_is_the_engines_own_amount(given: TaxAnswer) -> None:
     assert check_answer(TWO_LINES, given) is given
@@ -58,7 +57,6 @@ REFUSED = [
 ]
 
 
-@pytest.mark.requirement("WF-41")
 @pytest.mark.parametrize(("given", "cause", "amount"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
 def test_a_difference_is_the_tax_desks_with_its_amount(given: TaxAnswer, cause: str, amount: str) -> None:
     with pytest.raises(NeedsDecision) as stopped:
@@ -69,7 +67,6 @@ def test_a_difference_is_the_tax_desks_with_its_amount(given: TaxAnswer, cause: 
     assert cause in case.message and "invoice id:INV-1" in case.message
 
 
-@pytest.mark.requirement("WF-41", "SCA-02")
 @pytest.mark.parametrize(("tax", "good"), [("33", True), ("34", True), ("35", False)])
 def test_the_tolerance_is_a_unit_of_the_currency(tax: str, good: bool) -> None:
     yen = invoice("INV-1", "333", currency="JPY", lines=(invoice_line(1, "333"),))

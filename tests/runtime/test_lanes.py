@@ -55,7 +55,6 @@ def make(request: pytest.FixtureRequest) -> Make:
     return make
 
 
-@pytest.mark.requirement("API-14", "RES-14")
 def test_the_limit_is_never_exceeded_by_threads(make: Make) -> None:
     budget, lock, now, most = make(), threading.Lock(), 0, 0
 
@@ -75,7 +74,6 @@ def test_the_limit_is_never_exceeded_by_threads(make: Make) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.requirement("API-14")
 def test_the_limit_is_never_exceeded_by_processes(fresh_database: str) -> None:
     engine = sa.create_engine(fresh_database)
     with engine.begin() as connection:
@@ -90,7 +88,7 @@ def test_the_limit_is_never_exceeded_by_processes(fresh_database: str) -> None:
     assert 0 < row.most <= LIMIT
 
 
-@pytest.mark.requirement("RES-14", "PAT-07")
+@pytest.mark.requirement("RES-14")
 def test_a_financial_call_goes_before_waiting_bulk_and_bulk_leaves_a_place(make: Make) -> None:
     budget, order = make(), []
     hold = threading.Event()
@@ -136,7 +134,6 @@ def test_waiting_too_long_is_throttled_and_nothing_leaks(make: Make) -> None:
         pass
 
 
-@pytest.mark.requirement("API-09")
 def test_a_window_holds_its_rate() -> None:
     window, started = Window(5, 0.2), time.monotonic()
     stamps = []
@@ -149,7 +146,6 @@ def test_a_window_holds_its_rate() -> None:
         assert sixth - first >= 0.19
 
 
-@pytest.mark.requirement("API-14", "RES-14")
 def test_an_idle_worker_gives_its_places_to_others(fresh_database: str) -> None:
     engine = sa.create_engine(fresh_database)
     one, other = (SharedPlaces(engine, "erp", 1, wait_seconds_max=2) for _ in range(2))
@@ -162,7 +158,6 @@ def test_an_idle_worker_gives_its_places_to_others(fresh_database: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.requirement("RES-01")
 def test_places_of_a_broken_connection_are_free_again(fresh_database: str) -> None:
     engine = sa.create_engine(fresh_database)
     places = SharedPlaces(engine, "erp", 1, wait_seconds_max=2)

@@ -34,7 +34,6 @@ def stumbling() -> str:
     del PROCESSES["stumbling"]
 
 
-@pytest.mark.requirement("INV-30", "EXC-03")
 def test_a_bug_of_any_kind_stops_the_run_with_a_case_and_says_so(stumbling: str) -> None:
     hub = Hub()
     run = hub.start(stumbling, "one")
@@ -43,7 +42,6 @@ def test_a_bug_of_any_kind_stops_the_run_with_a_case_and_says_so(stumbling: str)
 
 
 @pytest.mark.slow
-@pytest.mark.requirement("INV-30", "RES-01")
 def test_an_attempt_that_ended_without_a_word_is_found_and_queued_again(fresh_database: str, stumbling: str) -> None:
     prepare_database(fresh_database)
     store, engine = PostgresStore(fresh_database), DbosEngine(fresh_database)

@@ -42,7 +42,7 @@ def test_a_cap_is_not_exceeded_by_billing_ahead_of_the_credit_that_makes_room() 
     assert ("psa:2", "over_cap", Decimal(6)) in placed(hub), "the correction was taken back, and the room with it"
 
 
-@pytest.mark.requirement("INV-04", "INV-31")
+@pytest.mark.requirement("INV-04")
 def test_a_discarded_draft_gives_its_room_to_what_comes_first() -> None:
     hub = Hub(ENTITY.model_copy(update={"invoice_approval_limit": Decimal("100")}))
     hub.set_up(CAPPED)
@@ -59,7 +59,6 @@ def test_a_discarded_draft_gives_its_room_to_what_comes_first() -> None:
     ]
 
 
-@pytest.mark.requirement("INV-01", "INV-06")
 def test_a_discarded_draft_is_one_amount_with_the_correction_that_came_meanwhile() -> None:
     """Ten hours on a draft, corrected to none; the draft goes, and an earlier entry takes the room under the cap."""
     hub = Hub(ENTITY.model_copy(update={"invoice_approval_limit": Decimal("100")}))
@@ -85,7 +84,6 @@ def test_hours_back_from_a_discarded_draft_are_under_the_cap_though_their_correc
     assert sum(part.net for part in states) == Decimal("1850.00")
 
 
-@pytest.mark.requirement("INV-31")
 def test_approved_again_after_an_older_correction_that_comes_last() -> None:
     """Ten hours, corrected to eight, corrected back to ten: the eight come last and are older all the same."""
     hub = Hub()
@@ -96,7 +94,6 @@ def test_approved_again_after_an_older_correction_that_comes_last() -> None:
     assert placed(hub) == [("psa:1", "ready", Decimal(10))]
 
 
-@pytest.mark.requirement("INV-31")
 def test_approved_again_takes_its_later_turn_under_a_cap() -> None:
     hub = Hub()
     hub.set_up(CAPPED)
@@ -107,7 +104,6 @@ def test_approved_again_takes_its_later_turn_under_a_cap() -> None:
     assert ("psa:1", "over_cap", Decimal(3)) in placed(hub)
 
 
-@pytest.mark.requirement("INV-06")
 def test_a_write_off_never_becomes_money_given_back() -> None:
     hub = Hub()
     hub.set_up(CAPPED)
@@ -121,7 +117,6 @@ def test_a_write_off_never_becomes_money_given_back() -> None:
     assert placed(hub) == [("psa:1", "invoiced", Decimal(10)), ("psa:1", "ready", Decimal(-1))]
 
 
-@pytest.mark.requirement("INV-30")
 def test_an_alert_about_waiting_closes_when_the_run_is_called_off() -> None:
     hub, down = Hub(), [True]
 
@@ -145,7 +140,6 @@ def test_an_alert_about_waiting_closes_when_the_run_is_called_off() -> None:
     assert hub.rows(Case, state=CaseState.OPEN) == []
 
 
-@pytest.mark.requirement("RES-05")
 def test_a_write_without_an_answer_is_finished_before_it_is_taken_back() -> None:
     hub = Hub()
     faults = iter(["lost_after"])
@@ -169,7 +163,6 @@ def test_a_write_without_an_answer_is_finished_before_it_is_taken_back() -> None
     assert tasks == [], "what was not begun is not begun any more"
 
 
-@pytest.mark.requirement("RES-05")
 def test_a_write_refused_after_a_lost_answer_is_looked_for_and_taken_back() -> None:
     """The first attempt made the project and lost the answer; sent again it is refused, and the run is called off."""
     hub = Hub()
@@ -185,7 +178,6 @@ def test_a_write_refused_after_a_lost_answer_is_looked_for_and_taken_back() -> N
     assert [row["active"] for row in hub.systems.psa.things["project"]] == [False]
 
 
-@pytest.mark.requirement("RES-05")
 def test_only_what_was_taken_back_may_be_written_again() -> None:
     hub = Hub()
     hub.systems.erp.terms = ("NET30",)
@@ -200,7 +192,6 @@ def test_only_what_was_taken_back_may_be_written_again() -> None:
     assert states["Psa.put_task"] is EffectState.DONE, "the tasks are in the closed project still"
 
 
-@pytest.mark.requirement("INV-19")
 def test_a_second_lost_answer_gets_its_own_settling_time() -> None:
     """The first send is lost before, the second after it was carried out: a stale look-up at once proves nothing."""
     hub = Hub()

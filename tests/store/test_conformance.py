@@ -70,7 +70,6 @@ def pair(postgres: Any) -> tuple[MemoryStore, Any]:
     return MemoryStore(), postgres
 
 
-@pytest.mark.requirement("OBJ-04", "INV-20")
 @pytest.mark.parametrize("model", SPECS, ids=lambda model: SPECS[model].table)
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -173,7 +172,6 @@ def run(key: str, wake_at: datetime | None) -> RunRow:
 # ---- insert, update, put, delete
 
 
-@pytest.mark.requirement("RES-06")
 def test_a_key_is_taken_once(store: Store) -> None:
     keep(store, mark("time"))
     with pytest.raises(SameKeyOtherContent), store.transaction() as tx:
@@ -185,7 +183,6 @@ def test_a_key_is_taken_once(store: Store) -> None:
     assert kept(store, mark("time")).value == "1"
 
 
-@pytest.mark.requirement("RES-06", "OBJ-01")
 def test_a_unique_rule_holds_for_insert_update_and_put(store: Store) -> None:
     keep(store, reference("acme", "1"), reference("zeta", "2"))
     with store.transaction() as tx:
@@ -273,7 +270,6 @@ def _every_move() -> list[tuple[type[BaseModel], str, Any, Any]]:
     return [(m, t, old, new) for (m, t), enum in states.items() for old in enum for new in enum]  # type: ignore[union-attr]
 
 
-@pytest.mark.requirement("INV-01", "GOV-12")
 def test_every_pair_of_states_moves_only_as_the_table_says(store: Store) -> None:
     refused = 0
     for number, (model, track, old, new) in enumerate(_every_move()):
@@ -304,7 +300,7 @@ def _plain(model: type[BaseModel]) -> BaseModel:
     return model(**values)
 
 
-@pytest.mark.requirement("OBJ-04", "SEC-04")
+@pytest.mark.requirement("OBJ-04")
 @pytest.mark.parametrize(
     ("model", "change"),
     [
@@ -359,7 +355,6 @@ def test_a_seal_is_set_once(store: Store) -> None:
 # ---- transactions
 
 
-@pytest.mark.requirement("RES-06")
 def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:
     keep(store, part(1), mark("gone"), reference("acme", "1"))
     with pytest.raises(Changed), store.transaction() as tx:
@@ -390,7 +385,6 @@ def test_a_transaction_sees_its_own_writes(store: Store) -> None:
         assert tx.find(BillablePart, state=PartState.READY) == []
 
 
-@pytest.mark.requirement("INV-19")
 def test_a_counter_has_no_gaps(store: Store) -> None:
     numbers = []
     for attempt in range(9):
@@ -407,7 +401,6 @@ def test_a_counter_has_no_gaps(store: Store) -> None:
         assert [tx.next("INV-US"), tx.next("INV-US"), tx.next("INV-DE")] == [7, 8, 1]
 
 
-@pytest.mark.requirement("INV-19")
 def test_many_counters_move_together(store: Store) -> None:
     with store.transaction() as tx:
         assert tx.next("b") == 1

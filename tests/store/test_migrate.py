@@ -33,7 +33,6 @@ def test_an_empty_database_gets_the_schema_of_the_tables(empty_database: str) ->
     assert migrate.upgrade(empty_database) == migrate.head()
 
 
-@pytest.mark.requirement("GOV-06")
 @pytest.mark.parametrize("revision", migrate.revisions())
 def test_every_earlier_revision_is_brought_forward(empty_database: str, revision: str) -> None:
     assert migrate.upgrade(empty_database, revision) == revision
@@ -98,7 +97,6 @@ def test_a_url_with_percent_signs(odd_database: str) -> None:
     assert query(odd_database, "select current_database()") == [("50%% Büro %(x)s",)]
 
 
-@pytest.mark.requirement("GOV-12")
 def test_the_legal_moves_in_the_database_are_those_of_the_domain(fresh_database: str) -> None:
     expected = {
         (spec.table, track, str(old), str(new))

@@ -48,7 +48,6 @@ def evidence(postgres: PostgresStore) -> PostgresStore:
     return postgres
 
 
-@pytest.mark.requirement("SEC-04", "INV-01")
 @pytest.mark.parametrize(
     ("statement", "state"),
     [
@@ -88,7 +87,6 @@ def test_plain_sql_within_the_rules_passes(evidence: PostgresStore, statement: s
 # ---- races
 
 
-@pytest.mark.requirement("RES-02")
 def test_a_deadlock_is_a_lost_race_and_the_other_wins(postgres: PostgresStore) -> None:
     with postgres.transaction() as tx:
         tx.insert_many([mark("a"), mark("b")])
@@ -111,7 +109,6 @@ def test_a_deadlock_is_a_lost_race_and_the_other_wins(postgres: PostgresStore) -
         assert len({row.value for row in tx.find(Watermark)}) == 1
 
 
-@pytest.mark.requirement("INV-19")
 def test_twenty_threads_draw_numbers_without_a_gap(postgres: PostgresStore) -> None:
     class Dropped(Exception):
         pass

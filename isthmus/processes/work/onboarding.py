@@ -39,11 +39,24 @@ def request_engagement(books: Books, contract: ContractVersion) -> Engagement:
     if not books.tx.insert_new(engagement):
         found = books.tx.get(Engagement, contract.contract_no)
         assert found is not None
+        if found.state not in (EngagementState.REQUESTED, EngagementState.VALIDATING):
+            raise _amendment(contract, found)
         return found
     payload = {"contract": contract.key, "client": contract.client.legal_name}
     books.emit("contract.approved", f"contract:{contract.contract_no}", payload, entity=contract.entity)
     books.emit("engagement.requested", f"engagement:{contract.contract_no}", payload, entity=contract.entity)
     return _to(books, engagement, EngagementState.VALIDATING)
+
+
+def _amendment(contract: ContractVersion, engagement: Engagement) -> NeedsDecision:
+    """Terms of a running contract change by change order; a new version must not be set up over it."""
+    return NeedsDecision(
+        "EX-AMENDMENT",
+        f"contract {contract.key} was announced while its engagement is {engagement.state}:"
+        " bring the change in as a change order",
+        queue="contract-operations",
+        context={"contract": contract.key, "engagement": str(engagement.state)},
+    )
 
 
 def _to(books: Books, engagement: Engagement, state: EngagementState) -> Engagement:
