@@ -43,6 +43,7 @@ def test_adding_the_currency_lets_the_contract_go_on(stage: Stage) -> None:
     case = stage.get("/v1/cases?queue=finance-master-data&state=open").json()["items"][0]
     assert (case["exception"], case["amount"], case["currency"]) == ("EX-CCY", "10000.00", "EUR")
     assert case["actions"] == ["add", "retry", "cancel"] and "Harbor Mutual" in json.dumps(case["context"])
+    assert case["cause"].startswith("contract K-1@1: ") and "EUR" in case["cause"]
 
     assert resolve(stage, "stella", "add").status_code == 200
     (entity,) = stage.rows(LegalEntity)

@@ -58,6 +58,8 @@ def test_every_error_of_the_house_has_its_problem(kind: type[errors.IsthmusError
     answer = of_error(error)
     body = json.loads(bytes(answer.body))
     assert answer.status_code == body["status"] == kind.status and body["code"] == kind.code
+    assert body["owner"] and {"type", "title", "detail"} <= set(body)
+    assert answer.headers["content-type"] == "application/problem+json"
     retryable = issubclass(kind, errors.Retryable | errors.OutcomeUnknown) or kind.status == 429
     assert body["retryable"] is retryable and ("retry-after" in answer.headers) is retryable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from isthmus.app.api.reading import reading
-from isthmus.domain.objects import Client
+from isthmus.domain.objects import Client, Engagement
+from isthmus.domain.states import EngagementState, move
 from tests.app.stage import Stage, an_entry, money, problem_of
 from tests.processes.hub import CLIENT, contract
 
@@ -82,6 +83,11 @@ def test_time_is_allowed_on_an_active_project_in_force(stage: Stage) -> None:
     before = stage.get("/v1/projects/P-K-1/time-allowed?date=2026-02-05").json()
     assert before["allowed"] is False and "in force on 2026-02-05" in before["reason"]
     assert stage.get("/v1/projects/P-K-1/time-allowed").json()["day"] == "2026-03-02"
+    with stage.hub.store.transaction() as tx:
+        tx.update(move(tx.find(Engagement)[0], "state", EngagementState.CLOSED))
+    answers = [stage.get("/v1/projects/P-K-1/time-allowed?date=2026-03-05") for _ in range(5)]
+    assert {a.json()["allowed"] for a in answers} == {False} and "closed, not active" in answers[0].json()["reason"]
+    assert min(a.elapsed for a in answers) < timedelta(milliseconds=300)
     problem_of(stage.get("/v1/projects/P-NO/time-allowed"), 404)
     problem_of(stage.get("/v1/projects/P-K-1/time-allowed?date=soon"), 422)
 

@@ -194,6 +194,8 @@ def test_no_cent_and_no_part_is_lost_between_evidence_and_lines(pieces: list[Evi
     assert sum(x.net for x in lines) == sum(e.net for e in pieces)
     assert sum(x.quantity for x in lines) == sum(e.quantity for e in pieces)
     assert sorted(p for x in lines for p in x.part_ids) == sorted(e.part_id for e in pieces)
+    net_of = {e.part_id: e.net for e in pieces}
+    assert all(x.part_ids and x.net == sum(net_of[p] for p in x.part_ids) for x in lines)
     assert [x.number for x in lines] == list(range(1, len(lines) + 1))
 
 

@@ -16,7 +16,7 @@ from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, RunSta
 from tests.processes.hub import CLIENT, ENTITY, Hub, contract
 
 
-@pytest.mark.requirement("WF-09", "WF-11", "WF-12")
+@pytest.mark.requirement("WF-09", "WF-12")
 def test_an_approved_contract_becomes_an_active_engagement() -> None:
     hub = Hub()
     run = hub.set_up()
@@ -39,6 +39,8 @@ def test_the_same_contract_announced_three_times_is_set_up_once() -> None:
         sweeps.sweep_contracts(hub.kernel, hub.systems.crm)
         hub.go()
     assert hub.systems.psa.calls["put_project"] == 1
+    assert len(hub.rows(Engagement)) == 1
+    assert [task["key"] for task in hub.systems.psa.things["task"]] == ["P-K-1:L1"]
     assert hub.systems.psa.duplicates() + hub.systems.erp.duplicates() == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from isthmus.domain.objects import Allocation, Invoice, Payment
 from isthmus.domain.states import Settlement
 from isthmus.processes import sweeps
-from isthmus.store.records import RunState
+from isthmus.store.records import OutboxEvent, RunState
 from tests.processes.hub import ENTITY, Hub, entry
 
 
@@ -50,6 +50,8 @@ def test_an_exact_payment_settles_once_and_the_crm_shows_it() -> None:
     assert [a.amount for a in hub.rows(Allocation)] == [Decimal("1611.35")]
     shown = hub.systems.crm.things["status"][0]["shown"]
     assert (shown["state"], shown["paid"]) == ("paid", "1611.35")
+    told = [e.type for e in hub.rows(OutboxEvent) if e.type.startswith("payment.")]
+    assert told == ["payment.received", "payment.applied"], "once, though it was reported twice"
 
 
 def test_part_payments_before_the_due_date_leave_the_rest_open() -> None:

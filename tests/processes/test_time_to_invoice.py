@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from isthmus.domain.errors import IllegalTransition, NotPermitted
-from isthmus.domain.objects import BillableItem, BillablePart, Cap, Invoice, Rate, TimeEntry
+from isthmus.domain.objects import BillableItem, BillablePart, Cap, ContractVersion, Invoice, Project, Rate, TimeEntry
 from isthmus.domain.states import CaseState, InvoiceLife, PartState, Posting, TaxTrack
 from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, QuietDecision, RunState
 from tests.processes.hub import ENTITY, Hub, contract, entry
@@ -37,6 +37,8 @@ def test_approved_time_becomes_priced_evidence_and_cost() -> None:
     item = hub.rows(BillableItem)[0]
     assert (item.net, item.unit_price, item.contract_version) == (Decimal("1387.50"), Decimal("185.00"), 1)
     assert item.price_trace["winner"]["role"] == "Consultant"
+    trace = item.price_trace
+    assert (trace["contract_version"], Decimal(trace["rate"]) * item.quantity) == ("K-1@1", item.net)
     assert parts(hub) == [("ready", "1387.50", "7.5")]
     assert [(t["key"], t["hours"]) for t in hub.systems.erp.things["time"]] == [("psa:1#1", "7.5")]
 
@@ -150,6 +152,11 @@ def test_a_cap_is_split_to_the_cent_raised_and_the_rest_written_off() -> None:
     assert net_of_states(hub) == {"invoiced": Decimal("10400.00"), "written_off": Decimal("210.00")}
     types = [event.type for event in hub.rows(OutboxEvent)]
     assert (types.count("cap.hard_reached"), types.count("cap.raised")) == (1, 1)
+    versions = sorted(hub.rows(ContractVersion), key=lambda v: v.version)
+    assert [v.caps[0].limit for v in versions] == [Decimal("10000.00"), Decimal("10400.00")]
+    assert {item.contract_version for item in hub.rows(BillableItem)} == {1}
+    assert sorted(invoice.contract_version for invoice in hub.rows(Invoice)) == [1, 2]
+    assert [project.contract_version for project in hub.rows(Project)] == [2], "the project follows the change order"
 
 
 def test_a_cap_below_what_is_billed_is_a_case_and_never_a_silent_credit() -> None:
@@ -179,7 +186,11 @@ def test_a_billing_run_moves_all_five_tracks_and_tells_every_system() -> None:
     assert (invoice.issue_date, invoice.due_date) == (date(2026, 3, 2), date(2026, 4, 1))
     assert hub.systems.erp.things["invoice"][0]["total"] == "2467.38"
     assert hub.systems.tax.things["document"][0]["status"] == "committed"
-    assert hub.systems.psa.things["mark"][0]["entries"] == ["psa:1", "psa:2"]
+    (mark,) = hub.systems.psa.things["mark"]
+    assert (mark["key"], mark["entries"]) == ("P-K-1:US01-INV-2026-00001", ["psa:1", "psa:2"])
+    assert hub.systems.erp.things["invoice"][0]["key"] == "US01-INV-2026-00001"
+    told = [e.type for e in hub.rows(OutboxEvent) if e.type in ("invoice.approved", "invoice.issued", "invoice.posted")]
+    assert told == ["invoice.approved", "invoice.issued", "invoice.posted"]
     assert hub.systems.crm.things["status"][0]["shown"]["billed"] == "2266.25"
     assert invoice.approved_by == "rule: no limit is set"
 
@@ -235,14 +246,15 @@ def test_tax_down_for_45_minutes_waits_alerts_finance_and_goes_on_by_itself() ->
     hub.set_up()
     hub.capture(entry(1, "8.0"))
     hub.systems.weather.next_fault = lambda system, verb, write: "unreachable" if system == "tax" else None
-    run = hub.bill("one")
+    run, begun = hub.bill("one"), hub.clock.now()
     assert run.state is RunState.WAITING
-    for _ in range(10):
+    for _ in range(14):
         hub.later(minutes=1)
     assert hub.rows(Case, state=CaseState.OPEN) == [], "not before a quarter of an hour"
-    for _ in range(35):
+    for _ in range(31):
         hub.later(minutes=1)
     alert = hub.case()
+    assert timedelta(minutes=15) <= alert.opened_at - begun < timedelta(minutes=20)
     assert (alert.exception, alert.queue) == ("EX-WAITING", "finance")
     invoice = hub.rows(Invoice)[0]
     assert (invoice.tax_track, invoice.number) == (TaxTrack.PENDING, "")

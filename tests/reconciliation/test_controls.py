@@ -59,6 +59,10 @@ def test_a_line_that_is_not_its_parts_and_a_part_billed_twice_are_found(hub: Hub
     spoil(hub, invoice, lines=(line, line.model_copy(update={"number": 2})))
     with hub.store.transaction() as tx:
         assert ["billed twice" in f.problem for f in check_partition(tx)] == [True]
+    for wrong in ({"net": line.net + 1}, {"part_ids": ()}):
+        spoil(hub, invoice, lines=(line.model_copy(update=wrong),))
+        with hub.store.transaction() as tx:
+            assert [f.problem[:9] for f in check_partition(tx)] == ["line says"]
 
 
 @pytest.mark.requirement("EXC-10")

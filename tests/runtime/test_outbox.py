@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from isthmus.domain.errors import LostRace
+from isthmus.domain.objects import BillableItem, BillablePart, Invoice
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime import outbox
 from isthmus.runtime.books import Books
@@ -36,7 +37,7 @@ def test_a_rolled_back_change_has_no_event() -> None:
 @pytest.mark.requirement("PAT-10", "PAT-11")
 def test_subscribers_are_independent_and_a_late_one_replays_from_the_first_event() -> None:
     hub = Hub()
-    early = seen_by(hub, "early")
+    early, third = seen_by(hub, "early"), seen_by(hub, "third")
     hub.set_up()
     hub.capture(entry(1, "4.0"), entry(2, "3.0", day=4))
     assert outbox.dispatch(hub.kernel, "early") == 2
@@ -48,6 +49,7 @@ def test_subscribers_are_independent_and_a_late_one_replays_from_the_first_event
     outbox.dispatch(hub.kernel, "late")
     assert late == early
     assert outbox.dispatch(hub.kernel, "early") == 0, "the other's replay is not his"
+    assert third == [] and outbox.dispatch(hub.kernel, "third") == 2 and third == early, "each at its own pace"
 
 
 @pytest.mark.requirement("RES-03", "EVT-16")
@@ -92,10 +94,17 @@ def test_the_shipped_subscribers_keep_stages_and_notices_once_and_replay_changes
     assert set(stages) >= {"approved", "active", "first time", "first draft", "first invoice", "first posting"}
     assert stages["first invoice"] - stages["first time"] == timedelta(days=2)
     assert [(n.queue, n.text[:10]) for n in hub.rows(Notice)] == [("receivables", "CASE-00001")]
-    with hub.store.transaction() as tx:
+    books_of_money = (BillableItem, BillablePart, Invoice)
+    money = [hub.rows(model) for model in books_of_money]
+    last_day = hub.clock.now() - timedelta(days=1)
+    for since in (last_day, None):
+        with hub.store.transaction() as tx:
+            for name in SUBSCRIBERS:
+                outbox.replay(hub.kernel.books(tx, key="replay", actor="ines"), name, since=since)
         for name in SUBSCRIBERS:
-            outbox.replay(hub.kernel.books(tx, key="replay", actor="ines"), name)
-    for name in SUBSCRIBERS:
-        outbox.dispatch(hub.kernel, name)
+            outbox.dispatch(hub.kernel, name)
+        hub.go()
+    assert all(money) and [hub.rows(model) for model in books_of_money] == money
+    assert hub.systems.erp.duplicates() == []
     assert {row.stage: row.at for row in hub.rows(StageTime)} == stages
     assert len(hub.rows(Notice)) == 1

@@ -52,10 +52,12 @@ def test_an_entry_straddles_the_cap_a_change_order_and_a_write_off(outside: Outs
     start = days_ago(30)
     outside.record_time("K-SC01", "L1", [(start + timedelta(days=n), "10") for n in range(5)], user="13")
     outside.until("9,500.00 ready", lambda: parts(outside).get("ready") == (Decimal("9500.00"), Decimal(50)))
+    bill(outside, "before")
     outside.record_time("K-SC01", "L2", [(start + timedelta(days=10), "6")], user="14")
     outside.until("the entry is split", lambda: "over_cap" in parts(outside))
     assert parts(outside) == {
-        "ready": (Decimal("10000.00"), Decimal("52.7027")),
+        "invoiced": (Decimal("9500.00"), Decimal("50")),
+        "ready": (Decimal("500.00"), Decimal("2.7027")),
         "over_cap": (Decimal("610.00"), Decimal("3.2973")),
     }
     named = {r["cap_id"] for r in outside.get("/v1/billable-parts?contract=K-SC01&state=over_cap")["items"]}
@@ -95,11 +97,17 @@ def test_an_entry_straddles_the_cap_a_change_order_and_a_write_off(outside: Outs
     }
     assert end["invoiced"][1] + end["written_off"][1] == Decimal("56.0000")
     invoices = outside.state("netsuite", "invoice")
-    assert sorted(Decimal(str(i["subtotal"])) for i in invoices) == [Decimal("400.00"), Decimal("10000.00")]
+    assert sorted(Decimal(str(i["subtotal"])) for i in invoices) == [
+        Decimal("400.00"),
+        Decimal("500.00"),
+        Decimal("9500.00"),
+    ]
     cost = [b for b in outside.state("netsuite", "timeBill") if "6:00" in str(b["hours"])]
     assert len(cost) == 1, "cost is on all 6 hours"
     contract = outside.get("/v1/contracts/K-SC01")
-    assert Decimal(str(contract["revenue_recognisable"])) == Decimal("10400.00")
+    assert Decimal(str(contract["revenue_recognisable"])) == Decimal("9500.00") + Decimal("900.00")
+    (cap,) = contract["caps"]
+    assert (Decimal(cap["limit"]), Decimal(cap["consumed"])) == (Decimal("10400.00"), Decimal("10400.00"))
     events = outside.get("/v1/events?limit=500")["events"]
     types = [event["type"] for event in events]
     assert (types.count("isthmus.cap.hard_reached.v1"), types.count("isthmus.cap.raised.v1")) == (1, 1)

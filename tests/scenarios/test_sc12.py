@@ -92,6 +92,14 @@ def test_exactly_once_under_timeouts_duplicates_and_a_crash(outside: Outside) ->
     assert len(outside.state("avalara", "transactions")) == 1
     assert len(outside.state("kantata", "invoices")) == 1, "written back once"
 
+    # The issued event is delivered a second time.
+    twice = {"subscriber": "stages", "aggregate": "invoice:K-SC12:month", "reason": "delivered twice"}
+    assert outside.post("/v1/replays", twice, by="ines").json()["count"] >= 1
+    (owed,) = outside.get("/v1/invoices")["items"]
+    assert owed["open"] == "7002.84"
+    invoiced = outside.get("/v1/billable-parts?contract=K-SC12&state=invoiced")["items"]
+    assert (len(invoiced), sum(Decimal(p["net"]) for p in invoiced)) == (4, Decimal("6432.00"))
+
     remote = invoice[0]
     paid = {
         "customer": {"id": remote["entity"]["id"]},
@@ -114,3 +122,10 @@ def test_exactly_once_under_timeouts_duplicates_and_a_crash(outside: Outside) ->
     assert effects["Erp.post_invoice"]["state"] == "found"
     journey = outside.get(f"/v1/journeys/{issued[0]['number']}")
     assert "contract:K-SC12" in str(journey)
+
+    outside.record_time("K-SC12", "L1", [(days_ago(1), "1")])
+    outside.until("one more hour", lambda: outside.get("/v1/billable-parts?contract=K-SC12&state=ready")["items"])
+    assert outside.post("/v1/billing-runs", {**asked, "name": "next"}, by="ana").status_code == 202
+    outside.run("bill_contract/K-SC12:next", "done")
+    numbers = sorted(i["number"][-6:] for i in outside.get("/v1/invoices")["items"])
+    assert numbers == ["-00001", "-00002"], "the next number is one more"

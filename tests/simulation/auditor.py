@@ -219,13 +219,19 @@ class Auditor:
                 yield f"{invoice.number}: {invoice.settlement} with {invoice.open} of {invoice.total} open"
 
     def no_double_billing(self) -> Iterable[str]:
-        """INV-06: a part is on one line of one living invoice, and on one exactly when it says so."""
+        """INV-06: a part is on one living line exactly when it says so; no entry is billed beyond its hours."""
         living = [i for i in self.invoices if i.life in ("draft", "issued")]
         used = Counter(part for i in living for line in i.lines for part in line.part_ids)
         yield from (f"{part} is on {count} lines" for part, count in used.items() if count > 1)
         for part in self.parts:
             if (part.state in ("on_draft", "invoiced")) != (part.part_id in used):
                 yield f"{part.part_id} is {part.state} but {'on' if part.part_id in used else 'not on'} an invoice"
+        for key, entry in self.truth.items():
+            mine = [p for p in self.parts if self._chain(p) == key]
+            # Less what is given back: a credit waits as a negative part until there is work to net it against.
+            billed = _sum(p.quantity for p in mine if p.state == "invoiced" or p.quantity < 0)
+            if billed > entry.hours:
+                yield f"{key}: {billed} h are billed of {entry.hours} approved"
 
     def line_evidence(self) -> Iterable[str]:
         """INV-07: a line is the sum of its parts, all of them evidence."""

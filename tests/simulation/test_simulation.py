@@ -31,7 +31,19 @@ def _quietly() -> None:
 
 
 @pytest.mark.requirement(
-    "INV-01", "INV-02", "INV-04", "INV-05", "INV-06", "INV-07", "INV-08", "INV-09", "INV-19", "INV-22", "INV-28", "INV-30", "INV-32", "RES-06", "OBJ-17"
+    "INV-01",
+    "INV-02",
+    "INV-04",
+    "INV-05",
+    "INV-06",
+    "INV-07",
+    "INV-08",
+    "INV-09",
+    "INV-19",
+    "INV-22",
+    "INV-30",
+    "RES-06",
+    "OBJ-17",
 )
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_every_history_is_sound(chunk: int) -> None:
