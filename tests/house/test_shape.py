@@ -205,3 +205,10 @@ def test_every_case_the_code_opens_is_on_a_process_card_or_documented() -> None:
 def test_no_card_or_page_names_a_case_that_nothing_opens() -> None:
     documented = set(re.findall(r"`(EX-[A-Z-]+)`", (DOCS / "lookup" / "errors.md").read_text()))
     assert (set().union(*cards().values()) | documented) - opened() == set()
+
+
+def test_parts_change_through_one_door() -> None:
+    """Evidence balances are rebuilt from events: a part that moved past partition.py would be missing there."""
+    door = HUB / "processes" / "work" / "partition.py"
+    past = [name_of(path) for path in SOURCES if path != door and re.search(r"move\([^)]*PartState", path.read_text())]
+    assert past == []

@@ -364,6 +364,22 @@ class Auditor:
         known = {i.number: i.open for i in self.issued}
         if balance != known:
             yield f"open by events {balance}, by the books {known}"
+        yield from self._parts_by_events(events)
+
+    def _parts_by_events(self, events: list[Any]) -> Iterable[str]:
+        """Every part, its state, net and hours, from the events alone; each event begins where the last one ended."""
+        told: dict[str, tuple[str, Decimal, Decimal]] = {}
+        moved = [e for e in events if e.type == "billing.part_state_changed"]
+        for event in sorted(moved, key=lambda e: (e.aggregate, e.sequence)):
+            fact = event.payload
+            if told.get(fact["part"], ("", 0, 0))[0] != fact["from"]:
+                was = told.get(fact["part"])
+                yield f"{event.event_id}: {fact['part']} was {was}, the event begins at {fact['from']!r}"
+            told[fact["part"]] = (fact["to"], Decimal(fact["net"]), Decimal(fact["quantity"]))
+        every: list[Any] = list(self.sim.store.rows[BillablePart].values())
+        known = {p.part_id: (str(p.state), p.net, p.quantity) for p in every}
+        if told != known:
+            yield f"parts by events differ from the books: {set(told.items()) ^ set(known.items())}"
 
 
 def _sum(amounts: Iterable[Any]) -> Decimal:

@@ -8,9 +8,10 @@ from decimal import Decimal
 from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Project
-from isthmus.domain.states import EngagementState, PartState, move
+from isthmus.domain.states import EngagementState, PartState
 from isthmus.policies.billing import write_off_order
 from isthmus.processes.work.evidence import place_contract
+from isthmus.processes.work.partition import add_parts, move_parts
 from isthmus.runtime.books import Books
 
 
@@ -116,9 +117,7 @@ def write_off(books: Books, contract_no: str, amount: Decimal, state: str, reaso
         part = parts[part_id]
         if net < part.net:
             part = split_off(books, part, net)
-        books.tx.update(move(part, "state", PartState.WRITTEN_OFF).model_copy(update={"reason": reason}))
-        payload = {"part": part.part_id, "to": str(PartState.WRITTEN_OFF), "net": str(part.net), "reason": reason}
-        books.emit("billing.part_state_changed", f"contract:{contract_no}", payload)
+        move_parts(books, [part], PartState.WRITTEN_OFF, reason=reason)
     place_contract(books, contract_no)  # what was ready and is given up leaves room under its caps
     books.emit("write_off.approved", f"contract:{contract_no}", {"amount": str(amount), "reason": reason})
     books.audit("part.write_off", f"contract:{contract_no}", reason=reason, after={"amount": str(amount)})
@@ -128,7 +127,7 @@ def write_off(books: Books, contract_no: str, amount: Decimal, state: str, reaso
 def split_off(books: Books, part: BillablePart, net: Decimal) -> BillablePart:
     """Replace one part by two that add up to it; returns the one with the given net."""
     quantity = round_quantity(part.quantity * net / part.net)
-    books.tx.update(move(part, "state", PartState.SUPERSEDED))
+    move_parts(books, [part], PartState.SUPERSEDED)
     count = len(books.tx.find(BillablePart, item_id=part.item_id))
     first = part.model_copy(update={"part_id": f"{part.item_id}/{count + 1}", "net": net, "quantity": quantity})
     rest = part.model_copy(
@@ -138,6 +137,5 @@ def split_off(books: Books, part: BillablePart, net: Decimal) -> BillablePart:
             "quantity": part.quantity - quantity,
         }
     )
-    books.tx.insert(first)
-    books.tx.insert(rest)
+    add_parts(books, [first, rest])
     return first

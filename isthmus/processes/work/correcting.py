@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart
-from isthmus.domain.states import PartState, move
+from isthmus.domain.states import PartState
 from isthmus.policies.billing import PLACED, as_correction
 from isthmus.processes.work.amending import split_off
 from isthmus.processes.work.evidence import CORRECTED, order_key, place_contract
+from isthmus.processes.work.partition import add_parts, move_parts
 from isthmus.runtime.books import Books
 
 
@@ -56,9 +57,8 @@ def _on_the_line_it_corrects(
 
 def _hand_over(books: Books, earlier: Sequence[BillableItem], parts: Sequence[BillablePart]) -> None:
     """Close earlier revisions. One that has no part yet gets a superseded one, so that no one places it later."""
-    for part in parts:
-        if part.state not in PLACED and part.state is not PartState.SUPERSEDED:
-            books.tx.update(move(part, "state", PartState.SUPERSEDED).model_copy(update={"reason": CORRECTED}))
+    still_open = [part for part in parts if part.state not in PLACED and part.state is not PartState.SUPERSEDED]
+    move_parts(books, still_open, PartState.SUPERSEDED, reason=CORRECTED)
     known = {part.item_id for part in parts}
     for item in earlier:
         if item.item_id not in known:
@@ -80,7 +80,7 @@ def _insert(
         order_key=order_key(item),
         reason=CORRECTED if state is PartState.SUPERSEDED else "",
     )
-    books.tx.insert(part)
+    add_parts(books, [part])
     return part
 
 
@@ -100,8 +100,7 @@ def reunite(books: Books, returned: Sequence[BillablePart]) -> None:
 def _take_over(books: Books, item: BillableItem, older: Sequence[BillablePart]) -> None:
     known = books.tx.find(BillablePart, item_id=item.item_id, order=("part_id",))
     own = [part for part in known if part.state not in PLACED and part.state is not PartState.SUPERSEDED]
-    for part in [*older, *own]:
-        books.tx.update(move(part, "state", PartState.SUPERSEDED).model_copy(update={"reason": CORRECTED}))
+    move_parts(books, [*older, *own], PartState.SUPERSEDED, reason=CORRECTED)
     quantity, net = _sum(p.quantity for p in [*older, *own]), _sum(p.net for p in [*older, *own])
     if not known:  # it waits for its first place
         quantity, net = quantity + item.quantity, net + item.net
@@ -122,7 +121,7 @@ def _release_write_offs(books: Books, item: BillableItem, paper: Sequence[Billab
         if released <= 0:
             break
         gone = split_off(books, part, released) if released < part.net else part
-        books.tx.update(move(gone, "state", PartState.SUPERSEDED).model_copy(update={"reason": CORRECTED}))
+        move_parts(books, [gone], PartState.SUPERSEDED, reason=CORRECTED)
         item = item.model_copy(update={"net": item.net + gone.net, "quantity": item.quantity + gone.quantity})
     return item
 

@@ -7,9 +7,10 @@ from decimal import Decimal
 
 from isthmus.domain.errors import Retryable
 from isthmus.domain.objects import BillableItem, BillablePart, CapKind, ContractVersion, Engagement
-from isthmus.domain.states import PartState, move
+from isthmus.domain.states import PartState
 from isthmus.policies.billing import PLACED, Placement, Share, place_under_caps
 from isthmus.ports.messages import TimeCost
+from isthmus.processes.work.partition import add_parts, move_parts
 from isthmus.runtime.books import Books
 from isthmus.store.records import Effect, EffectState, EntrySeen
 
@@ -134,7 +135,7 @@ def _write_places(
         if now != sorted((w.state, w.quantity, w.net, w.cap_id) for w in places):
             stale += current
             fresh.append((items[item_id], len(parts.get(item_id, [])), places))
-    books.tx.update_many([move(part, "state", PartState.SUPERSEDED) for part in stale])
+    move_parts(books, stale, PartState.SUPERSEDED)
     _insert_parts(books, fresh)
 
 
@@ -156,12 +157,7 @@ def _insert_parts(books: Books, placed: list[tuple[BillableItem, int, list[Place
         for item, count, places in placed
         for offset, place in enumerate(places, start=1)
     ]
-    books.tx.insert_many(parts)
-    facts = [
-        (f"contract:{p.contract_no}", {"part": p.part_id, "to": str(p.state), "net": str(p.net), "cap": p.cap_id})
-        for p in parts
-    ]
-    books.emit_many("billing.part_state_changed", facts)
+    add_parts(books, parts)
 
 
 def _announce(books: Books, version: ContractVersion, placements: list[Placement]) -> None:

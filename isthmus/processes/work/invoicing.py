@@ -31,6 +31,7 @@ from isthmus.ports.messages import (
 )
 from isthmus.processes.work.correcting import reunite
 from isthmus.processes.work.evidence import place_contract
+from isthmus.processes.work.partition import move_parts
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
 
@@ -59,19 +60,6 @@ def latest_version(books: Books, contract_no: str) -> ContractVersion:
     if not found:
         raise BadInput(f"no contract {contract_no}: it is not set up, or not yet")
     return found[0]
-
-
-def _move_parts(books: Books, parts: list[BillablePart], state: PartState, invoice_id: str) -> None:
-    moved = [move(part, "state", state).model_copy(update={"invoice_id": invoice_id}) for part in parts]
-    books.tx.update_many(moved)
-    facts = [
-        (
-            f"contract:{part.contract_no}",
-            {"part": part.part_id, "from": str(part.state), "to": str(state), "net": str(part.net)},
-        )
-        for part in parts
-    ]
-    books.emit_many("billing.part_state_changed", facts)
 
 
 def preview(books: Books, contract_no: str, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
@@ -128,7 +116,8 @@ def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str) -> Inv
     books.tx.insert(invoice)
     on_it = {part_id for line in invoice.lines for part_id in line.part_ids}
     ready = books.tx.find(BillablePart, contract_no=contract_no, state=PartState.READY, order=("part_id",))
-    _move_parts(books, [part for part in ready if part.part_id in on_it], PartState.ON_DRAFT, invoice.invoice_id)
+    on_draft = [part for part in ready if part.part_id in on_it]
+    move_parts(books, on_draft, PartState.ON_DRAFT, invoice_id=invoice.invoice_id)
     books.emit("invoice.drafted", f"invoice:{invoice.invoice_id}", _facts(invoice), entity=invoice.entity)
     return invoice
 
@@ -140,8 +129,7 @@ def discard(books: Books, contract_no: str, cutoff: date, prepared_by: str) -> s
         return "nothing was drafted"
     books.tx.lock(f"contract:{contract_no}")
     parts = books.tx.find(BillablePart, invoice_id=invoice.invoice_id, state=PartState.ON_DRAFT)
-    _move_parts(books, parts, PartState.READY, "")
-    reunite(books, [found for part in parts if (found := books.tx.get(BillablePart, part.part_id))])
+    reunite(books, move_parts(books, parts, PartState.READY, invoice_id=""))
     books.tx.update(move(invoice, "life", InvoiceLife.DISCARDED))
     place_contract(books, contract_no)  # what is ready again takes its turn with what has come since
     return f"{len(parts)} parts are ready again"
@@ -231,7 +219,7 @@ def issue(books: Books, invoice_id: str) -> Invoice:
     issued = move(issued, "posting", Posting.POSTING)
     books.tx.update(issued)
     parts = books.tx.find(BillablePart, invoice_id=invoice_id, state=PartState.ON_DRAFT, order=("part_id",))
-    _move_parts(books, parts, PartState.INVOICED, invoice_id)
+    move_parts(books, parts, PartState.INVOICED, invoice_id=invoice_id)
     books.emit("invoice.issued", f"invoice:{invoice_id}", _facts(issued), entity=invoice.entity)
     books.audit(
         "invoice.issue", f"invoice:{number}", after=dict(_facts(issued)), reason=f"approved by {issued.approved_by}"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from isthmus.store.server.place import EmbeddedPostgresError, Place
 
 _USER = "isthmus"
+_LOCK = "/run/isthmus-account.lock"  # /run is root's own, so nobody else can hold it
 
 
 def owner_of(path: Path) -> str:
@@ -31,13 +34,10 @@ def server_account(place: Place) -> pwd.struct_passwd | None:
     """The account to run under when we are root, which PostgreSQL refuses; None means as ourselves."""
     if os.geteuid() != 0:
         return None
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(_USER)
-    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if useradd is not None:
-        nowhere = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
-        # Its result is not looked at: of two at once one fails, and the account is there all the same.
-        subprocess.run([useradd, "--system", "--user-group", *nowhere, _USER], capture_output=True, check=False)
+    with _one_at_a_time():
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(_USER)
+        _add_account()
     for name in (_USER, "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
@@ -46,6 +46,24 @@ def server_account(place: Place) -> pwd.struct_passwd | None:
         place.data,
         f"Create it: useradd --system {_USER}; or run isthmus as an ordinary user.",
     )
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two useradd at once may both succeed, and the later one replaces the account the earlier one has handed out."""
+    handle = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _add_account() -> None:
+    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if useradd is not None:
+        nowhere = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+        subprocess.run([useradd, "--system", "--user-group", *nowhere, _USER], capture_output=True, check=False)
 
 
 def as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
