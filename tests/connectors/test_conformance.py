@@ -1,6 +1,7 @@
 """What every connector promises, checked for each folder under isthmus/connectors without knowing the vendor.
 
-Fixtures are made from the manifest: a credential per name it lists, an answer per row of its error table.
+Fixtures are made from the manifest: a credential per name it lists, an answer per row of its error table. How a
+connector is met at its sandbox is told by its samples.toml (docs/extend/connector.md).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import isthmus.connectors
+from isthmus.app.conformance import verbs
+from isthmus.app.conformance.bench import Bench
 from isthmus.domain.errors import (
     IsthmusError,
     NeedsSetup,
@@ -147,6 +150,50 @@ def test_credentials_and_addresses_are_named(folder: Path) -> None:
     assert all(url.startswith("https://") for url in manifest.base_url.values())
     assert manifest.errors
     assert manifest.capture.kind != "watermark" or manifest.capture.overlap_seconds > 0
+
+
+# -- each verb at its sandbox ------------------------------------------------------------------------------------
+
+
+@lru_cache
+def bench_of(name: str) -> Bench:
+    return Bench(name)
+
+
+def _verbs(writes: bool) -> list[Any]:
+    """Every connector with each of its writes, or with each of its reads that is no look-up of a write."""
+    found = []
+    for folder in FOLDERS:
+        manifest = load(folder) if (folder / "manifest.toml").exists() else None
+        named = () if manifest is None else manifest.verbs if writes else manifest.reads
+        found += [pytest.param(folder.name, verb, id=f"{folder.name}-{verb}") for verb in named]
+    return found
+
+
+@pytest.mark.parametrize(("name", "verb"), _verbs(writes=True))
+def test_a_write_is_found_afterwards_and_sent_again_makes_nothing_new(name: str, verb: str) -> None:
+    bench = bench_of(name)
+    bench.reset()
+    print(f"{name} {verb}: {verbs.written_and_found(bench, verb)}")
+
+
+@pytest.mark.parametrize(("name", "verb"), _verbs(writes=False))
+def test_a_read_returns_what_is_there(name: str, verb: str) -> None:
+    bench = bench_of(name)
+    bench.reset()
+    print(f"{name} {verb}: {verbs.read(bench, verb)}")
+
+
+WAYS_IN = [(f.name, kind) for f in FOLDERS if (f / "manifest.toml").exists() for kind in load(f).auth.kinds]
+
+
+@pytest.mark.parametrize(("name", "kind"), WAYS_IN)
+def test_every_way_to_log_in_is_let_in_by_the_sandbox(name: str, kind: str) -> None:
+    bench = bench_of(name)
+    bench.reset()
+    verb = next(iter([*bench.manifest.reads, *bench.manifest.verbs]))
+    connection = bench.connect(kind)
+    bench.call(connection, verb, bench.prepare(verb, 1, connection).known)
 
 
 # -- the code ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,132 @@
+"""One connector at the system it speaks to: connections, trials with objects of their own, and what a trial left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from isthmus.app.bootstrap import connector_class
+from isthmus.app.conformance.counterpart import Counterpart, counterpart_of
+from isthmus.app.conformance.samples import (
+    Samples,
+    Seed,
+    all_verbs,
+    arguments,
+    before,
+    filled,
+    read_samples,
+    references,
+)
+from isthmus.domain.errors import NeedsSetup
+from isthmus.kit.connector import Connector
+from isthmus.kit.executor import Connection
+from isthmus.kit.limits import Budget, Unlimited
+
+CONNECTORS = Path(__file__).parents[2] / "connectors"
+
+
+@dataclass
+class Trial:
+    """One use of a verb, prepared. known: ids of this trial, to which inputs refer. done: verbs and seeds so far."""
+
+    known: dict[str, Any]
+    done: set[str] = field(default_factory=set)
+    arguments: tuple[Any, ...] = ()
+
+
+class Bench:
+    """A connector and its counterpart."""
+
+    def __init__(self, name: str, folder: Path | None = None, kind: type[Connector] | None = None) -> None:
+        self.name = name
+        self.folder = folder or CONNECTORS / name
+        self.kind = kind or connector_class(name)
+        self.manifest = self.kind.read_manifest()
+        self.samples: Samples = read_samples(self.folder)
+        self.counterpart: Counterpart = counterpart_of(self.samples.counterpart or name)
+        self._standing: set[int] = set()
+        self._given: dict[str, Any] = {}
+
+    @property
+    def verbs(self) -> list[str]:
+        """Every verb of the ports the connector fills."""
+        return [verb for verb in all_verbs() if verb.split(".")[0] in self.manifest.system.ports]
+
+    def connect(
+        self,
+        kind: str = "",
+        transport: httpx.BaseTransport | None = None,
+        *,
+        url: str = "",
+        budget: Budget | None = None,
+        settling_seconds: float | None = 0.0,
+    ) -> Connection:
+        """A connection to the counterpart, by the connector's first auth kind unless another is named."""
+        kind = kind or self.manifest.auth.kinds[0]
+        if kind not in self.samples.auth:
+            raise NeedsSetup(f"{self.name}/samples.toml: [auth.{kind}] is missing")
+        address = url or self.counterpart.url
+        given = self.counterpart.credentials() | {"url": address}
+        carried = None if url else transport or self.counterpart.transport()
+        client = httpx.Client(transport=carried, trust_env=False, timeout=self.manifest.timeout_seconds)
+        return Connection(
+            self.name,
+            self.kind(self.samples.settings),
+            base_url="/".join(part for part in (address, self.samples.base_path) if part),
+            auth_kind=kind,
+            secrets={name: str(filled(text, given)) for name, text in self.samples.auth[kind].items()},
+            client=client,
+            budget=budget or Unlimited(),
+            settling_seconds=settling_seconds,
+        )
+
+    def reset(self) -> None:
+        """An empty counterpart."""
+        self.counterpart.reset()
+        self._standing.clear()
+        self._given.clear()
+
+    def census(self) -> dict[str, int]:
+        """Business records over there, by collection."""
+        return {what: n for what, n in self.counterpart.census().items() if what not in self.samples.uncounted}
+
+    def prepare(self, verb: str, n: int, connection: Connection) -> Trial:
+        """Everything a verb needs before it is called, and its arguments. connection: for the verbs that come first."""
+        trial = Trial({"n": n, "url": self.counterpart.url, **self._given})
+        for place, seed in enumerate(self.samples.seed):
+            self._put_common(trial, place, seed)
+        self._ready(trial, verb, connection)
+        trial.arguments = arguments(verb, self.samples, trial.known)
+        return trial
+
+    def _put_common(self, trial: Trial, place: int, seed: Seed) -> None:
+        """A standing record once; one that says anything of the trial each time."""
+        if references(seed.record) - {"url", *self._given}:
+            self._put(trial, seed)
+        elif place not in self._standing:
+            self._put(trial, seed)
+            self._standing.add(place)
+            self._given |= {seed.named: trial.known[seed.named]} if seed.named else {}
+
+    def _put(self, trial: Trial, seed: Seed) -> None:
+        made = self.counterpart.seed(seed.collection, filled(seed.record, trial.known))
+        if seed.named:
+            trial.known[seed.named] = made
+
+    def _ready(self, trial: Trial, verb: str, connection: Connection) -> None:
+        """Call what comes before a verb, each once, and put its own records in."""
+        for earlier in before(verb, self.samples):
+            if earlier not in trial.done:
+                self._ready(trial, earlier, connection)
+                trial.known[earlier.split(".")[1]] = self.call(connection, earlier, trial.known)
+        for seed in self.samples.verbs[verb].seed if verb in self.samples.verbs else ():
+            self._put(trial, seed)
+        trial.done.add(verb)
+
+    def call(self, connection: Connection, verb: str, known: Mapping[str, Any]) -> Any:
+        """Call a verb with its inputs as they are in this trial."""
+        return getattr(connection, verb.split(".")[1])(*arguments(verb, self.samples, known))
