@@ -89,6 +89,10 @@ class ConnectedSystems:
             raise NeedsSetup(f"no connection fills {port} for {entity or 'any entity'}: see connections.toml")
         return found
 
+    def fills(self, port: str, entity: str) -> bool:
+        """See kernel.Systems."""
+        return (port, entity) in self._filling or (port, "") in self._filling
+
     def close(self) -> None:
         """Close all connections."""
         for connection in self.connections.values():

@@ -24,7 +24,7 @@ from isthmus.domain.money import can_bill_in
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.connector import Connector, missing_verbs
 from isthmus.policies.ownership import OwnershipRule
-from isthmus.ports import PORTS
+from isthmus.ports import NEEDED_PORTS, PORTS
 from isthmus.runtime.gate import Gate
 
 HOMES = {
@@ -282,7 +282,7 @@ class _Check:
             self._add("entities", "a firm has at least one legal entity")
         for entity in firm.entities:
             served = {p for c in firm.connections for p in c.fills if not c.entities or entity.code in c.entities}
-            for port in sorted(set(PORTS) - served):
+            for port in sorted(NEEDED_PORTS - served):
                 told = f"nothing fills {port} for {entity.code}: its runs will stop at the first step that needs it"
                 self._add("connections", told, level="warning")
         if not firm.callers:

@@ -120,7 +120,7 @@ class Worker:
 
 SWEEPS: dict[str, Callable[..., int]] = {
     "Crm": sweeps.sweep_contracts,
-    "Psa": sweeps.sweep_time,
+    "TimeSource": sweeps.sweep_time,
     "Erp": sweeps.sweep_payments,
 }
 

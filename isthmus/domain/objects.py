@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from isthmus.domain.base import Canonical
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact, is_exact_amount, minor_units
+from isthmus.domain.party import Address, Approval, Client, ExternalRef, LegalEntity
 from isthmus.domain.states import (
     Composition,
     Delivery,
+    DisputeState,
     EngagementState,
     InvoiceLife,
     PartState,
@@ -28,132 +30,76 @@ from isthmus.domain.states import (
     Settlement,
     TaxTrack,
 )
+from isthmus.domain.terms import (
+    BillingType,
+    Cap,
+    CapKind,
+    Chargeable,
+    CostPlus,
+    DayRule,
+    Deposit,
+    Discount,
+    ExpenseTerms,
+    FxPolicy,
+    Holdback,
+    Increment,
+    InvoiceTerms,
+    Milestone,
+    MinimumCommitment,
+    Payer,
+    PurchaseOrder,
+    Rate,
+    Retainer,
+    Subscription,
+)
+from isthmus.domain.work import Expense, MilestoneStatus, PercentReport, Project, Task, TimeEntry, UsageRecord
 
-
-class Canonical(BaseModel):
-    """Base of all canonical objects: frozen, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
-
-
-class ExternalRef(Canonical):
-    """Where an object lives in another system. url_id is the id the other system assigned."""
-
-    system: str
-    object_type: str
-    external_id: str
-    version: str = ""
-
-
-class Address(Canonical):
-    """A postal address; country is ISO 3166-1 alpha-2."""
-
-    street: str = ""
-    city: str = ""
-    region: str = ""
-    postal_code: str = ""
-    country: str = ""
-
-
-# -- reference and party --------------------------------------------------------------------------------------
-
-
-class LegalEntity(Canonical):
-    """A company of the firm. Codes of terms, currencies and dimensions are what its ERP accepts.
-
-    invoice_approval_limit: invoices above this net need a second person (0: none does). payment_tolerance: a
-    difference up to this amount on the last payment is written off as a small difference. payment_days: days until
-    due, per payment term.
-    """
-
-    code: str
-    name: str
-    functional_currency: str
-    country: str
-    time_zone: str
-    currencies: tuple[str, ...]
-    payment_terms: tuple[str, ...]
-    dimensions_required: tuple[str, ...] = ("practice", "cost_center")
-    tax_registrations: tuple[str, ...] = ()
-    invoice_series: str = "INV"
-    invoice_approval_limit: Exact = Decimal("0")
-    payment_tolerance: Exact = Decimal("0")
-    payment_days: dict[str, int] = Field(default_factory=dict)
-    address: Address = Address()
-    active: bool = True
-
-
-class Client(Canonical):
-    """Who buys. tax_ids are as given; validation is a separate fact."""
-
-    client_no: str
-    legal_name: str
-    country: str
-    tax_id: str = ""
-    tax_exempt: bool = False
-    exemption_certificate: str = ""
-    parent_no: str = ""
-    currency: str = ""
-    payment_terms: str = ""
-    address: Address = Address()
-    blocked: bool = False
-    recorded_at: datetime | None = None
+__all__ = [
+    "Address",
+    "Allocation",
+    "Approval",
+    "BillableItem",
+    "BillablePart",
+    "BillingType",
+    "Canonical",
+    "Cap",
+    "CapKind",
+    "Client",
+    "ContractLine",
+    "ContractVersion",
+    "Dispute",
+    "Engagement",
+    "Expense",
+    "ExternalRef",
+    "FiledContract",
+    "Hold",
+    "Invoice",
+    "InvoiceLine",
+    "LedgerEntry",
+    "LegalEntity",
+    "Milestone",
+    "MilestoneStatus",
+    "Payment",
+    "PercentReport",
+    "Project",
+    "Rate",
+    "Task",
+    "TaxAnswer",
+    "TaxCategory",
+    "TimeEntry",
+    "UsageRecord",
+]
 
 
 # -- commercial -----------------------------------------------------------------------------------------------
 
 
-class BillingType(StrEnum):
-    """How a contract line earns money."""
-
-    TM = "tm"
-    FIXED_MILESTONE = "fixed_milestone"
-    NON_BILLABLE = "non_billable"
-
-
-class CapKind(StrEnum):
-    """A hard cap stops billing; a soft cap bills and warns."""
-
-    HARD = "hard"
-    SOFT = "soft"
-
-
-class Cap(Canonical):
-    """A not-to-exceed of the contract or of one line, in net amount before tax."""
-
-    cap_id: str
-    scope: Literal["contract", "line"]
-    line_uid: str = ""
-    kind: CapKind = CapKind.HARD
-    limit: Exact
-
-
-class Rate(Canonical):
-    """One price: for a role (and, if given, one person) from a day on, up to but not including another day."""
-
-    role: str
-    bill_rate: Exact
-    person: str = ""
-    unit: Literal["hour", "day"] = "hour"
-    effective_from: date
-    effective_to: date | None = None
-
-    def covers(self, day: date) -> bool:
-        """Half-open window [effective_from, effective_to)."""
-        return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
-
-
-class Milestone(Canonical):
-    """A fixed amount that becomes billable when accepted."""
-
-    number: int
-    name: str
-    amount: Exact
-    due: date
-
-
 class ContractLine(Canonical):
-    """One line of a contract version. line_uid stays the same across versions."""
+    """One line of a contract version. line_uid stays the same across versions.
+
+    Which terms a line may have follows from its billing_type; policies.readiness refuses the others. billable_from:
+    work before this day (a change order's acceptance) is held. clause: where the signed document says so.
+    """
 
     line_uid: str
     description: str
@@ -163,7 +109,24 @@ class ContractLine(Canonical):
     roles: tuple[str, ...] = ()
     price: Exact | None = None
     tax_code: str = ""
+    tax_category: str = ""
     deliverable: str = ""
+    increment: Increment | None = None
+    day_rule: DayRule | None = None
+    chargeable: Chargeable = Chargeable()
+    discounts: tuple[Discount, ...] = ()
+    payers: tuple[Payer, ...] = ()
+    fx: FxPolicy | None = None
+    holdback: Holdback | None = None
+    retainer: Retainer | None = None
+    deposit: Deposit | None = None
+    subscription: Subscription | None = None
+    commitment: MinimumCommitment | None = None
+    cost_plus: CostPlus | None = None
+    expenses: ExpenseTerms | None = None
+    billable_from: date | None = None
+    respread: Literal["keep_percent", "keep_amounts"] = "keep_percent"
+    clause: str = ""
 
 
 class ContractVersion(Canonical):
@@ -189,6 +152,9 @@ class ContractVersion(Canonical):
     dimensions: dict[str, str] = Field(default_factory=dict)
     lines: tuple[ContractLine, ...]
     caps: tuple[Cap, ...] = ()
+    purchase_orders: tuple[PurchaseOrder, ...] = ()
+    invoicing: InvoiceTerms = InvoiceTerms()
+    authorised_value: Exact | None = None
     transaction_price: Exact | None = None
     document_ref: str = ""
     document_hash: str = ""
@@ -222,83 +188,70 @@ class Engagement(Canonical):
     currency: str = ""
 
 
-# -- delivery -------------------------------------------------------------------------------------------------
-
-
-class Task(Canonical):
-    """One piece of work of a project, for one contract line."""
-
-    code: str
-    name: str
-    line_uid: str
-    billable: bool = True
-    milestone: int | None = None
-
-
-class Project(Canonical):
-    """What is set up in PSA and ERP for an engagement."""
-
-    project_code: str
-    name: str
-    contract_no: str
-    contract_version: int
-    client_no: str
-    entity: str
-    currency: str
-    start: date
-    end: date | None = None
-    dimensions: dict[str, str] = Field(default_factory=dict)
-    template: str = ""
-    budget: Exact | None = None
-    tasks: tuple[Task, ...] = ()
-    rates: tuple[Rate, ...] = ()
-
-
-class TimeEntry(Canonical):
-    """Approved time as its owner (the PSA) has it. A correction is a higher revision with the new total hours.
-
-    hours: four decimals, never negative; service_date: in the worker's own calendar; approved_at: an instant, with
-    its offset, because a later approval wins over an earlier one.
-    """
-
-    source: str
-    source_id: str
-    revision: int = 1
-    project_code: str
-    task_code: str = ""
-    person: str
-    role: str
-    service_date: date
-    hours: Exact
-    note: str = ""
-    approved_by: str
-    approved_at: datetime
-    cost_rate: Exact | None = None
-    cost_currency: str = ""
-
-    @model_validator(mode="after")
-    def _a_days_work(self) -> TimeEntry:
-        if self.hours < 0:
-            raise BadInput(f"time entry {self.source_id}: {self.hours} hours: a quantity cannot be negative")
-        if self.hours > 24:
-            raise BadInput(f"time entry {self.source_id}: {self.hours} hours: a day has 24")
-        if self.hours != self.hours.quantize(Decimal("0.0001")):
-            raise BadInput(f"time entry {self.source_id}: {self.hours} hours: at most four decimals")
-        if self.approved_at.tzinfo is None:
-            raise BadInput(f"time entry {self.source_id}: approved at {self.approved_at}: its offset is missing")
-        return self
-
-    @property
-    def key(self) -> str:
-        """Business key of the entry over all its revisions."""
-        return f"{self.source}:{self.source_id}"
-
-
 # -- billing --------------------------------------------------------------------------------------------------
 
 
+class Hold(Canonical):
+    """Why evidence is not billed yet. It covers one source (entry, expense …) or a whole line; amount None: all of it.
+
+    A deferral is a hold that ends by itself on until. A released hold stays as it was, with who released it.
+    """
+
+    hold_id: str
+    contract_no: str
+    line_uid: str = ""
+    source_key: str = ""
+    reason: Literal[
+        "MILESTONE",
+        "PO_MISSING",
+        "PO_LIMIT",
+        "PO_EXPIRED",
+        "RECEIPT_MISSING",
+        "CLIENT_REQUEST",
+        "DISPUTE",
+        "CREDIT",
+        "TAX",
+        "CONTRACT_UNSIGNED",
+        "PRIOR_PERIOD",
+        "RERATE",
+        "MIN_INVOICE",
+        "MANUAL",
+        "DEFERRED",
+    ]
+    amount: Exact | None = None
+    owner: str = ""
+    placed_by: str
+    placed_at: datetime
+    until: date | None = None
+    released_by: str = ""
+    released_at: datetime | None = None
+
+
+class LedgerEntry(Canonical):
+    """One movement of a balance that belongs to a contract line: retainer hours, a deposit, a holdback, a commitment.
+
+    Append-only; the balance is the sum. hours and amount are signed from the client's point of view: a grant is plus.
+    """
+
+    entry_id: str
+    ledger: Literal["retainer", "deposit", "holdback", "commitment", "accrual"]
+    contract_no: str
+    line_uid: str
+    period: str
+    kind: Literal[
+        "grant", "draw", "rollover", "expire", "refund", "adjust", "withheld", "released", "accrued", "reversed"
+    ]
+    hours: Exact = Decimal("0")
+    amount: Exact = Decimal("0")
+    currency: str
+    expires: date | None = None
+    invoice_id: str = ""
+    source_key: str = ""
+    recorded_at: datetime
+
+
 class BillableItem(Canonical):
-    """Immutable evidence: one revision of an entry (or milestone), priced.
+    """Immutable evidence: one revision of a source (entry, expense, milestone, fee …), priced, for one payer.
 
     entry_quantity and entry_net are the whole revision: entry_net = round(entry_quantity * unit_price). quantity and
     net are what this item has to place: the same for a first revision, the difference to what earlier revisions
@@ -323,6 +276,19 @@ class BillableItem(Canonical):
     net: Exact
     currency: str
     billable: bool = True
+    source_type: str = "time"
+    entry_key: str = ""
+    entry_revision: int = 0
+    raw_quantity: Exact | None = None
+    extended: Exact | None = None
+    discount: Exact = Decimal("0")
+    payer: str = ""
+    po_number: str = ""
+    phase: str = ""
+    expense_class: str = ""
+    tax_category: str = ""
+    description: str = ""
+    refers_to: str = ""
     price_trace: dict[str, Any] = Field(default_factory=dict)
     approved_by: str = ""
     approved_at: datetime | None = None
@@ -348,8 +314,11 @@ class BillablePart(Canonical):
     order_key: str
     cap_id: str = ""
     reason: str = ""
+    hold_id: str = ""
     invoice_id: str = ""
     origin_part: str = ""
+    payer: str = ""
+    po_number: str = ""
 
 
 class InvoiceLine(Canonical):
@@ -364,6 +333,25 @@ class InvoiceLine(Canonical):
     line_uid: str = ""
     part_ids: tuple[str, ...] = ()
     tax: Exact = Decimal("0")
+    tax_category: str = ""
+    tax_rate: Exact | None = None
+    kind: Literal["evidence", "holdback", "deposit", "discount", "rounding", "credit"] = "evidence"
+    contract_no: str = ""
+    contract_version: int = 0
+    project_code: str = ""
+    credits_line: int = 0
+    credited: Exact = Decimal("0")
+    disputed: Exact = Decimal("0")
+
+
+class TaxCategory(Canonical):
+    """One row of an invoice's tax breakdown. code: EN 16931 category (S, AE, E, O, Z) or an engine's jurisdiction."""
+
+    code: str
+    rate: Exact
+    taxable: Exact
+    tax: Exact
+    reason: str = ""
 
 
 class TaxAnswer(Canonical):
@@ -402,6 +390,21 @@ class Invoice(Canonical):
     payment_terms: str = ""
     prepared_by: str = ""
     approved_by: str = ""
+    kind: Literal["standard", "advance", "credit", "rebill", "release", "intercompany"] = "standard"
+    bill_to: str = ""
+    group: str = ""
+    original_invoice_id: str = ""
+    reason: str = ""
+    tax_breakdown: tuple[TaxCategory, ...] = ()
+    tax_decision: dict[str, Any] = Field(default_factory=dict)
+    functional_currency: str = ""
+    functional_total: Exact | None = None
+    fx_rate: Exact | None = None
+    fx_date: date | None = None
+    fx_source: str = ""
+    attachments: tuple[str, ...] = ()
+    disputed: Exact = Decimal("0")
+    credited: Exact = Decimal("0")
     life: InvoiceLife = InvoiceLife.DRAFT
     composition: Composition = Composition.DRAFTED
     tax_track: TaxTrack = TaxTrack.PENDING
@@ -421,6 +424,8 @@ class Payment(Canonical):
     value_date: date
     reference: str = ""
     applies: dict[str, Exact] = Field(default_factory=dict)
+    withheld: dict[str, Exact] = Field(default_factory=dict)
+    reversed_on: date | None = None
 
     @property
     def key(self) -> str:
@@ -435,4 +440,38 @@ class Allocation(Canonical):
     payment_key: str
     invoice_id: str
     amount: Exact
-    kind: Literal["payment", "small_difference"] = "payment"
+    kind: Literal[
+        "payment", "small_difference", "credit", "withholding", "deposit", "bad_debt", "early_payment", "reversal"
+    ] = "payment"
+    reverses: str = ""
+    certificate: str = ""
+    fx_difference: Exact | None = None
+
+
+class FiledContract(Canonical):
+    """A contract version as it was handed in (CLM, API, rehearsal), complete with its terms; the CRM has less."""
+
+    contract_no: str
+    version: int
+    content: ContractVersion
+    filed_by: str
+    filed_at: datetime
+
+
+class Dispute(Canonical):
+    """A client contests a line of an invoice. amount: net contested, gross: with its tax."""
+
+    dispute_no: str
+    invoice_id: str
+    line: int
+    amount: Exact
+    gross: Exact
+    currency: str
+    reason: str
+    opened_by: str
+    owner: str = ""
+    opened_at: datetime
+    state: DisputeState = DisputeState.OPEN
+    credited: Exact = Decimal("0")
+    resolved_by: str = ""
+    resolved_at: datetime | None = None

@@ -38,6 +38,7 @@ class PartState(StrEnum):
     INVOICED = "invoiced"
     CREDITED = "credited"
     WRITTEN_OFF = "written_off"
+    TRANSFERRED = "transferred"
     SUPERSEDED = "superseded"
 
 
@@ -81,6 +82,8 @@ class Delivery(StrEnum):
 
     NOT_SENT = "not_sent"
     SENT = "sent"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
 
 
 class Settlement(StrEnum):
@@ -89,6 +92,28 @@ class Settlement(StrEnum):
     OPEN = "open"
     PARTIALLY_PAID = "partially_paid"
     PAID = "paid"
+    WRITTEN_OFF = "written_off"
+
+
+class DisputeState(StrEnum):
+    """A client contests a line."""
+
+    OPEN = "open"
+    INVESTIGATING = "investigating"
+    UPHELD = "upheld"
+    PARTIALLY_UPHELD = "partially_upheld"
+    REJECTED = "rejected"
+    CLOSED = "closed"
+
+
+class PeriodState(StrEnum):
+    """A fiscal period of one entity and domain. soft_closed: finance only; reopened takes two approvals."""
+
+    FUTURE = "future"
+    OPEN = "open"
+    SOFT_CLOSED = "soft_closed"
+    CLOSED = "closed"
+    REOPENED = "reopened"
 
 
 class CaseState(StrEnum):
@@ -103,6 +128,7 @@ class CaseState(StrEnum):
 State = StrEnum
 _E, _P, _L, _C = EngagementState, PartState, InvoiceLife, Composition
 _T, _X, _D, _S, _K = TaxTrack, Posting, Delivery, Settlement, CaseState
+_Q, _F = DisputeState, PeriodState
 
 # Keyed by the enumeration first: members of different tracks that share a word ("ready") must not be mixed up.
 MOVES: dict[type[State], dict[State, frozenset[State]]] = {
@@ -116,8 +142,8 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
     },
     _P: {
         _P.READY: frozenset({_P.HELD, _P.DEFERRED, _P.OVER_CAP, _P.ON_DRAFT, _P.WRITTEN_OFF, _P.SUPERSEDED}),
-        _P.HELD: frozenset({_P.READY, _P.OVER_CAP, _P.WRITTEN_OFF, _P.SUPERSEDED}),
-        _P.DEFERRED: frozenset({_P.READY, _P.OVER_CAP, _P.WRITTEN_OFF, _P.SUPERSEDED}),
+        _P.HELD: frozenset({_P.READY, _P.DEFERRED, _P.OVER_CAP, _P.WRITTEN_OFF, _P.SUPERSEDED}),
+        _P.DEFERRED: frozenset({_P.READY, _P.HELD, _P.OVER_CAP, _P.WRITTEN_OFF, _P.SUPERSEDED}),
         _P.OVER_CAP: frozenset({_P.READY, _P.WRITTEN_OFF, _P.SUPERSEDED}),
         _P.ON_DRAFT: frozenset({_P.READY, _P.INVOICED}),
         _P.INVOICED: frozenset({_P.CREDITED}),
@@ -138,13 +164,31 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
         _X.POSTING: frozenset({_X.POSTED, _X.REJECTED}),
         _X.REJECTED: frozenset({_X.POSTING, _X.POSTED}),
     },
-    _D: {_D.NOT_SENT: frozenset({_D.SENT})},
+    _D: {
+        _D.NOT_SENT: frozenset({_D.SENT}),
+        _D.SENT: frozenset({_D.DELIVERED, _D.BOUNCED}),
+        _D.BOUNCED: frozenset({_D.SENT}),
+    },
     _S: {
-        _S.OPEN: frozenset({_S.PARTIALLY_PAID, _S.PAID}),
-        _S.PARTIALLY_PAID: frozenset({_S.PAID, _S.OPEN}),
+        _S.OPEN: frozenset({_S.PARTIALLY_PAID, _S.PAID, _S.WRITTEN_OFF}),
+        _S.PARTIALLY_PAID: frozenset({_S.PAID, _S.OPEN, _S.WRITTEN_OFF}),
         _S.PAID: frozenset({_S.OPEN, _S.PARTIALLY_PAID}),
     },
     _K: {_K.OPEN: frozenset({_K.RESOLVED, _K.WAIVED, _K.CANCELLED})},
+    _Q: {
+        _Q.OPEN: frozenset({_Q.INVESTIGATING, _Q.UPHELD, _Q.PARTIALLY_UPHELD, _Q.REJECTED}),
+        _Q.INVESTIGATING: frozenset({_Q.UPHELD, _Q.PARTIALLY_UPHELD, _Q.REJECTED}),
+        _Q.UPHELD: frozenset({_Q.CLOSED}),
+        _Q.PARTIALLY_UPHELD: frozenset({_Q.CLOSED}),
+        _Q.REJECTED: frozenset({_Q.CLOSED}),
+    },
+    _F: {
+        _F.FUTURE: frozenset({_F.OPEN}),
+        _F.OPEN: frozenset({_F.SOFT_CLOSED, _F.CLOSED}),
+        _F.SOFT_CLOSED: frozenset({_F.OPEN, _F.CLOSED}),
+        _F.CLOSED: frozenset({_F.REOPENED}),
+        _F.REOPENED: frozenset({_F.CLOSED}),
+    },
 }
 
 Stateful = TypeVar("Stateful", bound=BaseModel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,8 @@ from isthmus.ports.verbs import spec_of
 class Connector:
     """One outside system. Subclasses hold one short generator method per port verb.
 
-    settings: what this firm calls things there (custom field names, codes); no secrets. Those with a default are known.
+    settings: what this firm calls things there (custom field names, codes); no secrets. Those with a default are known;
+    defaults are the connector's settings.toml where it has one.
     """
 
     settings_known: ClassVar[frozenset[str]] = frozenset()
@@ -28,6 +30,9 @@ class Connector:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        beside = Path(inspect.getfile(cls)).parent / "settings.toml"
+        if beside.is_file() and "defaults" not in vars(cls):
+            cls.defaults = tomllib.loads(beside.read_text())
         if "defaults" in vars(cls) and "settings_known" not in vars(cls):
             cls.settings_known = frozenset(cls.defaults)
 

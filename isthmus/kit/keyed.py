@@ -43,6 +43,11 @@ class KeyedConnector(Connector):
         answer: Answer = yield Request("GET", self.path_of(kind, key), allow=(404,))
         return None if answer.status == 404 else answer.body
 
+    def chosen(self, **settings: str) -> Row:
+        """References by field, to the ids the firm has set; a setting left empty leaves its field out."""
+        ids = {field: self.setting(name) for field, name in settings.items()}
+        return {field: by_id(chosen) for field, chosen in ids.items() if chosen}
+
     def find_record(self, kind: str, key: str, holds: Callable[[Row], bool] = bool) -> Verb[ExternalRef | None]:
         """The record under our key, if it is there and this holds of it."""
         record = yield from self.read_record(kind, key)

@@ -1,10 +1,31 @@
 """What the hub asks of other systems: one Protocol per capability."""
 
 from isthmus.ports.crm import Crm
-from isthmus.ports.erp import Erp
-from isthmus.ports.psa import Psa
+from isthmus.ports.erp import Erp, ScheduleBook
+from isthmus.ports.esign import Esign
+from isthmus.ports.psa import Psa, RateBook, TimeSource
 from isthmus.ports.tax import TaxEngine
+from isthmus.ports.work import Delivery, ExpenseSource
 
-PORTS: dict[str, type] = {"Crm": Crm, "Erp": Erp, "Psa": Psa, "TaxEngine": TaxEngine}
+PORTS: dict[str, type] = {
+    port.__name__: port
+    for port in (Crm, Delivery, Erp, Esign, ExpenseSource, Psa, RateBook, ScheduleBook, TaxEngine, TimeSource)
+}
 
-__all__ = ["PORTS", "Crm", "Erp", "Psa", "TaxEngine"]
+# Without these a journey from contract to cash stops; the others are asked only where a firm has them.
+NEEDED_PORTS = frozenset({"Crm", "Erp", "Psa", "TaxEngine", "TimeSource"})
+
+__all__ = [
+    "NEEDED_PORTS",
+    "PORTS",
+    "Crm",
+    "Delivery",
+    "Erp",
+    "Esign",
+    "ExpenseSource",
+    "Psa",
+    "RateBook",
+    "ScheduleBook",
+    "TaxEngine",
+    "TimeSource",
+]

@@ -1,4 +1,4 @@
-"""What the hub asks of an ERP: client, project and cost, the receivable, and the money that came in."""
+"""What the hub asks of an ERP: client, project and cost, receivables and credits, and the money that came in."""
 
 from __future__ import annotations
 
@@ -101,22 +101,6 @@ class Erp(Protocol):
         ...
 
     @writes(
-        key=lambda schedule: f"{schedule.project_code}:schedule",
-        find="find_schedule",
-        exception="EX-SCHED",
-        queue="billing",
-        revisable=True,
-    )
-    def put_schedule(self, schedule: ScheduleIn) -> ExternalRef:
-        """Open the billing schedule of a fixed price."""
-        ...
-
-    @reads
-    def find_schedule(self, schedule: ScheduleIn) -> ExternalRef | None:
-        """The schedule, if it exists."""
-        ...
-
-    @writes(
         key=lambda cost: f"{cost.entry_key}#{cost.revision}",
         find="find_time",
         exception="EX-COST-RATE",
@@ -147,7 +131,45 @@ class Erp(Protocol):
         """The receivable with this number, if it exists."""
         ...
 
+    @writes(
+        key=lambda credit: credit.number,
+        find="find_credit",
+        exception="EX-POST-REJECT",
+        queue="receivables",
+        amount=lambda credit: (credit.total, credit.currency),
+    )
+    def post_credit(self, credit: PostInvoice) -> PostedInvoice:
+        """Post the credit memo under its legal number, against the invoice it credits. Amounts are positive: what is
+        given back; the answer's total is positive too.
+        """
+        ...
+
+    @reads
+    def find_credit(self, credit: PostInvoice) -> PostedInvoice | None:
+        """The credit memo with this number, if it exists."""
+        ...
+
     @reads
     def payments_received(self, watermark: str) -> PaymentPage:
         """Customer payments recorded after the watermark."""
+        ...
+
+
+class ScheduleBook(Protocol):
+    """Keeps the billing schedule of fixed amounts. Not every ERP has one."""
+
+    @writes(
+        key=lambda schedule: f"{schedule.project_code}:schedule",
+        find="find_schedule",
+        exception="EX-SCHED",
+        queue="billing",
+        revisable=True,
+    )
+    def put_schedule(self, schedule: ScheduleIn) -> ExternalRef:
+        """Open the billing schedule of a fixed price."""
+        ...
+
+    @reads
+    def find_schedule(self, schedule: ScheduleIn) -> ExternalRef | None:
+        """The schedule, if it exists."""
         ...

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import Field
 
 from isthmus.domain.money import Exact
-from isthmus.domain.objects import Address, Canonical, ExternalRef, Payment, Rate, Task, TimeEntry
+from isthmus.domain.objects import (
+    Address,
+    Canonical,
+    Expense,
+    ExternalRef,
+    MilestoneStatus,
+    Payment,
+    Rate,
+    Task,
+    TimeEntry,
+)
 
 
 class ContractNotice(Canonical):
@@ -31,6 +42,56 @@ class TimePage(Canonical):
     """Approved time changed after a watermark. unreadable: what could not be read, with the reason: never dropped."""
 
     entries: tuple[TimeEntry, ...]
+    watermark: str
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+class ExpensePage(Canonical):
+    """Approved expenses changed after a watermark. unreadable: what could not be read, with the reason."""
+
+    expenses: tuple[Expense, ...]
+    watermark: str
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+class MilestonePage(Canonical):
+    """Milestones changed after a watermark. unreadable: what could not be read, with the reason."""
+
+    milestones: tuple[MilestoneStatus, ...]
+    watermark: str
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+class Signature(Canonical):
+    """One signer. role: the part played, such as client, legal or finance."""
+
+    name: str
+    email: str
+    role: str = ""
+    signed_at: datetime
+
+
+class SignedEnvelope(Canonical):
+    """An envelope and the contract version or change order it is about.
+
+    state: sent, completed, declined or voided; document_hash: SHA-256 of the signed document, empty when not offered.
+    """
+
+    envelope_id: str
+    contract_no: str
+    version: int
+    change_order: str = ""
+    state: str
+    completed_at: datetime | None = None
+    signatures: tuple[Signature, ...] = ()
+    document_ref: str = ""
+    document_hash: str = ""
+
+
+class SignedPage(Canonical):
+    """Envelopes completed after a watermark. unreadable: what names no contract of ours, with the reason."""
+
+    envelopes: tuple[SignedEnvelope, ...]
     watermark: str
     unreadable: tuple[tuple[str, str], ...] = ()
 
@@ -122,9 +183,13 @@ class PostLine(Canonical):
 
 
 class PostInvoice(Canonical):
-    """An issued invoice on its way to the ERP. number is the legal number and the external id there."""
+    """An issued invoice or credit memo on its way to the ERP. number is the legal number and the external id there.
+
+    original_number: the invoice a credit memo credits; empty for an invoice. Amounts of a credit memo are positive.
+    """
 
     number: str
+    original_number: str = ""
     client_no: str
     entity: str
     project_code: str
@@ -162,9 +227,15 @@ class TaxLineIn(Canonical):
 
 
 class TaxDocument(Canonical):
-    """What is asked of a tax engine. code is the hub's document id, the same for every attempt."""
+    """What is asked of a tax engine. code is the hub's document id, the same for every attempt.
+
+    kind credit: nets are negative, original_code is the document credited, and rates are those of rate_date.
+    """
 
     code: str
+    kind: Literal["invoice", "credit"] = "invoice"
+    original_code: str = ""
+    rate_date: date | None = None
     entity: str
     client_no: str
     currency: str

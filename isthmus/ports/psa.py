@@ -1,4 +1,8 @@
-"""What the hub asks of a PSA: set up the work, hand over approved time, be told what was invoiced."""
+"""What the hub asks of a PSA and of time tools: set up the work, hand over approved time, be told what was invoiced.
+
+Three capabilities, because firms combine them freely: the tool people plan in (Psa), a rate book it may keep
+(RateBook), and the tool approved time comes from (TimeSource).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from isthmus.ports.verbs import reads, writes
 
 
 class Psa(Protocol):
-    """Owner of staffing, tasks, delivery status and approved time."""
+    """Owner of staffing, tasks and delivery status."""
 
     @writes(
         key=lambda project: project.project_code,
@@ -61,6 +65,10 @@ class Psa(Protocol):
         """The task with this code in this project, if it exists."""
         ...
 
+
+class RateBook(Protocol):
+    """Keeps a project's bill rates beside the contract's, for people to see. Not every tool has one."""
+
     @writes(
         key=lambda card: f"{card.project_code}:rates:{_rates_key(card.rates)}",
         find="find_rates",
@@ -75,6 +83,10 @@ class Psa(Protocol):
     def find_rates(self, card: RateCardIn) -> ExternalRef | None:
         """The project's rate card, if its rates are exactly these."""
         ...
+
+
+class TimeSource(Protocol):
+    """Owner of approved time; shows which of it is invoiced."""
 
     @reads
     def approved_time(self, watermark: str) -> TimePage:

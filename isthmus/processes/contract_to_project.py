@@ -6,7 +6,7 @@ fails parks the run with a case; after the decision it goes on at the same step.
 
 from __future__ import annotations
 
-from isthmus.ports import Crm, Erp, Psa, TaxEngine
+from isthmus.ports import Crm, Erp, Psa, RateBook, ScheduleBook, TaxEngine
 from isthmus.processes.work import invoicing
 from isthmus.processes.work import onboarding as work
 from isthmus.runtime.process import process
@@ -66,12 +66,12 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     run.effect("Create the client in the ERP", Erp.put_client, contract.client, undo=undo_client)
     run.effect("Set up the project in the PSA", Psa.put_project, project, undo=Psa.close_project)
     run.effects("Set up its tasks in the PSA", Psa.put_task, work.tasks_of(project))
-    run.effect("Push the rates to the PSA", Psa.put_rates, work.rate_card_of(project))
+    run.effect_if_offered("Push the rates to the PSA", RateBook.put_rates, work.rate_card_of(project))
     run.effect("Set up the project in the ERP", Erp.put_project, project, undo=Erp.close_project)
     run.effects("Set up its tasks in the ERP", Erp.put_task, work.tasks_of(project))
     schedule = work.schedule_of(contract)
     if schedule:
-        run.effect("Open the billing schedule", Erp.put_schedule, schedule)
+        run.effect_if_offered("Open the billing schedule", ScheduleBook.put_schedule, schedule)
     run.decide("Set the revenue treatment", work.set_revenue_treatment, contract)
 
     run.read("Read the project back from the PSA", Psa.read_project, project.project_code, then=work.same_as(project))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from isthmus.ports import Erp, Psa, TaxEngine
+from isthmus.ports import Erp, TaxEngine, TimeSource
 from isthmus.processes.work import evidence, intake, invoicing
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -75,7 +75,7 @@ def bill_contract(run: Run, contract_no: str, cutoff: str, prepared_by: str) -> 
 
     billed = run.decide("Find the entries it bills", invoicing.billed_time, invoice.invoice_id)
     if billed.entry_keys:
-        run.effect("Show the invoice in the PSA", Psa.mark_invoiced, billed)
+        run.effect("Show the invoice in the PSA", TimeSource.mark_invoiced, billed)
     invoicing.show_in_crm(run, "Show the invoice in the CRM", contract_no)
     run.decide("Mark the invoice as delivered", invoicing.delivered, invoice.invoice_id)
     return invoice.number

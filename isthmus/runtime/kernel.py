@@ -52,6 +52,10 @@ class Systems(Protocol):
         """The connection: verbs as methods, plus name, strategy(verb) and settling_time. NeedsSetup when none."""
         ...
 
+    def fills(self, port: str, entity: str) -> bool:
+        """True when a connection fills the port for the legal entity."""
+        ...
+
 
 @dataclass(frozen=True)
 class Pace:

@@ -117,6 +117,13 @@ class Run:
         """Write to another system through the effect ledger."""
         return self.effects(phrase, verb, [args], undo=undo)[0]
 
+    def effect_if_offered(self, phrase: str, verb: Callable[..., T], *args: Any) -> T | None:
+        """An effect on a capability that not every firm's systems have. None, and the timeline says so, without one."""
+        port = spec_of(verb).name.split(".")[0]
+        if self.decide(f"{phrase}: is it offered?", _is_offered, port, self.row.entity):
+            return self.effect(phrase, verb, *args)
+        return None
+
     def effects(
         self,
         phrase: str,
@@ -252,6 +259,11 @@ class Run:
             self.effect(phrase, verb, *args)
             self.read(f"{phrase}: read back", _finder(verb, spec.find), *args, then=_must_be_there(phrase))
             self.decide(f"{phrase}: keep", _mark_undone, args)
+
+
+def _is_offered(books: Books, port: str, entity: str) -> bool:
+    """Whether a connection of the firm fills the port; kept with the run, so that a later change breaks no replay."""
+    return books.kernel.systems.fills(port, entity)
 
 
 def _finder(verb: Callable[..., Any], find: str) -> Callable[..., Any]:

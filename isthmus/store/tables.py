@@ -25,13 +25,22 @@ from isthmus.domain.objects import (
     BillablePart,
     Client,
     ContractVersion,
+    Dispute,
     Engagement,
+    Expense,
+    FiledContract,
+    Hold,
     Invoice,
+    LedgerEntry,
     LegalEntity,
+    MilestoneStatus,
     Payment,
+    PercentReport,
     Project,
     TimeEntry,
+    UsageRecord,
 )
+from isthmus.domain.periods import FiscalPeriod, FxRate, PeriodSnapshot
 from isthmus.store import records as r
 
 SCHEMA = "hub"
@@ -82,6 +91,19 @@ SPECS: dict[type[BaseModel], Spec] = {
     ),
     Payment: Spec("payment", ("source", "source_id")),
     Allocation: Spec("allocation", ("allocation_id",), index=(("payment_key",), ("invoice_id",))),
+    Expense: Spec("expense", ("source", "source_id", "revision"), index=(("project_code",),), growing=True),
+    MilestoneStatus: Spec(
+        "milestone_status", ("source", "source_id", "number", "at"), index=(("project_code",),), growing=True
+    ),
+    PercentReport: Spec("percent_report", ("contract_no", "line_uid", "as_of", "at"), growing=True),
+    UsageRecord: Spec("usage_record", ("source", "source_id"), index=(("contract_no",),), growing=True),
+    Hold: Spec("hold", ("hold_id",), index=(("contract_no",),)),
+    LedgerEntry: Spec("ledger_entry", ("entry_id",), index=(("contract_no", "ledger"), ("invoice_id",)), growing=True),
+    Dispute: Spec("dispute", ("dispute_no",), index=(("invoice_id",),), tracks=("state",)),
+    FiscalPeriod: Spec("fiscal_period", ("entity", "domain", "period"), tracks=("state",)),
+    PeriodSnapshot: Spec("period_snapshot", ("entity", "period", "version"), growing=True),
+    FxRate: Spec("fx_rate", ("rate_type", "from_currency", "to_currency", "day"), growing=True),
+    FiledContract: Spec("filed_contract", ("contract_no", "version"), growing=True),
     r.RunRow: Spec("run", ("run_id",), index=(("state", "wake_at"), ("key",), ("correlation_id",))),
     r.RunStep: Spec("run_step", ("run_id", "seq")),
     r.Effect: Spec("effect", ("effect_key",), index=(("run_id",), ("state",), ("business_key",))),
@@ -129,6 +151,8 @@ def _column_type(annotation: Any) -> tuple[sa.types.TypeEngine[Any], bool]:
         inner = [a for a in typing.get_args(annotation) if a is not type(None)]
         found, _ = _column_type(inner[0]) if len(inner) == 1 else (JSONB(), True)
         return found, True
+    if typing.get_origin(annotation) is typing.Literal and all(isinstance(w, str) for w in typing.get_args(annotation)):
+        return sa.Text(collation="C"), False
     if typing.get_origin(annotation) is typing.Annotated:
         return _column_type(typing.get_args(annotation)[0])
     simple: list[tuple[type, sa.types.TypeEngine[Any]]] = [

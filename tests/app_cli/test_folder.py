@@ -24,6 +24,8 @@ from isthmus.store.records import AuditEntry, Effect, EffectState, FirmVersion
 from tests.app_cli.conftest import NOW, Isthmus, World
 from tests.processes.hub import ENTITY
 
+PSA_FILLS = 'fills = ["Psa", "RateBook", "TimeSource"]'
+
 
 def edit(folder: Path, name: str, old: str, new: str) -> None:
     """Replace text that must be there, once."""
@@ -104,9 +106,27 @@ MISTAKES: list[tuple[str, str, str, str, str]] = [
     ),
     ("connections.toml", "env:ISTHMUS_PSA_TOKEN", "hunter2", "connections[2] (psa).secrets", "given by reference"),
     ("connections.toml", "env:ISTHMUS_PSA_TOKEN", "demo:x", "connections[2] (psa).secrets.token", "synthetic"),
-    ("connections.toml", 'fills = ["Psa"]', 'fills = ["Erp"]', "connections[2] (psa).fills", "does not fill Erp"),
-    ("connections.toml", 'fills = ["Psa"]', 'fills = ["Erp"]', "connections", "psa and erp both fill Erp for US01"),
-    ("connections.toml", 'fills = ["Psa"]', 'fills = ["Foo"]', "connections", "psa fills Foo, which is no port"),
+    (
+        "connections.toml",
+        PSA_FILLS,
+        'fills = ["Erp"]',
+        "connections[2] (psa).fills",
+        "does not fill Erp",
+    ),
+    (
+        "connections.toml",
+        PSA_FILLS,
+        'fills = ["Erp"]',
+        "connections",
+        "psa and erp both fill Erp for US01",
+    ),
+    (
+        "connections.toml",
+        PSA_FILLS,
+        'fills = ["Foo"]',
+        "connections",
+        "psa fills Foo, which is no port",
+    ),
     ("connections.toml", 'writes_as = "psa"', 'writes_as = "hal"', "connections[2] (psa).writes_as", "owns nothing"),
     ("connections.toml", 'item = "21"', 'itemm = "21"', "connections[3] (erp).settings", "unknown setting itemm"),
     ("connections.toml", "https://api.maven", "http://api.maven", "connections[2] (psa).base_url", "unencrypted"),
@@ -160,7 +180,7 @@ def test_all_mistakes_are_told_at_once(folder: Path, isthmus: Isthmus) -> None:
     edit(folder, "firm.toml", 'code = "UK01"', 'codee = "UK01"')
     edit(folder, "firm.toml", "America/New_York", "New York")
     edit(folder, "connections.toml", 'item = "21"', 'itemm = "21"')
-    edit(folder, "connections.toml", 'fills = ["Psa"]', 'fills = ["Foo"]')
+    edit(folder, "connections.toml", PSA_FILLS, 'fills = ["Foo"]')
     edit(folder, "access.toml", '"billing"]', '"king"]')
     told = isthmus("check", folder, "--json")
     assert told.code == 1 and told.json["ok"] is False

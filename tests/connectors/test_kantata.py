@@ -24,7 +24,7 @@ from isthmus.domain.errors import (
 from isthmus.domain.objects import Project, Rate, Task
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
-from isthmus.ports import Psa
+from isthmus.ports import Psa, RateBook, TimeSource
 from isthmus.ports.messages import InvoicedTime, RateCardIn, TaskIn
 from isthmus.ports.verbs import spec_of
 from isthmus.sandbox.kantata.schema import TIME_ENTRIES
@@ -120,11 +120,14 @@ def entry(workspace_id: str, **more: Any) -> dict[str, Any]:
 
 def test_the_manifest_names_every_verb_of_the_port() -> None:
     manifest = Kantata.read_manifest()
-    assert missing_verbs(Kantata, "Psa") == []
-    verbs = {f"Psa.{name}": member for name, member in vars(Psa).items() if hasattr(member, "__verb__")}
+    verbs = {}
+    for port in (Psa, RateBook, TimeSource):
+        assert missing_verbs(Kantata, port.__name__) == []
+        verbs |= {f"{port.__name__}.{name}": verb for name, verb in vars(port).items() if hasattr(verb, "__verb__")}
     finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
+    looked_up = {f"{name.split('.')[0]}.{find}" for name, find in finds.items()}
     assert {name: facts.find for name, facts in manifest.verbs.items()} == finds
-    assert set(manifest.reads) | set(finds) | {f"Psa.{find}" for find in finds.values()} == set(verbs)
+    assert set(manifest.reads) | set(finds) | looked_up == set(verbs)
 
 
 # -- project ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Unlimited
-from isthmus.ports import Erp
+from isthmus.ports import Erp, ScheduleBook
 from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TaskIn, TimeCost
 from isthmus.ports.verbs import spec_of
 from isthmus.sandbox.server import Running, running
@@ -168,11 +168,14 @@ def mine(served: Running, collection: str) -> list[dict[str, Any]]:
 
 def test_the_manifest_names_every_verb_of_the_port() -> None:
     manifest = NetSuite.read_manifest()
-    assert missing_verbs(NetSuite, "Erp") == []
-    verbs = {f"Erp.{name}": member for name, member in vars(Erp).items() if hasattr(member, "__verb__")}
+    verbs = {}
+    for port in (Erp, ScheduleBook):
+        assert missing_verbs(NetSuite, port.__name__) == []
+        verbs |= {f"{port.__name__}.{name}": verb for name, verb in vars(port).items() if hasattr(verb, "__verb__")}
     finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
+    looked_up = {f"{name.split('.')[0]}.{find}" for name, find in finds.items()}
     assert {name: facts.find for name, facts in manifest.verbs.items()} == finds
-    assert set(manifest.reads) | set(finds) | {f"Erp.{find}" for find in finds.values()} == set(verbs)
+    assert set(manifest.reads) | set(finds) | looked_up == set(verbs)
 
 
 def test_an_unknown_setting_is_refused() -> None:

@@ -268,6 +268,20 @@ class FakeErp(Model):
         ref = self._find("find_invoice", "invoice", invoice.number)
         return self._posted(invoice, ref) if ref else None
 
+    def post_credit(self, credit: PostInvoice) -> PostedInvoice:
+        facts = {"total": str(credit.total), "currency": credit.currency, "credits": credit.original_number}
+        ref = self._create("post_credit", "credit", credit.number, **facts)
+        return self._credited(credit, ref)
+
+    def find_credit(self, credit: PostInvoice) -> PostedInvoice | None:
+        ref = self._find("find_credit", "credit", credit.number)
+        return self._credited(credit, ref) if ref else None
+
+    def _credited(self, credit: PostInvoice, ref: ExternalRef) -> PostedInvoice:
+        row = next(r for r in self.things["credit"] if r["key"] == credit.number)
+        total = Decimal(row["total"])
+        return PostedInvoice(ref=ref, number=credit.number, total=total, open=total, currency=row["currency"])
+
     def _posted(self, invoice: PostInvoice, ref: ExternalRef) -> PostedInvoice:
         row = next(r for r in self.things["invoice"] if r["key"] == invoice.number)
         total = Decimal(row["total"])
@@ -361,7 +375,15 @@ class FakeSystems:
         self.psa = FakePsa("psa", self.weather)
         self.erp = FakeErp("erp", self.weather)
         self.tax = FakeTax("tax", self.weather)
-        self.by_port: dict[str, Model] = {"Crm": self.crm, "Psa": self.psa, "Erp": self.erp, "TaxEngine": self.tax}
+        self.by_port: dict[str, Model] = {
+            "Crm": self.crm,
+            "Psa": self.psa,
+            "RateBook": self.psa,
+            "TimeSource": self.psa,
+            "Erp": self.erp,
+            "ScheduleBook": self.erp,
+            "TaxEngine": self.tax,
+        }
 
     def close(self) -> None:
         """Nothing is open."""
@@ -369,3 +391,7 @@ class FakeSystems:
     def filling(self, port: str, entity: str) -> Any:
         """See kernel.Systems."""
         return self.by_port[port]
+
+    def fills(self, port: str, entity: str) -> bool:
+        """See kernel.Systems."""
+        return port in self.by_port

@@ -21,6 +21,9 @@ class _NoSystems:
     def filling(self, port: str, entity: str) -> NoReturn:
         raise NeedsSetup(f"this command calls no other system ({port} for {entity}): a worker does")
 
+    def fills(self, port: str, entity: str) -> bool:
+        return False
+
 
 @contextmanager
 def opened() -> Iterator[PostgresStore]:

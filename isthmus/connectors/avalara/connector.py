@@ -49,7 +49,8 @@ class Avalara(Connector):
         """Create the uncommitted document, or replace the uncommitted one of the same code."""
         body = {
             **m.DOCUMENT.out(document),
-            "type": m.DOCUMENT_TYPE,
+            "type": m.DOCUMENT_TYPES[document.kind],
+            **m.at_original_rate(document),
             "companyCode": self._company(document.entity),
             "commit": False,
             "addresses": {"shipFrom": m.ADDRESS.out(document.ship_from), "shipTo": m.ADDRESS.out(document.ship_to)},
@@ -94,7 +95,7 @@ class Avalara(Connector):
         return f"api/v2/companies/{m.in_path(self._company(document.entity))}/transactions/{m.in_path(document.code)}"
 
     def _act(self, document: TaxDocument, what: str, body: Record) -> Request:
-        query = {"documentType": m.DOCUMENT_TYPE, **_WHOLE}
+        query = {"documentType": m.DOCUMENT_TYPES[document.kind], **_WHOLE}
         return Request("POST", f"{self._path(document)}/{what}", query=query, json=body, headers=_CLIENT)
 
     def _line(self, document: TaxDocument, line: TaxLineIn) -> Record:
@@ -106,7 +107,7 @@ class Avalara(Connector):
 
     def _current(self, document: TaxDocument) -> Generator[Request, Answer, Record]:
         """The transaction under this code, read by its natural key; empty when there is none."""
-        query = {"documentType": m.DOCUMENT_TYPE, **_WHOLE}
+        query = {"documentType": m.DOCUMENT_TYPES[document.kind], **_WHOLE}
         answer = yield Request("GET", self._path(document), query=query, headers=_CLIENT, allow=(404,))
         return {} if answer.status == 404 else dict(answer.body)
 

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from isthmus.kit.mapping import Field, StatusTable, Table, to_iso_date
+from isthmus.ports.messages import TaxDocument
 
-DOCUMENT_TYPE = "SalesInvoice"
+DOCUMENT_TYPES = {"invoice": "SalesInvoice", "credit": "ReturnInvoice"}
 
 DOCUMENT = Table(
     Field("code", "code"),
@@ -51,6 +52,14 @@ STATUS = StatusTable(
 )
 
 _ESCAPES = {"/": "_-ava2f-_", "+": "_-ava2b-_", "?": "_-ava3f-_", "%": "_-ava25-_", "#": "_-ava23-_"}
+
+
+def at_original_rate(document: TaxDocument) -> dict[str, Any]:
+    """A credit is taxed as of the day of what it credits: the vendor recalculates with the rates of that day."""
+    if document.rate_date is None:
+        return {}
+    override = {"type": "TaxDate", "taxDate": document.rate_date.isoformat(), "reason": "Credit at the original rate"}
+    return {"taxOverride": override, "referenceCode": document.original_code}
 
 
 def in_path(code: str) -> str:

@@ -20,7 +20,6 @@ from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, Proj
 class NetSuite(KeyedConnector):
     """One NetSuite account."""
 
-    defaults = m.DEFAULTS
     write_headers = m.WRITE_HEADERS
 
     # -- client ------------------------------------------------------------------------------------------------
@@ -123,7 +122,7 @@ class NetSuite(KeyedConnector):
         body["employee"] = by_id(person) if person else by_external_id(cost.person)
         if cost.task_code:
             body["caseTaskEvent"] = by_external_id(task_key(cost.project_code, cost.task_code))
-        body |= self._chosen(approvalStatus="time_approval")
+        body |= self.chosen(approvalStatus="time_approval")
         written = yield from self.put_record("timeBill", cost.entry_key, body)
         return self.ref("timeBill", written.external_id, str(cost.revision))
 
@@ -134,18 +133,36 @@ class NetSuite(KeyedConnector):
     # -- receivable --------------------------------------------------------------------------------------------
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """Post the invoice with the engine's tax per line, and read it back: its total must be ours to the cent."""
-        body = m.INVOICE.out(invoice) | self._books(invoice) | self._lines(invoice)
-        body |= self._chosen(approvalStatus="invoice_approval")
+        body = m.INVOICE.out(invoice) | self.chosen(approvalStatus="invoice_approval")
         if invoice.payment_terms:
             body["terms"] = yield from self._term(invoice.payment_terms)
-        yield from self.put_record("invoice", invoice.number, body, replace="item,taxDetails")
-        answer = yield Request("GET", self.path_of("invoice", invoice.number))
-        return same_total(self._posted(answer.body, invoice.number), invoice)
+        return (yield from self._post("invoice", invoice, body, "item,taxDetails"))
 
     def find_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice | None]:
         """The invoice as NetSuite has it, if it is there."""
-        record = yield from self.read_record("invoice", invoice.number)
-        return self._posted(record, invoice.number) if record else None
+        return self._find_posted("invoice", invoice.number)
+
+    def post_credit(self, credit: PostInvoice) -> Verb[PostedInvoice]:
+        """Post the credit memo, applied to what is still open of the invoice it credits; the rest stays on account."""
+        original = yield from self.read_record("invoice", credit.original_number)
+        if original is None:
+            raise self.refusal(f"netsuite has no invoice {credit.original_number} to credit", "ORIGINAL", "original")
+        body = m.CREDIT.out(credit) | m.applied_to(original, credit)
+        return (yield from self._post("creditMemo", credit, body, "item,taxDetails,apply"))
+
+    def find_credit(self, credit: PostInvoice) -> Verb[PostedInvoice | None]:
+        """The credit memo as NetSuite has it, if it is there."""
+        return self._find_posted("creditMemo", credit.number)
+
+    def _find_posted(self, kind: str, number: str) -> Verb[PostedInvoice | None]:
+        record = yield from self.read_record(kind, number)
+        return self._posted(record, number, kind) if record else None
+
+    def _post(self, kind: str, document: PostInvoice, body: Row, replace: str) -> Verb[PostedInvoice]:
+        body |= self._books(document) | self._lines(document)
+        yield from self.put_record(kind, document.number, body, replace=replace)
+        answer = yield Request("GET", self.path_of(kind, document.number))
+        return same_total(self._posted(answer.body, document.number, kind), document)
 
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
         """Payments changed after the watermark, each read by id for what it applies to."""
@@ -210,21 +227,21 @@ class NetSuite(KeyedConnector):
 
     def _lines(self, invoice: PostInvoice) -> Row:
         """Item lines, and for each its tax as the engine gave it, which switches NetSuite's own calculation off."""
-        own = self._chosen(taxType="tax_type", taxCode="tax_code")
+        own = self.chosen(taxType="tax_type", taxCode="tax_code")
         items = [m.INVOICE_LINE.out(line) | {"item": self._item(line.tax_code)} for line in invoice.lines]
         taxes = [m.to_tax_detail(line) | own for line in invoice.lines]
         return {"item": {"items": items}, "taxDetailsOverride": True, "taxDetails": {"items": taxes}}
 
-    def _posted(self, record: Row, number: str) -> PostedInvoice:
+    def _posted(self, record: Row, number: str, kind: str) -> PostedInvoice:
         currency = self.decoded("currencies", record["currency"]["id"])
         return PostedInvoice(
-            ref=self.ref("invoice", record["id"]),
+            ref=self.ref(kind, record["id"]),
             number=number,
             total=at_minor_unit(Decimal(record["total"]), currency),
             open=at_minor_unit(Decimal(record["amountRemaining"]), currency),
             currency=currency,
             client_no=from_external_id(dig(record, "entity.externalId") or ""),
-            state=m.INVOICE_STATUS.read(record["status"]["id"]),
+            state=m.DOCUMENT_STATUS[kind].read(record["status"]["id"]),
         )
 
     def _is_open(self, job: Row) -> bool:
@@ -243,8 +260,3 @@ class NetSuite(KeyedConnector):
         if not item:
             raise NeedsSetup("netsuite: setting item is missing: the id of the service item to record and bill under")
         return by_id(item)
-
-    def _chosen(self, **settings: str) -> Row:
-        """References by field, to the ids the firm has set; a setting left empty leaves its field out."""
-        ids = {field: self.setting(name) for field, name in settings.items()}
-        return {field: by_id(chosen) for field, chosen in ids.items() if chosen}

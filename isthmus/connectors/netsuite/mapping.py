@@ -10,38 +10,21 @@ from typing import Any
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import Address
 from isthmus.kit.keyed import by_external_id, by_id
-from isthmus.kit.mapping import Field, StatusTable, Table, hours_to_clock, to_iso_date
-from isthmus.ports.messages import PostLine, ScheduleIn
-
-# What a firm may call otherwise. A mapping is merged over its default, other values replace it.
-DEFAULTS: dict[str, Any] = {
-    "subsidiaries": {},  # legal entity -> subsidiary id; none in an account without OneWorld
-    "client_subsidiary": "",  # primary subsidiary of a customer; empty: the first of subsidiaries
-    "currencies": {"USD": "1", "GBP": "2", "CAD": "3", "EUR": "4"},
-    "terms": {},  # our code -> term id; a code that is not here is looked up by name
-    "dimensions": {"practice": "custentity_practice", "cost_center": "custentity_cost_center"},
-    "item": "",  # service item of hours and of invoice lines without an own one
-    "items": {},  # tax code -> service item id of invoice lines
-    "employees": {},  # person -> employee id; a person who is not here is referred to by external id
-    "project_open": "2",
-    "project_closed": "1",
-    # entityStatus ids; Oracle publishes no labels with the five standard ones, so a firm may say otherwise
-    "project_statuses": {"1": "closed", "2": "active", "3": "closed", "4": "active", "5": "active"},
-    "schedule_type": "3",
-    "time_approval": "3",  # empty: the account's own preference decides
-    "invoice_approval": "2",  # empty: the account's own preference decides
-    "tax_type": "",
-    "tax_code": "",
-}
+from isthmus.kit.mapping import Field, StatusTable, Table, at_minor_unit, hours_to_clock, to_iso_date
+from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn
 
 # By default an unknown property is dropped with a warning only: a misspelt custom field would lose its dimension.
 WRITE_HEADERS = {"X-NetSuite-PropertyNameValidation": "error"}
 TERMS_SQL = "SELECT id, name FROM term WHERE isinactive = 'F' ORDER BY id"
 
-INVOICE_STATUS = StatusTable(
-    "netsuite invoice",
-    {"A": "posted", "B": "paid", "D": "pending_approval", "E": "rejected", "V": "voided"},
-)
+DOCUMENT_STATUS = {
+    "invoice": StatusTable(
+        "netsuite invoice",
+        {"A": "posted", "B": "paid", "D": "pending_approval", "E": "rejected", "V": "voided"},
+    ),
+    # Open while something of it is unapplied.
+    "creditMemo": StatusTable("netsuite creditMemo", {"A": "posted", "B": "applied", "V": "voided"}),
+}
 # An unapproved or rejected payment is not money received; its approval changes it and brings it up again.
 PAYMENT_STATUS = StatusTable(
     "netsuite customerPayment",
@@ -72,6 +55,13 @@ def applied(payment: dict[str, Any]) -> list[dict[str, Any]]:
     if sublist.get("hasMore"):
         raise KeyError("the rest of apply.items")
     return [line for line in sublist["items"] if line["apply"]]
+
+
+def applied_to(original: dict[str, Any], credit: PostInvoice) -> dict[str, Any]:
+    """What a credit memo is made from and applied to: the invoice, as far as it is still open."""
+    amount = min(at_minor_unit(Decimal(original["amountRemaining"]), credit.currency), credit.total)
+    rows = [{"doc": by_id(original["id"]), "apply": True, "amount": amount}] if amount > 0 else []
+    return {"createdFrom": by_id(original["id"]), "apply": {"items": rows}}
 
 
 def payments_sql(since: datetime, after: str) -> str:
@@ -123,15 +113,16 @@ TIME = Table(
     Field("billable", "isBillable"),
     Field("bill_rate", "rate"),
 )
-INVOICE = Table(
+_DOCUMENT = (
     Field("client_no", "entity", out=by_external_id),
     Field("project_code", "job", out=by_external_id),
     Field("number", "tranId"),
     Field("issue_date", "tranDate", out=to_iso_date),
-    Field("due_date", "dueDate", out=to_iso_date),
     Field("po_number", "otherRefNum"),
     Field("memo", "memo"),
 )
+INVOICE = Table(*_DOCUMENT, Field("due_date", "dueDate", out=to_iso_date))
+CREDIT = Table(*_DOCUMENT)
 # The amount is given, so that NetSuite does not make its own of quantity and rate.
 INVOICE_LINE = Table(
     Field("number", "taxDetailsReference", out="line_{}".format),

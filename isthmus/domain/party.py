@@ -1,0 +1,95 @@
+"""The firm's legal entities and its clients."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field
+
+from isthmus.domain.base import Canonical
+from isthmus.domain.money import Exact
+
+
+class ExternalRef(Canonical):
+    """Where an object lives in another system. url_id is the id the other system assigned."""
+
+    system: str
+    object_type: str
+    external_id: str
+    version: str = ""
+
+
+class Address(Canonical):
+    """A postal address; country is ISO 3166-1 alpha-2."""
+
+    street: str = ""
+    city: str = ""
+    region: str = ""
+    postal_code: str = ""
+    country: str = ""
+
+
+# -- reference and party --------------------------------------------------------------------------------------
+
+
+class Approval(Canonical):
+    """Who may approve an action up to an amount; above the last row nobody may. up_to None: no limit."""
+
+    action: Literal["invoice", "credit", "write_off", "write_down", "bad_debt", "prior_period", "rerate"]
+    up_to: Exact | None = None
+    role: str
+
+
+class LegalEntity(Canonical):
+    """A company of the firm. Codes of terms, currencies and dimensions are what its ERP accepts.
+
+    invoice_approval_limit: invoices above this net need a second person (0: none does). payment_tolerance: a
+    difference up to this amount on the last payment is written off as a small difference. payment_days: days until
+    due, per payment term. tax_rounding: line as US engines round, category as EN 16931 does. prior_period_threshold:
+    evidence of a closed period above this net needs the controller. accrual_percent: of the sales value of unapproved
+    time at close. holidays: ISO 3166 code of the calendar of public holidays.
+    """
+
+    code: str
+    name: str
+    functional_currency: str
+    country: str
+    time_zone: str
+    currencies: tuple[str, ...]
+    payment_terms: tuple[str, ...]
+    dimensions_required: tuple[str, ...] = ("practice", "cost_center")
+    tax_registrations: tuple[str, ...] = ()
+    tax_id: str = ""
+    tax_rounding: Literal["line", "category"] = "line"
+    invoice_series: str = "INV"
+    invoice_approval_limit: Exact = Decimal("0")
+    payment_tolerance: Exact = Decimal("0")
+    payment_days: dict[str, int] = Field(default_factory=dict)
+    approval_matrix: tuple[Approval, ...] = ()
+    prior_period_threshold: Exact = Decimal("0")
+    accrual_percent: Exact = Decimal("0")
+    holidays: str = ""
+    address: Address = Address()
+    active: bool = True
+
+
+class Client(Canonical):
+    """Who buys. tax_ids are as given; validation is a separate fact."""
+
+    client_no: str
+    legal_name: str
+    country: str
+    tax_id: str = ""
+    tax_exempt: bool = False
+    exemption_certificate: str = ""
+    tax_status: Literal["business", "consumer", "public", "exempt"] = "business"
+    tax_id_validated_on: date | None = None
+    tax_id_valid_until: date | None = None
+    parent_no: str = ""
+    currency: str = ""
+    payment_terms: str = ""
+    address: Address = Address()
+    blocked: bool = False
+    recorded_at: datetime | None = None
