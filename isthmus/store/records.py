@@ -208,7 +208,13 @@ class AuditEntry(Record):
 
 
 class Case(Record):
-    """What a person must decide."""
+    """What a person must decide.
+
+    record: the business record it is about, such as time:psa:77; what succeeds for it later closes the case. group_key:
+    the same for all cases of one cause. due_at: when it should be decided by; escalate_at: when it moves to the next
+    level unless it waits for somebody (waiting_for, until waiting_until). pending: the proposal that waits for a second
+    person.
+    """
 
     case_no: str
     run_id: str
@@ -231,6 +237,20 @@ class Case(Record):
     resolved_by: str = ""
     resolution: dict[str, Any] | None = None
     correlation_id: str = ""
+    record: str = ""
+    client_no: str = ""
+    contract_no: str = ""
+    invoice_id: str = ""
+    group_key: str = ""
+    assignee: str = ""
+    due_at: datetime | None = None
+    escalate_at: datetime | None = None
+    escalation: int = 0
+    tags: list[str] = Field(default_factory=list)
+    waiting_for: str = ""
+    waiting_since: datetime | None = None
+    waiting_until: datetime | None = None
+    pending: str = ""
 
 
 class Decision(Record):

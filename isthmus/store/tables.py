@@ -41,6 +41,7 @@ from isthmus.domain.objects import (
     UsageRecord,
 )
 from isthmus.domain.periods import FiscalPeriod, FxRate, PeriodSnapshot
+from isthmus.store import desk_records as d
 from isthmus.store import records as r
 
 SCHEMA = "hub"
@@ -130,7 +131,29 @@ SPECS: dict[type[BaseModel], Spec] = {
         growing=True,
         seal=("chain", "previous_hash", "hash"),
     ),
-    r.Case: Spec("case_file", ("case_no",), index=(("state", "queue"), ("run_id",)), tracks=("state",)),
+    r.Case: Spec(
+        "case_file",
+        ("case_no",),
+        index=(
+            ("state", "queue"),
+            ("run_id",),
+            ("state", "group_key"),
+            ("state", "escalate_at"),
+            ("record", "state"),
+            ("contract_no",),
+        ),
+        tracks=("state",),
+    ),
+    d.CaseNote: Spec("case_note", ("case_no", "number"), growing=True),
+    d.Proposal: Spec("proposal", ("proposal_no",), index=(("case_no",), ("state",), ("bulk_no",))),
+    d.BulkFix: Spec("bulk_fix", ("bulk_no",), index=(("state",),)),
+    d.BulkItem: Spec("bulk_item", ("bulk_no", "case_no"), index=(("case_no",),)),
+    d.DeskRule: Spec("desk_rule", ("rule_no",), index=(("state", "exception"),)),
+    d.ClientAlias: Spec("client_alias", ("client_no",), index=(("canonical_no",),)),
+    d.Alert: Spec("alert", ("alert_id",), index=(("state", "next_at"), ("case_no",))),
+    d.Session: Spec("session", ("session_hash",), index=(("expires_at",),)),
+    d.LoginStart: Spec("login_start", ("state_hash",)),
+    d.LockOut: Spec("lock_out", ("who",)),
     r.Decision: Spec("decision", ("run_id", "exception")),
     r.ConnectionState: Spec("connection_state", ("connection",)),
     r.Watermark: Spec("watermark", ("connection", "feed")),
@@ -193,3 +216,19 @@ def _build(model: type[BaseModel], spec: Spec) -> sa.Table:
 
 
 TABLES: dict[type[BaseModel], sa.Table] = {model: _build(model, spec) for model, spec in SPECS.items()}
+
+# What the parts of each contract come to, as changes: the sum over all rows is the sum over the parts, at any instant.
+# The database keeps it itself: a row with every statement that changes parts (triggers sum_parts_insert, _update and
+# _delete); rows of the same kind are put together later (app.figures.condense).
+PART_SUM = sa.Table(
+    "part_sum",
+    metadata,
+    sa.Column("position", sa.BigInteger(), sa.Identity(always=False), primary_key=True),
+    *(
+        sa.Column(name, sa.Text(collation="C"), nullable=False)
+        for name in ("contract_no", "state", "currency", "month")
+    ),
+    *(sa.Column(name, sa.Numeric(), nullable=False) for name in ("quantity", "net")),
+    sa.Column("parts", sa.BigInteger(), nullable=False),
+    sa.Index("ix_part_sum_contract_no_state", "contract_no", "state"),
+)

@@ -118,6 +118,7 @@ def test_every_track_and_every_growing_table_has_its_guard(fresh_database: str) 
     growing = [spec for spec in SPECS.values() if spec.growing]
     expected |= {(spec.table, f"guard_growth_{each}") for spec in growing for each in ("row", "statement")}
     expected |= {(spec.table, "guard_seal") for spec in growing if spec.seal}
+    expected |= {("billable_part", f"sum_parts_{operation}") for operation in ("insert", "update", "delete")}
     assert set(found) == expected
 
 
