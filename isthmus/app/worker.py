@@ -15,13 +15,14 @@ from collections.abc import Callable
 import structlog
 
 from isthmus.app.bootstrap import Hub
-from isthmus.domain.errors import IsthmusError, NeedsSetup
+from isthmus.domain.errors import NeedsSetup
 from isthmus.processes import sweeps
 from isthmus.runtime import audit, outbox
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.engine_dbos import DbosWorker
 from isthmus.runtime.fleet import Fleet, new_executor_id
 from isthmus.runtime.kernel import Kernel
+from isthmus.runtime.loops import Loop
 
 log = structlog.get_logger("isthmus.worker")
 TICK_SECONDS = 0.05
@@ -44,6 +45,7 @@ class Worker:
         _arm_crash(hub.kernel)
         self._dbos = DbosWorker(hub.url, self.executor_id, hub.kernel.advance, concurrency=concurrency)
         self._stopping = threading.Event()
+        self.broken = threading.Event()  # a part of the worker is gone: whoever started it should start it anew
         self._threads: list[threading.Thread] = []
         self._sweeping = sweeping
 
@@ -52,16 +54,17 @@ class Worker:
         self.fleet.heartbeat()
         self.fleet.hand_over()
         self._dbos.start()
-        self._thread("fleet", lambda: self.fleet.run(every=self.fleet.forget_dead))
-        self._loop("gather", TICK_SECONDS, lambda: sweeps.drain_time(self.hub.kernel))
-        self._loop("wake", TICK_SECONDS, self.hub.kernel.wake_due)
-        self._loop("events", TICK_SECONDS, self._hand_events_on)
-        self._loop("audit", 1.0, lambda: audit.seal(self.hub.store))
+        self._thread("fleet", lambda: self.fleet.run(every=self._look_after_runs))
+        self._loop("gather", "gather approved time", TICK_SECONDS, lambda: sweeps.drain_time(self.hub.kernel))
+        self._loop("wake", "wake waiting runs", TICK_SECONDS, self.hub.kernel.wake_due)
+        self._loop("events", "hand events on", TICK_SECONDS, self._hand_events_on)
+        self._loop("audit", "seal the audit", 1.0, lambda: audit.seal(self.hub.store))
         if self._sweeping:
             for config in self.hub.firm.connections:
                 for port, sweep in SWEEPS.items():
                     if port in config.fills:
-                        self._loop(f"sweep-{config.name}", config.sweep_seconds, self._sweep(config.name, sweep))
+                        name, task = f"{config.name} {port}", f"ask {config.name} ({port}) for changes"
+                        self._loop(name, task, config.sweep_seconds, self._sweep(config.name, sweep))
 
     def _sweep(self, connection: str, sweep: Callable[..., int]) -> Callable[[], int]:
         def once() -> int:
@@ -73,7 +76,9 @@ class Worker:
 
         return once
 
-    def _rescue_stranded(self) -> None:
+    def _look_after_runs(self) -> None:
+        """Drop what is long gone, and queue runs again whose attempt ended without a word."""
+        self.fleet.forget_dead()
         for run_id in self.fleet.stranded():
             with self.hub.store.transaction() as tx:
                 self.hub.kernel.rescue(tx, run_id)
@@ -81,21 +86,26 @@ class Worker:
     def _hand_events_on(self) -> int:
         return sum(outbox.dispatch(self.hub.kernel, name) for name in self.hub.kernel.subscribers)
 
-    def _loop(self, name: str, seconds: float, work: Callable[[], int]) -> None:
+    def _loop(self, name: str, task: str, seconds: float, work: Callable[[], int]) -> None:
+        loop = Loop(self.hub.kernel, name, task)
+
         def run() -> None:
             while not self._stopping.is_set():
-                try:
-                    busy = work()
-                except IsthmusError as error:
-                    log.warning("loop", loop=name, code=error.code, reason=error.message)
-                    busy = 0
-                if not busy:
+                if not loop.turn(work):
                     self._stopping.wait(seconds)
 
         self._thread(name, run)
 
     def _thread(self, name: str, run: Callable[[], None]) -> None:
-        thread = threading.Thread(target=run, name=f"isthmus-{name}", daemon=True)
+        def last() -> None:
+            try:
+                run()
+            finally:
+                if not self._stopping.is_set():
+                    log.critical("a loop has ended; the worker ends with it", loop=name)
+                    self.broken.set()
+
+        thread = threading.Thread(target=last, name=f"isthmus-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -108,12 +118,12 @@ class Worker:
             thread.join(timeout=5)
 
     def run_until_signal(self) -> None:
-        """Work until SIGINT or SIGTERM."""
+        """Work until SIGINT or SIGTERM, or until a part of the worker is gone."""
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
         self.start()
-        while not ended.wait(1.0):
+        while not ended.wait(1.0) and not self.broken.is_set():
             pass
         self.stop()
 

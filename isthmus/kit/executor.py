@@ -192,7 +192,7 @@ class Connection:
             return self._client.request(request.method, url, content=content, data=request.form, headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as nothing_sent:
             raise Unreachable(f"{where}: no connection ({type(nothing_sent).__name__})") from nothing_sent
-        except httpx.TransportError as lost:
+        except httpx.RequestError as lost:
             kind = type(lost).__name__
             if request.is_write:
                 raise OutcomeUnknown(f"{where}: sent, but no answer ({kind})") from lost

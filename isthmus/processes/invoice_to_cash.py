@@ -26,3 +26,16 @@ def invoice_to_cash(run: Run, payment: dict[str, Any]) -> str:
     for contract_no in contracts:
         invoicing.show_in_crm(run, "Show the payment in the CRM", contract_no)
     return f"{len(shares)} invoices settled"
+
+
+@process(
+    starts="a payment the ERP has changed after it had reported it (change capture)",
+    owner="Receivables",
+    key="the payment's id in its source and its new content",
+    parks=("EX-PAY-CHANGED",),
+    undo="nothing: what was allocated is only changed by a person",
+    lane="financial",
+)
+def payment_changed(run: Run, payment: dict[str, Any]) -> str:
+    """P3: an allocation made later in the ERP answers the open case; any other change is a person's."""
+    return run.decide("Judge what has changed", cash.judge_change, Payment.model_validate(payment))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from isthmus.domain.errors import IsthmusError
-from isthmus.domain.objects import Engagement, Invoice, TimeEntry
+from isthmus.domain.objects import Engagement, Invoice, Payment, TimeEntry
 from isthmus.ports.messages import ContractNotice
 from isthmus.processes.work.intake import entries_of
 from isthmus.runtime import inbox
@@ -110,11 +110,27 @@ def sweep_payments(kernel: Kernel, connection: Any) -> int:
             named = tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
             correlation = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
             books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name, correlation_id=correlation)
-            new += tx.get(RunRow, f"invoice_to_cash/{payment.key}") is None
-            books.start("invoice_to_cash", payment.key, {"payment": payment.model_dump(mode="json")}, entity=entity)
+            new += start_payment(books, payment, entity)
         _move_watermark(kernel, tx, connection.name, "payments", page.watermark)
         _checkpoint(kernel, "committing swept payments", new)
     _checkpoint(kernel, "swept payments", new)
+    return new
+
+
+def start_payment(books: Books, payment: Payment, entity: str) -> bool:
+    """Start what a reported payment means; True when it says anything new. A payment may change after it was reported:
+    that must not hold up the ones behind it.
+    """
+    args = {"payment": payment.model_dump(mode="json")}
+    known = books.tx.get(RunRow, f"invoice_to_cash/{payment.key}")
+    if known is None:
+        books.start("invoice_to_cash", payment.key, args, entity=entity)
+        return True
+    if known.args_hash == content_hash(args):
+        return False
+    key = f"{payment.key}@{content_hash(args)[:12]}"
+    new = books.tx.get(RunRow, f"payment_changed/{key}") is None
+    books.start("payment_changed", key, args, entity=entity)
     return new
 
 

@@ -24,9 +24,10 @@ import sqlalchemy as sa
 import structlog
 
 from isthmus import __version__
-from isthmus.domain.errors import IsthmusError, Retryable
+from isthmus.domain.errors import Retryable
 from isthmus.runtime.clock import Clock
 from isthmus.runtime.engine_dbos import APPLICATION, APPLICATION_VERSION
+from isthmus.runtime.loops import FAILURES
 from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import Executor
 
@@ -161,8 +162,8 @@ class Fleet:
                 self.heartbeat()
                 self.hand_over()
                 every()
-            except IsthmusError as error:  # no database, no lease: fence() sees to it that nothing is sent
-                log.warning("no heartbeat", code=error.code, reason=error.message)
+            except FAILURES as error:  # no database, no lease: fence() sees to it that nothing is sent
+                log.warning("no heartbeat", kind=type(error).__name__, reason=str(error))
 
     def stop(self) -> None:
         """End the loop and give the lease up at once, so that others need not wait for it to run out."""

@@ -34,7 +34,16 @@ from isthmus.runtime.gate import Gate
 from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.process import PROCESSES
 from isthmus.runtime.run import Cancelled, Run, Stop, Superseded
-from isthmus.store.records import Case, ConnectionState, Decision, RunRow, RunState, RunStep
+from isthmus.store.records import (
+    Case,
+    ConnectionState,
+    Decision,
+    DeliveryState,
+    EventDelivery,
+    RunRow,
+    RunState,
+    RunStep,
+)
 from isthmus.store.tx import Store, Tx
 
 log = structlog.get_logger("isthmus.runtime")
@@ -296,18 +305,21 @@ class Kernel:
             self.park(row, 0, phrase, case)
             return
         with self.store.transaction() as tx:
-            tx.lock(f"connection:{error.connection}")
-            state = tx.get(ConnectionState, error.connection)
-            now, current = self.clock.now(), self.hold(tx) or self._locked(tx, row.run_id)
-            if state is None or not state.paused:
-                paused = ConnectionState(connection=error.connection, paused=True, reason=error.message, changed_at=now)
-                tx.put(paused)
-                keeper = current.model_copy(
-                    update={"run_id": f"connection/{error.connection}", "key": error.connection}
-                )
-                problem = NeedsDecision("EX-SETUP", error.message, queue="integration", actions=("resume",))
-                self.open_case(tx, keeper, 0, phrase, problem)
+            self.pause(tx, row, phrase, error)
+            current = self.hold(tx) or self._locked(tx, row.run_id)
             self._save(tx, current, state=RunState.WAITING, reason=f"connection:{error.connection}", wake_at=None)
+
+    def pause(self, tx: Tx, row: RunRow, phrase: str, error: NeedsSetup) -> None:
+        """Pause the connection and open its case, once, whichever run or loop has met it first."""
+        tx.lock(f"connection:{error.connection}")
+        state = tx.get(ConnectionState, error.connection)
+        if state is not None and state.paused:
+            return
+        now = self.clock.now()
+        tx.put(ConnectionState(connection=error.connection, paused=True, reason=error.message, changed_at=now))
+        keeper = row.model_copy(update={"run_id": f"connection/{error.connection}", "key": error.connection})
+        problem = NeedsDecision("EX-SETUP", error.message, queue="integration", actions=("resume",))
+        self.open_case(tx, keeper, 0, phrase, problem)
 
     def check_open(self, connection: str) -> None:
         """NeedsSetup when the connection is paused."""
@@ -322,7 +334,11 @@ class Kernel:
         if current is None or (current.tries == 0 and current.waiting_since is None):
             return
         self._save(tx, current, tries=0, waiting_since=None, reason="")
-        for case in tx.find(Case, run_id=row.run_id, exception="EX-WAITING", state=CaseState.OPEN):
+        self.close_alert(tx, row.run_id, "EX-WAITING")
+
+    def close_alert(self, tx: Tx, run_id: str, exception: str) -> None:
+        """Close cases that only told a person about a trouble, which is over."""
+        for case in tx.find(Case, run_id=run_id, exception=exception, state=CaseState.OPEN):
             self._close(tx, case, "hub", {"action": "resumed"}, CaseState.RESOLVED)
 
     def wake_due(self, limit: int = 500) -> int:
@@ -366,7 +382,7 @@ class Kernel:
             raise NotFound(f"no case {case_no}")
         if case.state is not CaseState.OPEN:
             raise IllegalTransition(f"case {case_no} is {case.state} already (by {case.resolved_by})")
-        if action == "approve" and actor == case.context.get("prepared_by"):
+        if action == "approve" and _same_person(actor, str(case.context.get("prepared_by", ""))):
             raise NotPermitted(f"case {case_no}: {actor} prepared it; another person must approve")
         if action not in case.actions:
             raise BadInput(f"case {case_no} offers {', '.join(case.actions) or 'no action'}; not {action!r}")
@@ -391,6 +407,9 @@ class Kernel:
         if case.run_id.startswith("connection/"):
             self._resume_connection(tx, case.run_id.removeprefix("connection/"))
             return
+        if case.run_id.startswith("delivery/"):
+            self._deliver_again(tx, case.context["event"], case.context["subscriber"])
+            return
         if action not in ("retry", "cancel"):
             decision = Decision(
                 run_id=case.run_id,
@@ -406,10 +425,18 @@ class Kernel:
             self._requeue(tx, row, cancelling=row.cancelling or action == "cancel", reason="")
 
     def _resume_connection(self, tx: Tx, connection: str) -> None:
+        # A run that is just going to sleep on the pause is waited for: nobody else would wake it.
+        tx.lock(f"connection:{connection}")
         now = self.clock.now()
         tx.put(ConnectionState(connection=connection, paused=False, reason="", changed_at=now))
         for row in tx.find(RunRow, state=RunState.WAITING, reason=f"connection:{connection}"):
             self._requeue(tx, row, reason="")
+
+    def _deliver_again(self, tx: Tx, event_id: str, subscriber: str) -> None:
+        known = tx.get(EventDelivery, event_id, subscriber)
+        if known is not None:
+            due = {"state": DeliveryState.PENDING, "attempts": 0, "next_at": self.clock.now()}
+            tx.put(known.model_copy(update=due))
 
     def cancel(self, tx: Tx, run_id: str, *, actor: str, reason: str) -> RunRow:
         """Call a parked or waiting run off: its completed writes are undone in reverse order."""
@@ -420,3 +447,8 @@ class Kernel:
         for case in tx.find(Case, run_id=run_id, state=CaseState.OPEN):
             self._close(tx, case, actor, {"action": "cancel", "reason": reason}, CaseState.CANCELLED)
         return self._requeue(tx, row, cancelling=True, reason="")
+
+
+def _same_person(one: str, other: str) -> bool:
+    """Names are compared as people read them: another spelling of one's own name is nobody else."""
+    return one.strip().casefold() == other.strip().casefold()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from isthmus.domain.errors import IsthmusError
+from isthmus.domain.errors import IsthmusError, NeedsDecision
 from isthmus.runtime.books import Books
+from isthmus.runtime.loops import FAILURES, keeper
 from isthmus.store.records import DeliveryState, EventDelivery, OutboxEvent
+from isthmus.store.tx import Tx
 
 if TYPE_CHECKING:
     from isthmus.runtime.kernel import Kernel
@@ -20,26 +22,36 @@ def dispatch(kernel: Kernel, subscriber: str, limit: int = 200) -> int:
 
     Together in one transaction when all goes well, one by one when something does not.
     """
-    with kernel.store.transaction() as tx:
-        waiting = tx.find(
-            EventDelivery,
-            subscriber=subscriber,
-            state=DeliveryState.PENDING,
-            order=("aggregate", "sequence"),
-            limit=limit,
-        )
-    due, held = [], set()
-    for delivery in waiting:
-        if delivery.next_at > kernel.clock.now():
-            held.add(delivery.aggregate)
-        elif delivery.aggregate not in held:
-            due.append(delivery)
+    due = _due(kernel, subscriber, limit)
     if not due:
         return 0
     try:
         return _hand_over(kernel, subscriber, due)
-    except IsthmusError:
+    except FAILURES:
         return _one_by_one(kernel, subscriber, due)
+
+
+def _due(kernel: Kernel, subscriber: str, limit: int) -> list[EventDelivery]:
+    """The next deliveries. What is held back does not count: it must not hide what lies behind it."""
+    look = limit
+    while True:
+        with kernel.store.transaction() as tx:
+            waiting = tx.find(
+                EventDelivery,
+                subscriber=subscriber,
+                state=DeliveryState.PENDING,
+                order=("aggregate", "sequence"),
+                limit=look,
+            )
+        due, held = [], set()
+        for delivery in waiting:
+            if delivery.next_at > kernel.clock.now():
+                held.add(delivery.aggregate)
+            elif delivery.aggregate not in held:
+                due.append(delivery)
+        if len(due) >= limit or len(waiting) < look:
+            return due[:limit]
+        look *= 4
 
 
 def _one_by_one(kernel: Kernel, subscriber: str, due: list[EventDelivery]) -> int:
@@ -49,7 +61,7 @@ def _one_by_one(kernel: Kernel, subscriber: str, due: list[EventDelivery]) -> in
             continue
         try:
             done += _hand_over(kernel, subscriber, [delivery])
-        except IsthmusError as error:
+        except FAILURES as error:
             _put_off(kernel, delivery, error)
             held.add(delivery.aggregate)
     return done
@@ -72,7 +84,8 @@ def _hand_over(kernel: Kernel, subscriber: str, due: list[EventDelivery]) -> int
     return len(current)
 
 
-def _put_off(kernel: Kernel, delivery: EventDelivery, error: IsthmusError) -> None:
+def _put_off(kernel: Kernel, delivery: EventDelivery, error: BaseException) -> None:
+    reason = str(error) if isinstance(error, IsthmusError) else f"bug: {type(error).__name__}: {error}"
     attempts = delivery.attempts + 1
     dead = attempts >= ATTEMPTS_MAX
     later = kernel.clock.now() + timedelta(seconds=min(2**attempts, 300))
@@ -80,13 +93,22 @@ def _put_off(kernel: Kernel, delivery: EventDelivery, error: IsthmusError) -> No
         changes = {
             "attempts": attempts,
             "next_at": later,
-            "reason": error.message,
+            "reason": reason,
             "state": DeliveryState.DEAD if dead else DeliveryState.PENDING,
         }
         tx.update(delivery.model_copy(update=changes))
         if dead:
-            books = kernel.books(tx, key=f"delivery/{delivery.event_id}", actor="hub")
-            books.audit("event.dead", f"{delivery.subscriber}:{delivery.event_id}", reason=error.message)
+            _give_up(kernel, tx, delivery, reason)
+
+
+def _give_up(kernel: Kernel, tx: Tx, delivery: EventDelivery, reason: str) -> None:
+    """No more by itself: a case says so, and its decision hands the event over again."""
+    name = f"{delivery.subscriber}:{delivery.event_id}"
+    kernel.books(tx, key=f"delivery/{name}", actor="hub").audit("event.dead", name, reason=reason)
+    cause = f"event {delivery.event_id} was refused {ATTEMPTS_MAX} times by {delivery.subscriber}: {reason}"
+    context = {"event": delivery.event_id, "subscriber": delivery.subscriber}
+    told = NeedsDecision("EX-EVENT", cause, queue="integration", context=context, actions=("retry",))
+    kernel.open_case(tx, keeper(f"delivery/{name}", name, kernel.clock.now()), 0, "hand an event on", told)
 
 
 def replay(books: Books, subscriber: str, *, since: datetime | None = None, aggregate: str = "") -> int:

@@ -75,6 +75,8 @@ class PostgresStore:
         try:
             with self.engine.begin() as connection:
                 yield PostgresTx(connection)
+        except sa.exc.TimeoutError as none_free:
+            raise Unreachable(f"no connection to the database came free: {none_free}") from none_free
         except sa.exc.DBAPIError as error:
             ours = _in_house_words(error)
             if ours is None:

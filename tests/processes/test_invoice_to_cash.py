@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from isthmus.domain.objects import Allocation, Invoice, Payment
-from isthmus.domain.states import Settlement
+from isthmus.domain.states import CaseState, Settlement
 from isthmus.processes import sweeps
-from isthmus.store.records import OutboxEvent, RunState
+from isthmus.store.records import Case, OutboxEvent, RunRow, RunState
 from tests.processes.hub import ENTITY, Hub, entry
 
 
@@ -97,3 +97,49 @@ def test_money_nobody_can_match_waits_for_a_persons_allocation() -> None:
     assert hub.case().exception == "EX-CASH-UNMATCHED"
     hub.resolve("allocate", allocate={"US01-INV-2026-00001": "77.00"})
     assert hub.rows(Invoice)[0].open == Decimal("1534.35")
+
+
+# -- a payment that changes after it was reported --------------------------------------------------------------
+
+
+def change(hub: Hub, number: int = 1, **facts: object) -> None:
+    """The ERP changes a payment it has reported; the hub sweeps it twice, with a new one behind it."""
+    payments = hub.systems.erp.__dict__["payments"]
+    payments[:] = [p.model_copy(update=facts) if p.source_id == str(number) else p for p in payments]
+    for _ in range(2):
+        sweeps.sweep_payments(hub.kernel, hub.systems.erp)
+        hub.go()
+
+
+def test_an_allocation_made_later_in_the_erp_answers_the_open_case() -> None:
+    hub = billed()
+    pay(hub, "1600.00", date(2026, 3, 20), reference="thank you")
+    assert hub.case().exception == "EX-CASH-UNMATCHED"
+    change(hub, applies={"US01-INV-2026-00001": Decimal("1600.00")})
+    assert hub.rows(Case, state=CaseState.OPEN) == []
+    invoice = hub.rows(Invoice)[0]
+    assert (invoice.settlement, invoice.open) == (Settlement.PARTIALLY_PAID, Decimal("11.35"))
+    assert [a.amount for a in hub.rows(Allocation)] == [Decimal("1600.00")], "once, though it was reported twice"
+
+
+def test_an_allocation_that_says_what_the_books_have_changes_nothing() -> None:
+    hub = billed()
+    pay(hub, "1611.35", date(2026, 3, 20))
+    before = (hub.rows(Invoice), hub.rows(Allocation))
+    change(hub, applies={"US01-INV-2026-00001": Decimal("1611.35")})
+    assert (hub.rows(Invoice), hub.rows(Allocation)) == before
+    assert hub.rows(Case) == []
+
+
+def test_a_changed_amount_is_receivables_case_and_holds_no_other_payment_up() -> None:
+    hub = billed()
+    pay(hub, "600.00", date(2026, 3, 10))
+    change(hub, amount=Decimal("500.00"))
+    case = hub.case()
+    assert (case.exception, case.queue, case.amount) == ("EX-PAY-CHANGED", "receivables", Decimal("600.00"))
+    assert "amount 600.00 is now 500.00" in case.cause
+    assert hub.rows(Invoice)[0].open == Decimal("1011.35"), "money is not moved by itself"
+    pay(hub, "1011.35", date(2026, 3, 12), number=2)
+    assert hub.rows(Invoice)[0].settlement is Settlement.PAID
+    hub.resolve("accept")
+    assert hub.rows(RunRow, process="payment_changed")[0].state is RunState.DONE

@@ -79,6 +79,44 @@ def test_a_failing_event_holds_back_its_own_aggregate_only_and_is_buried_with_a_
     )
 
 
+def test_what_is_held_back_hides_nothing_behind_it() -> None:
+    hub = Hub()
+    handled: list[str] = []
+
+    def handle(books: Books, event: Any) -> None:
+        if event.aggregate < "time:psa:4":
+            raise LostRace("poison")
+        handled.append(event.aggregate)
+
+    hub.kernel.subscribers["picky"] = (frozenset({"time.approved"}), handle)
+    hub.set_up()
+    hub.capture(*(entry(number, "1.0", note=f"work {number}") for number in range(1, 7)))
+    for _ in range(3):
+        outbox.dispatch(hub.kernel, "picky", limit=2)
+    assert handled == ["time:psa:4", "time:psa:5", "time:psa:6"]
+
+
+def test_a_bug_of_a_subscriber_ends_as_a_case_whose_decision_hands_the_event_over_again() -> None:
+    hub = Hub()
+    broken, handled = [True], []
+
+    def handle(books: Books, event: Any) -> None:
+        assert not broken[0], "a wrong sign"
+        handled.append(event.event_id)
+
+    hub.kernel.subscribers["picky"] = (frozenset({"time.approved"}), handle)
+    hub.set_up()
+    hub.capture(entry(1, "4.0"))
+    for _ in range(outbox.ATTEMPTS_MAX + 2):
+        outbox.dispatch(hub.kernel, "picky")
+        hub.clock.move(timedelta(minutes=10))
+    case = hub.case()
+    assert case.exception == "EX-EVENT" and "a wrong sign" in case.cause and handled == []
+    broken[0] = False
+    hub.resolve("retry")
+    assert outbox.dispatch(hub.kernel, "picky") == 1 and handled == ["time:psa:1/1"]
+
+
 @pytest.mark.requirement("EVT-15", "KPI-06", "RES-04")
 def test_the_shipped_subscribers_keep_stages_and_notices_once_and_replay_changes_nothing() -> None:
     hub = Hub(subscribers=dict(SUBSCRIBERS))

@@ -248,11 +248,9 @@ def _payment(delivery: Delivery, data: dict[str, Any]) -> Said:
     def keep(books: Books) -> Answer:
         named = books.tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
         invoices = named or books.tx.find(Invoice, client_no=payment.client_no, limit=1)
-        args = {"payment": payment.model_dump(mode="json")}
-        correlation = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
-        entity = invoices[0].entity if invoices else ""
-        books.start("invoice_to_cash", payment.key, args, entity=entity, correlation_id=correlation)
-        return {"accepted": 1, "duplicates": 0, "message_ids": []}
+        books.correlation_id = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
+        new = sweeps.start_payment(books, payment, invoices[0].entity if invoices else "")
+        return {"accepted": int(new), "duplicates": int(not new), "message_ids": []}
 
     return Said("payment", ("*",), (), keep)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from isthmus.app.bootstrap import Hub
+    from isthmus.app.worker import Worker
     from isthmus.sandbox.server import Running
 
 PANEL = "Run"
@@ -60,7 +61,7 @@ def up(
         try:
             with _served(hub, listener):
                 _announce(hub, url=_address(listener), worker=one.executor_id)
-                ended.wait()
+                _wait(ended, one)
         finally:
             one.stop()
 
@@ -85,7 +86,7 @@ def worker(
         one.start()
         try:
             _announce(hub, worker=one.executor_id)
-            ended.wait()
+            _wait(ended, one)
         finally:
             one.stop()
 
@@ -136,24 +137,29 @@ def sandbox(
 
 
 def demo(
-    headless: Annotated[
-        bool, typer.Option("--headless", help="No pauses, no live picture: for machines and tests.")
-    ] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Go on running afterwards, to look around.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Serve the API and go on running afterwards.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed plays the same month.")] = 20260301,
-    speed: Annotated[float, typer.Option(min=0.01, help="How fast the story is told.")] = 1.0,
 ) -> None:
     """Play a month of a small consulting firm on the real hub: from won deal to paid invoice, with faults on the way.
 
-    Everything in it is synthetic; nothing leaves this machine.
+    Everything in it is synthetic but the rates; nothing leaves this machine. It plays in a database of its own.
 
-    Example: isthmus demo --headless --seed 7
+    Example: isthmus demo --seed 7
     """
     from isthmus.app.demo import run
 
-    code = run(headless=headless, keep=keep, seed=seed, speed=speed, as_json=SETTINGS.as_json)
+    ended = until_signal() if keep else None
+
+    def look_around(hub: Hub) -> None:
+        if ended is not None:
+            listener = _bind("127.0.0.1", 0)
+            with _served(hub, listener):
+                _announce(hub, url=_address(listener))
+                ended.wait()
+
+    code = run(seed=seed, as_json=SETTINGS.as_json, look_around=look_around)
     if code:
-        raise typer.Exit(int(code))
+        raise typer.Exit(code)
 
 
 # -- the pieces -----------------------------------------------------------------------------------------------------
@@ -165,6 +171,13 @@ def until_signal() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     return ended
+
+
+def _wait(ended: threading.Event, worker: Worker) -> None:
+    """Until a signal. A worker that has lost a part ends with an error: whoever supervises it starts it anew."""
+    while not ended.wait(0.5):
+        if worker.broken.is_set():
+            raise IsthmusError("a loop of this worker has ended, as its log says; start it again")
 
 
 def _bind(host: str, port: int) -> socket.socket:

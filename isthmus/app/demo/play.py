@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import sqlalchemy as sa
 from rich.console import Console
 
 from isthmus.app import bootstrap
@@ -25,12 +25,11 @@ from isthmus.app.demo.timeline import Timeline
 from isthmus.app.demo.totals import totals
 from isthmus.app.firm import read_folder
 from isthmus.app.worker import Worker
-from isthmus.domain.errors import Retryable
+from isthmus.domain.errors import NeedsSetup, Refused, Retryable
 from isthmus.domain.objects import Engagement, Invoice
 from isthmus.domain.states import CaseState, EngagementState, InvoiceLife, Posting
 from isthmus.runtime.clock import ShiftedClock
 from isthmus.sandbox.server import Running, running
-from isthmus.store import embedded
 from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import Case, CrossReference, Effect, EffectState, RunRow, RunState
 
@@ -39,16 +38,26 @@ DATABASE = "isthmus_demo"
 PATIENCE_SECONDS = 60.0
 
 
-def fresh_database() -> str:
-    """An empty database of the demo's own, so that a demo after a demo starts from nothing."""
-    named = os.environ.get("ISTHMUS_DATABASE_URL")
-    if named:
-        return bootstrap.database_url()
-    home = embedded.default_data_dir()
-    url = embedded.ensure(home)
-    with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), autocommit=True) as connection:
-        connection.execute(f'drop database if exists "{DATABASE}" with (force)')
-    return embedded.ensure(home, DATABASE)
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """The URL of an empty database of the demo's own, beside the hub's, which it never touches. One demo at a time."""
+    address = sa.make_url(bootstrap.database_url())
+    own = address.set(database=DATABASE).render_as_string(hide_password=False)
+    with psycopg.connect(
+        address.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
+    ) as connection:
+        taken = connection.execute("select pg_try_advisory_lock(hashtext(%s))", [DATABASE]).fetchone()
+        if taken != (True,):
+            raise Refused("a demo is being played on this database server already: wait for its end")
+        if address.database == DATABASE:
+            raise NeedsSetup(f"ISTHMUS_DATABASE_URL names {DATABASE}, which the demo empties: name another database")
+        try:
+            connection.execute(f'drop database if exists "{DATABASE}" with (force)')
+            connection.execute(f'create database "{DATABASE}" template template0')
+        except psycopg.errors.InsufficientPrivilege as missing:
+            remedy = "let its user create databases, or unset ISTHMUS_DATABASE_URL"
+            raise NeedsSetup(f"the demo makes a database of its own ({DATABASE}): {remedy}") from missing
+        yield own
 
 
 class Play:
@@ -67,7 +76,7 @@ class Play:
         """Sandboxes, database, firm folder, hub and worker."""
         self.served = stack.enter_context(running(*SYSTEMS))
         self._set_clocks()
-        url = fresh_database()
+        url = stack.enter_context(fresh_database())
         bootstrap.prepare(url)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-demo-")))
         people = sorted({person for _, person in world.TEAM.values()})
@@ -316,23 +325,23 @@ class Play:
 
 
 def run(
-    *, headless: bool = False, keep: bool = False, seed: int = 20260301, speed: float = 1.0, as_json: bool = False
+    *, seed: int = 20260301, as_json: bool = False, look_around: Callable[[bootstrap.Hub], None] | None = None
 ) -> int:
-    """Play the month; returns the exit code. as_json prints only the totals."""
+    """Play the month; returns the exit code. as_json prints only the totals.
+
+    look_around is called at the end, while hub and sandboxes still run.
+    """
     started = time.monotonic()
-    console = Console(quiet=as_json, no_color=headless or None)
+    console = Console(quiet=as_json)
     with ExitStack() as stack:
         play = Play(console, seed, every_step=False)
         console.print("isthmus demo: everything below is synthetic except the rates.", style="dim")
         play.set_up(stack)
         console.print(f"ready after {time.monotonic() - started:.1f} s", style="dim")
-        play.win_deals()
-        play.fill_dimension()
-        play.work()
-        play.bill()
-        play.raise_cap()
-        play.pay()
-        play.write_off()
+        acts = (play.win_deals, play.fill_dimension, play.work, play.bill, play.raise_cap, play.pay, play.write_off)
+        for number, act in enumerate(acts, start=1):
+            play.timeline.progress = f"{number}/{len(acts)}"
+            act()
         time.sleep(0.2)
         end = totals(play.hub.store, play.state_of_systems())
         play.timeline.say("The books at the end.")
@@ -340,4 +349,9 @@ def run(
         console.print(f"{play.timeline.steps} steps in {time.monotonic() - started:.1f} s", style="dim")
         if as_json:
             Console().print_json(json.dumps(end, default=str))
+        shown = sa.make_url(play.hub.url).set(drivername="postgresql").render_as_string(hide_password=True)
+        first = f"ISTHMUS_DATABASE_URL='{shown}' isthmus trace"
+        console.print(f"The books stay until the next demo. Look around: {first} US01-INV-2026-00001", soft_wrap=True)
+        if look_around is not None:
+            look_around(play.hub)
         return 0 if end["duplicates"] == 0 else 1

@@ -13,7 +13,8 @@ from isthmus.runtime.telling import NOTHING_NEW
 from isthmus.store.records import RunRow, RunStep
 
 QUIET_STEPS = ("Prepare ", "Keep the posting", "Keep the tax", "Sum up", "Find the entries", "Work out", "Place it")
-SHOWN = {"contract_to_project": "cyan", "capture_time": "white", "bill_contract": "green", "invoice_to_cash": "magenta"}
+SHOWN = {"contract_to_project": "cyan", "capture_time": "white", "bill_contract": "green"}
+SHOWN |= {"invoice_to_cash": "magenta", "payment_changed": "magenta"}
 
 
 class Timeline:
@@ -24,6 +25,7 @@ class Timeline:
         self.console = console
         self.every_step = every_step
         self.steps = 0
+        self.progress = ""
 
     def told(self, run: RunRow, step: RunStep) -> None:
         """Kernel hook: a step is finished."""
@@ -43,7 +45,8 @@ class Timeline:
 
     def say(self, text: str) -> None:
         """A line of the narrator."""
-        self.console.print(f"\n[bold]{self.clock.now():%A %d %B}[/bold]  {text}", highlight=False, soft_wrap=True)
+        act = f"[dim]{self.progress}[/dim] " if self.progress else ""
+        self.console.print(f"\n{act}[bold]{self.clock.now():%A %d %B}[/bold]  {text}", highlight=False, soft_wrap=True)
 
     def summary(self, totals: dict[str, Any]) -> None:
         """The end of the month."""

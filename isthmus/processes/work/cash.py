@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from isthmus.domain.errors import NeedsDecision
+from isthmus.domain.errors import NeedsDecision, Retryable
 from isthmus.domain.objects import Allocation, Invoice, Payment
-from isthmus.domain.states import InvoiceLife, Settlement, move
+from isthmus.domain.states import CaseState, InvoiceLife, Settlement, move
 from isthmus.policies.cash import match_payment, settlement_after
+from isthmus.processes.work.invoicing import invoice_of
 from isthmus.runtime.books import Books
+from isthmus.store.records import Case
 
 
 def receive(books: Books, payment: Payment) -> Payment:
@@ -43,8 +45,7 @@ def allocate(books: Books, payment: Payment) -> list[Allocation]:
 
 
 def _settle(books: Books, invoice_id: str, amount: Decimal) -> Invoice:
-    invoice = books.tx.get(Invoice, invoice_id)
-    assert invoice is not None
+    invoice = invoice_of(books, invoice_id)
     left = invoice.open - amount
     state = settlement_after(invoice.total, left)
     if state is not invoice.settlement:
@@ -64,8 +65,8 @@ def judge_differences(books: Books, payment: Payment, shares: list[Allocation]) 
     """
     contracts = []
     for share in shares:
-        invoice = books.tx.get(Invoice, share.invoice_id)
-        assert invoice is not None and invoice.due_date is not None
+        invoice = invoice_of(books, share.invoice_id)
+        assert invoice.due_date is not None
         contracts.append(invoice.contract_no)
         if invoice.open == 0:
             continue
@@ -83,6 +84,52 @@ def judge_differences(books: Books, payment: Payment, shares: list[Allocation]) 
                 actions=("chase", "accept_partial"),
             )
     return sorted(set(contracts))
+
+
+def judge_change(books: Books, payment: Payment) -> str:
+    """What the ERP has changed in a payment: what it is applied to, as the hub has it; as nobody could tell before; or
+    otherwise, which is EX-PAY-CHANGED: money that is allocated already is not moved by itself.
+    """
+    known = books.tx.get(Payment, payment.source, payment.source_id)
+    if known is None:
+        raise Retryable(f"payment {payment.key} is not taken in yet")
+    waiting = books.tx.find(
+        Case, run_id=f"invoice_to_cash/{payment.key}", exception="EX-CASH-UNMATCHED", state=CaseState.OPEN
+    )
+    same_money = all(getattr(known, name) == getattr(payment, name) for name in ("client_no", "amount", "currency"))
+    if waiting and same_money and payment.applies:
+        told = {number: str(amount) for number, amount in payment.applies.items()}
+        case, values = waiting[0].case_no, {"allocate": told}
+        reason = f"applied in {payment.source} meanwhile"
+        books.kernel.resolve(books.tx, case, action="allocate", actor=payment.source, reason=reason, values=values)
+        return f"{payment.key} is applied to {', '.join(told)}: {case} is answered"
+    if same_money and payment.applies in ({}, known.applies, _allocated(books, payment)):
+        books.quiet("payment", payment.key, "changed in the ERP in nothing the books depend on")
+        return f"{payment.key} is as the books have it"
+    if "EX-PAY-CHANGED" in books.answers:
+        return f"{payment.key} was seen to"
+    raise _changed(known, payment)
+
+
+def _allocated(books: Books, payment: Payment) -> dict[str, Decimal]:
+    """By invoice number, what the hub has allocated of the payment."""
+    shares = {s.invoice_id: s.amount for s in books.tx.find(Allocation, payment_key=payment.key, kind="payment")}
+    invoices = books.tx.find(Invoice, invoice_id=tuple(sorted(shares))) if shares else []
+    return {invoice.number: shares[invoice.invoice_id] for invoice in invoices}
+
+
+def _changed(known: Payment, payment: Payment) -> NeedsDecision:
+    before, after = known.model_dump(mode="json"), payment.model_dump(mode="json")
+    fields = [name for name in after if before[name] != after[name]]
+    told = "; ".join(f"{name} {before[name]} is now {after[name]}" for name in fields)
+    return NeedsDecision(
+        "EX-PAY-CHANGED",
+        f"payment {payment.key} was changed in {payment.source} after it had been taken in: {told}",
+        queue="receivables",
+        money=(max(known.amount, payment.amount), payment.currency),
+        context={"payment": payment.key, "before": before, "after": after},
+        actions=("accept",),
+    )
 
 
 def _write_small_difference(books: Books, payment: Payment, invoice: Invoice) -> None:

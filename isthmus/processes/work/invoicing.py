@@ -41,7 +41,12 @@ STILL_OPEN = (PartState.READY, PartState.HELD, PartState.DEFERRED, PartState.OVE
 
 
 def invoice_of(books: Books, invoice_id: str) -> Invoice:
-    """The invoice as it stands."""
+    """The invoice as it stands, held until this transaction ends.
+
+    Posting it and settling it are two runs, each writing its own tracks: without the lock the one would write back what
+    the other has just changed.
+    """
+    books.tx.lock(f"invoice:{invoice_id}")
     invoice = books.tx.get(Invoice, invoice_id)
     assert invoice is not None, f"no invoice {invoice_id}"
     return invoice

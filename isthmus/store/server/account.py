@@ -30,21 +30,21 @@ def owner_of(path: Path) -> str:
     return "its owner"
 
 
-def server_account(place: Place) -> pwd.struct_passwd | None:
+def server_account(place: Place, name: str = _USER) -> pwd.struct_passwd | None:
     """The account to run under when we are root, which PostgreSQL refuses; None means as ourselves."""
     if os.geteuid() != 0:
         return None
     with _one_at_a_time():
         with contextlib.suppress(KeyError):
-            return pwd.getpwnam(_USER)
-        _add_account()
-    for name in (_USER, "nobody"):
-        with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
+        _add_account(name)
+    for known in (name, "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(known)
     raise EmbeddedPostgresError(
-        f"PostgreSQL refuses to run as root and there is no account {_USER!r}",
+        f"PostgreSQL refuses to run as root and there is no account {name!r}",
         place.data,
-        f"Create it: useradd --system {_USER}; or run isthmus as an ordinary user.",
+        f"Create it: useradd --system {name}; or run isthmus as an ordinary user.",
     )
 
 
@@ -59,11 +59,11 @@ def _one_at_a_time() -> Iterator[None]:
         os.close(handle)
 
 
-def _add_account() -> None:
+def _add_account(name: str) -> None:
     useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if useradd is not None:
         nowhere = ["--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
-        subprocess.run([useradd, "--system", "--user-group", *nowhere, _USER], capture_output=True, check=False)
+        subprocess.run([useradd, "--system", "--user-group", *nowhere, name], capture_output=True, check=False)
 
 
 def as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
