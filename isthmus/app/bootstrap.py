@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from isthmus import connectors
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse, read_secret
 from isthmus.domain.errors import NeedsSetup, NotPermitted
 from isthmus.domain.objects import LegalEntity
@@ -29,7 +30,8 @@ from isthmus.store import embedded, migrate
 from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import AuditEntry, FirmVersion
 
-CONNECTORS = ("avalara", "kantata", "netsuite", "salesforce")
+# Every folder with a manifest is a connector.
+CONNECTORS = tuple(sorted(path.parent.name for path in Path(connectors.__file__).parent.glob("*/manifest.toml")))
 STORIES = (amendment, contract_to_project, invoice_to_cash, time_to_invoice)  # importing registers their processes
 PARALLEL_SENDS = 4
 

@@ -43,11 +43,14 @@ LISTS: dict[str, tuple[type[BaseModel], str]] = {
 }
 # What each auth kind cannot do without; a test holds this against kit.auth.
 CREDENTIALS_NEEDED = {
+    "api_key": ("api_key",),
     "bearer": ("token",),
     "basic": ("username", "password"),
+    "client_assertion": ("client_id", "certificate", "private_key"),
     "client_credentials": ("client_id", "client_secret"),
     "jwt_bearer": ("consumer_key", "username", "private_key"),
     "m2m": ("client_id", "certificate_id", "private_key"),
+    "refresh_token": ("client_id", "client_secret", "refresh_token"),
     "tba": ("account", "consumer_key", "consumer_secret", "token_id", "token_secret"),
 }
 CREDENTIALS_OPTIONAL = ("algorithm", "audience", "token_url")
@@ -331,7 +334,9 @@ def _against_connector(kind: type[Connector], config: ConnectionConfig) -> Itera
     for name in CREDENTIALS_NEEDED.get(config.auth, ()):
         if name not in config.secrets:
             yield f"{config.auth} needs the credential {name}", "secrets", ""
-    for name in sorted(set(config.secrets) - {*manifest.auth.credentials, *CREDENTIALS_OPTIONAL}):
+    for name in sorted(
+        set(config.secrets) - {*manifest.auth.credentials, *manifest.auth.optional, *CREDENTIALS_OPTIONAL}
+    ):
         known = ", ".join(manifest.auth.credentials)
         yield f"{config.connector} knows no credential {name}; it knows {known}", "secrets", "warning"
     try:

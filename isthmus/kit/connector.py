@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from isthmus.domain.errors import NeedsSetup, RemoteRefusal
 from isthmus.domain.objects import ExternalRef
+from isthmus.kit.auth import Auth
 from isthmus.kit.manifest import Manifest, load
 from isthmus.kit.mapping import StatusTable, to_utc
 from isthmus.kit.wire import Row
@@ -27,6 +28,7 @@ class Connector:
 
     settings_known: ClassVar[frozenset[str]] = frozenset()
     defaults: ClassVar[Mapping[str, Any]] = {}
+    auth_kinds: ClassVar[Mapping[str, type[Auth]]] = {}  # kinds that only this system has; the others are in kit.auth
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -1,9 +1,7 @@
-"""The one place that sends. Drives a connector's verb: signs, sends, classifies the answer by the manifest's table.
+"""The one place that sends. Drives a connector's verb: signs, sends, and raises what the answer means (kit.meaning).
 
-What an answer means is decided in this order: an allowed status goes back to the verb; the manifest's error table,
-first match; then the common rules: 401 renews the token, NeedsSetup when that does not help; 403 is NeedsSetup, 404 is
-NotFound, 408 and 5xx of a write are OutcomeUnknown (of a read: Unreachable), 429 is Throttled, other 4xx a refusal.
-No answer at all: a connection never made is Unreachable; a lost answer is OutcomeUnknown for a write.
+No answer at all: a connection never made is Unreachable; a lost answer is OutcomeUnknown for a write. A 401 renews the
+token, then reads the credentials again, which takes a rotated one over; NeedsSetup when neither helps.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,26 +17,20 @@ from typing import Any
 import httpx
 import structlog
 
-from isthmus.domain.errors import (
-    BadInput,
-    IsthmusError,
-    NeedsSetup,
-    NotFound,
-    OutcomeUnknown,
-    RemoteRefusal,
-    Retryable,
-    StaleRead,
-    Throttled,
-    Unreachable,
-)
+from isthmus.domain.errors import BadInput, IsthmusError, NeedsSetup, OutcomeUnknown, Retryable, Unreachable
 from isthmus.kit.auth import Auth, Secrets, make_auth
 from isthmus.kit.connector import Connector
 from isthmus.kit.limits import Budget, make_budget
-from isthmus.kit.wire import Answer, Request, Verb, decode, dig, encode
-from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call, priority_of_call
+from isthmus.kit.masking import masked
+from isthmus.kit.meaning import meaning
+from isthmus.kit.secrets import Keeper, Reader
+from isthmus.kit.tracing import trace_headers
+from isthmus.kit.wire import Answer, Request, Verb, decode, encode
+from isthmus.ports.calls import Exchange, exchanges_of_call, priority_of_call
 
 log = structlog.get_logger("isthmus.kit")
 RENEWALS_MAX = 2  # a token may be taken back between two requests, but not for ever
+_KEYS = uuid.UUID("5f7f4b53-7a53-5d0e-9d6c-5c1b9d3f8f10")  # name space of idempotency keys
 
 
 def _digest(content: bytes) -> str:
@@ -45,7 +38,11 @@ def _digest(content: bytes) -> str:
 
 
 class Connection:
-    """A connector, its credentials and its budget: callable verbs of the ports it fills."""
+    """A connector, its credentials and its budget: callable verbs of the ports it fills.
+
+    secrets: credentials by name; reread: where they come from, asked again when the vendor no longer takes them;
+    keeper: where credentials go that the vendor rotates.
+    """
 
     def __init__(
         self,
@@ -59,12 +56,15 @@ class Connection:
         client: httpx.Client | None = None,
         verify: str | bool = True,
         settling_seconds: float | None = None,
+        reread: Reader | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.name = name
         self.connector = connector
-        self.secrets = Secrets(secrets, name)
+        self.secrets = Secrets(secrets, name, reread, keeper)
         self.base_url = base_url.rstrip("/")
-        self.auth: Auth = make_auth(auth_kind, self.secrets, self.base_url, connector.manifest.auth)
+        facts, own = connector.manifest.auth, connector.auth_kinds
+        self.auth: Auth = make_auth(auth_kind, self.secrets, self.base_url, facts, own)
         self.budget = budget or make_budget(connector.manifest.limits)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         self._client = client or httpx.Client(timeout=connector.manifest.timeout_seconds, limits=limits, verify=verify)
@@ -94,6 +94,7 @@ class Connection:
         """How long a look-up may fail to show what the system has accepted."""
         return timedelta(seconds=self._settling_seconds)
 
+    # -- verbs -------------------------------------------------------------------------------------------------
     def _drive(self, verb: str, steps: Verb[Any]) -> Any:
         """Run one verb to its end, request by request."""
         wrote = False
@@ -132,17 +133,24 @@ class Connection:
             return OutcomeUnknown(text)
         return BadInput(text) if bad_value else Unreachable(text)
 
+    # -- requests ----------------------------------------------------------------------------------------------
     def send(self, request: Request) -> Answer:
         """Send one request and return its answer, or raise what the answer means."""
         answer = self._attempt(request)
         for _ in range(RENEWALS_MAX):
-            if answer.status != 401 or 401 in request.allow or self.auth.expires is None:
+            if answer.status != 401 or 401 in request.allow or not self._renewable():
                 break
-            self.auth.forget()
             answer = self._attempt(request)
-        if 200 <= answer.status < 300 or answer.status in request.allow:
-            return answer
-        raise self._meaning(request, answer)
+        wrong = meaning(self.connector.manifest, self.name, request, answer, self._masked)
+        if wrong is not None:
+            raise wrong
+        return answer
+
+    def _renewable(self) -> bool:
+        """True when another attempt may be let in: with a new token, or with credentials changed meanwhile."""
+        had_token = self.auth.expires is not None
+        self.auth.forget()
+        return had_token or self.secrets.reread()
 
     def _attempt(self, request: Request) -> Answer:
         self._renew_token()
@@ -150,46 +158,69 @@ class Connection:
             return self._transmit(request, signed=True)
 
     def _renew_token(self) -> None:
-        with self._token_lock:
+        """Get a token when there is none that lasts; once more when the credentials have changed meanwhile."""
+        with self._token_lock, self.auth.alone():
             request = self.auth.token_request(datetime.now(UTC))
             if request is None:
                 return
-            answer = self._transmit(request, signed=False)
-            if answer.status >= 500 or answer.status == 429:
-                raise Unreachable(f"{self.name}: the token endpoint answered {answer.status}")
-            if answer.status != 200 or not isinstance(answer.body, dict) or "access_token" not in answer.body:
-                said = self._masked(answer.text)
-                for sent in (request.form or {}).values():  # a signed assertion is as good as a password for a while
-                    said = said.replace(sent, "***")
-                raise NeedsSetup(f"{self.name}: login refused ({answer.status}): {said[:300]}", self.name)
-            named = self.auth.accept(answer, datetime.now(UTC))
-            self.base_url = (named or self.base_url).rstrip("/")
+            try:
+                self._sign_in(request)
+            except NeedsSetup:
+                if not self.secrets.reread():
+                    raise
+                again = self.auth.token_request(datetime.now(UTC))
+                assert again is not None
+                self._sign_in(again)
+
+    def _sign_in(self, request: Request) -> None:
+        answer = self._transmit(request, signed=False)
+        if answer.status >= 500 or answer.status == 429:
+            raise Unreachable(f"{self.name}: the token endpoint answered {answer.status}")
+        if answer.status != 200 or not isinstance(answer.body, dict) or not self.auth.given(answer.body):
+            # A signed assertion is as good as a password for a while.
+            said = masked(self._masked(answer.text), (request.form or {}).values())
+            raise NeedsSetup(f"{self.name}: login refused ({answer.status}): {said[:300]}", self.name)
+        named = self.auth.accept(answer, datetime.now(UTC))
+        self.base_url = (named or self.base_url).rstrip("/")
 
     def _transmit(self, request: Request, signed: bool) -> Answer:
         url = httpx.URL(f"{self.base_url}/{request.path.lstrip('/')}")
-        if not signed and "://" in request.path:  # some vendors give tokens on another host than their API
+        if "://" in request.path and not signed:  # some vendors give tokens on another host than their API
             url = httpx.URL(request.path)
-        if request.query:
-            url = url.copy_merge_params({k: str(v) for k, v in request.query.items()})
-        content = encode(request.json) if request.json is not None else None
-        headers = {"Accept": "application/json", **request.headers}
-        if correlation_of_call.get():
-            headers.setdefault("X-Correlation-Id", correlation_of_call.get())
-        if content is not None:
-            headers.setdefault("Content-Type", "application/json")
+        query = {**request.query, **(self.auth.parameters() if signed else {})}
+        if query:
+            url = url.copy_merge_params({k: str(v) for k, v in query.items()})
+        content = encode(request.json) if request.json is not None else request.content
+        headers = self._headers(request)
         if signed:
             headers.update(self.auth.headers(request.method, str(url)))
         started = time.perf_counter()
         response = self._exchange(request, url, content, headers)
         self._record(request, content or b"", response, (time.perf_counter() - started) * 1000)
-        return Answer(response.status_code, response.headers, decode(response.text), response.text)
+        return Answer(response.status_code, response.headers, decode(response.text), response.text, response.content)
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {"Accept": "application/json", **trace_headers(), **request.headers}
+        if request.json is not None:
+            headers.setdefault("Content-Type", "application/json")
+        if request.if_match:
+            headers["If-Match"] = request.if_match
+        if request.key:
+            name = self.connector.manifest.idempotency.header
+            if not name:
+                raise NeedsSetup(f"{self.connector.system}: the manifest names no [idempotency] header", self.name)
+            headers[name] = str(uuid.uuid5(_KEYS, f"{self.name} {request.method} {request.path} {request.key}"))
+        return headers
 
     def _exchange(
         self, request: Request, url: httpx.URL, content: bytes | None, headers: dict[str, str]
     ) -> httpx.Response:
         where = f"{self.name}: {request.method} {url.path}"
+        patience = httpx.USE_CLIENT_DEFAULT if request.timeout_seconds is None else request.timeout_seconds
         try:
-            return self._client.request(request.method, url, content=content, data=request.form, headers=headers)
+            return self._client.request(
+                request.method, url, content=content, data=request.form, headers=headers, timeout=patience
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as nothing_sent:
             raise Unreachable(f"{where}: no connection ({type(nothing_sent).__name__})") from nothing_sent
         except httpx.RequestError as lost:
@@ -206,46 +237,5 @@ class Connection:
             seen.append(Exchange(request.method, path, response.status_code, milliseconds, sent, got))
         log.debug("exchange", connection=self.name, method=request.method, path=path, status=response.status_code)
 
-    def _meaning(self, request: Request, answer: Answer) -> IsthmusError:
-        """The error an answer stands for."""
-        manifest = self.connector.manifest
-        code = str(dig(answer.body, manifest.error_code_path) or "")
-        # Masked before it is cut, or the first half of a secret would show.
-        said = str(dig(answer.body, manifest.error_message_path) or self._masked(answer.text)[:300])
-        text = self._masked(f"{self.name}: {request.method} {request.path}: {answer.status} {code} {said}".strip())
-        for row in manifest.errors:
-            if row.matches(answer.status, code, answer.text, request.is_write):
-                return self._raise_as(row.raises, text, code, answer)
-        return self._raise_as(_common_rule(answer.status, request.is_write), text, code, answer)
-
-    def _raise_as(self, kind: str, text: str, code: str, answer: Answer) -> IsthmusError:
-        after = answer.headers.get("Retry-After", "")
-        patience = float(after) if after.replace(".", "", 1).isdigit() else None
-        made: dict[str, Callable[[], IsthmusError]] = {
-            "Unreachable": lambda: Unreachable(text, patience),
-            "Throttled": lambda: Throttled(text, patience),
-            "StaleRead": lambda: StaleRead(text, patience),
-            "OutcomeUnknown": lambda: OutcomeUnknown(text),
-            "Exists": lambda: OutcomeUnknown(text),
-            "Absent": lambda: NotFound(text),
-            "NeedsSetup": lambda: NeedsSetup(text, self.name),
-            "RemoteRefusal": lambda: RemoteRefusal(text, remote_code=code, system=self.name),
-        }
-        return made[kind]()
-
     def _masked(self, text: str) -> str:
-        for secret in self.secrets.values():
-            text = text.replace(secret, "***")
-        return text.replace(self.auth.token, "***") if self.auth.token else text
-
-
-def _common_rule(status: int, write: bool) -> str:
-    if status in (401, 403):
-        return "NeedsSetup"
-    if status == 404:
-        return "Absent"
-    if status == 429:
-        return "Throttled"
-    if status >= 500 or status == 408:
-        return "OutcomeUnknown" if write else "Unreachable"
-    return "RemoteRefusal"
+        return masked(text, [*self.secrets.values(), self.auth.token])

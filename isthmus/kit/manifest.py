@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,15 @@ from isthmus.domain.errors import NeedsSetup
 
 Strategy = Literal["native_key", "natural_key_upsert", "find_then_create"]
 Raises = Literal[
-    "Unreachable", "Throttled", "OutcomeUnknown", "RemoteRefusal", "NeedsSetup", "StaleRead", "Absent", "Exists"
+    "Unreachable",
+    "Throttled",
+    "OutcomeUnknown",
+    "RemoteRefusal",
+    "NeedsSetup",
+    "StaleRead",
+    "LostRace",
+    "Absent",
+    "Exists",
 ]
 
 
@@ -33,24 +42,40 @@ class SystemFacts(_Strict):
 
 
 class AuthFacts(_Strict):
-    """Kind of authentication, and the names of the credentials a connection must supply.
+    """Kinds of authentication (see kit.auth), and the names of the credentials a connection must supply.
 
-    optional: those with a default, which hold no secret.
+    optional: those with a default, which hold no secret. token_path: where tokens come from, relative to the base URL
+    or whole; {tenant} and the like stand for credentials. scope: of the token; {base_url} is the connection's.
+    audience: of a signed assertion, when it is neither the base URL nor the token endpoint; assertion_seconds: how
+    long one lasts. client_in: where client id and secret go in a token request. key_header, key_prefix, key_query:
+    where an API key goes.
     """
 
-    kinds: tuple[Literal["jwt_bearer", "m2m", "tba", "basic", "bearer", "client_credentials"], ...]
+    kinds: tuple[str, ...]
     token_path: str = ""
     credentials: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    scope: str = ""
+    audience: str = ""
+    assertion_seconds: int = 180
+    client_in: Literal["body", "header"] = "body"
+    key_header: str = "X-API-Key"
+    key_prefix: str = ""
+    key_query: str = ""
 
 
 class LimitFacts(_Strict):
-    """The vendor's limit: parallel requests per account, or requests per window."""
+    """The vendor's limit: parallel requests per account, or requests per window.
+
+    patience_headers: headers of a throttled answer that say how long to wait, the first one there counts: seconds, an
+    HTTP date, an ISO 8601 moment or seconds since 1970.
+    """
 
     kind: Literal["concurrency", "window", "none"]
     limit: int = 0
     window_seconds: float = 0
     scope: str = "connection"
+    patience_headers: tuple[str, ...] = ("Retry-After",)
 
 
 class CaptureFacts(_Strict):
@@ -68,17 +93,31 @@ class VerbFacts(_Strict):
     find: str
 
 
-class ErrorRow(_Strict):
-    """One row of the error table: first match wins. status is a number or '5xx'; code is compared exactly."""
+class IdempotencyFacts(_Strict):
+    """The vendor's own idempotency key, for verbs whose strategy is native_key: its header, how long it is known."""
 
-    status: int | Literal["4xx", "5xx"]
+    header: str = ""
+    hours: float = 0
+
+
+class ErrorRow(_Strict):
+    """One row of the error table: first match wins. status is a number or '5xx'; code is compared exactly.
+
+    contains: in the body's text. header: a header the answer has, with header_contains in it. after_seconds: how long
+    to wait when the answer itself does not say. A row for a 2xx says that this answer is an error all the same.
+    """
+
+    status: int | Literal["2xx", "4xx", "5xx"]
     code: str = ""
     contains: str = ""
+    header: str = ""
+    header_contains: str = ""
     raises: Raises
     writes_only: bool = False
     reads_only: bool = False
+    after_seconds: float | None = None
 
-    def matches(self, status: int, code: str, text: str, write: bool) -> bool:
+    def matches(self, status: int, code: str, text: str, write: bool, headers: Mapping[str, str] | None = None) -> bool:
         """True when this row speaks of that answer."""
         family = self.status if isinstance(self.status, int) else None
         if family is not None and family != status:
@@ -87,11 +126,18 @@ class ErrorRow(_Strict):
             return False
         if (self.writes_only and not write) or (self.reads_only and write):
             return False
+        if self.header and (
+            self.header not in (headers or {}) or self.header_contains not in (headers or {})[self.header]
+        ):
+            return False
         return (not self.code or self.code == code) and (not self.contains or self.contains in text)
 
 
 class Manifest(_Strict):
-    """All facts of one connector."""
+    """All facts of one connector.
+
+    errors_in_success: a 2xx answer with something at error_code_path is an error, as RPC services answer.
+    """
 
     system: SystemFacts
     auth: AuthFacts
@@ -103,6 +149,8 @@ class Manifest(_Strict):
     settling_seconds: float = 5.0
     error_code_path: str = ""
     error_message_path: str = ""
+    errors_in_success: bool = False
+    idempotency: IdempotencyFacts = IdempotencyFacts()
     verbs: dict[str, VerbFacts] = Field(default_factory=dict)
     reads: tuple[str, ...] = ()
     errors: tuple[ErrorRow, ...] = ()

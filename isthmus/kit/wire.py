@@ -22,8 +22,11 @@ Row = dict[str, Any]  # one record as it is over there
 class Request:
     """One HTTP request relative to the connection's base URL.
 
-    json: body; Decimals in it go out as JSON numbers without float artefacts. allow: statuses beyond 2xx that the verb
-    itself understands and wants to see. writes: whether it changes something there; None means by method.
+    json: body; Decimals in it go out as JSON numbers without float artefacts. content: a body that is no JSON, its type
+    in headers. allow: statuses beyond 2xx that the verb itself understands and wants to see. writes: whether it changes
+    something there; None means by method. if_match: write only if the record is still of this version (its ETag), else
+    LostRace. key: the business key of this one write, sent as the vendor's idempotency key (manifest [idempotency]).
+    timeout_seconds: for an answer that takes longer, or may take less, than the manifest says.
     """
 
     method: str
@@ -34,6 +37,10 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     allow: tuple[int, ...] = ()
     writes: bool | None = None
+    content: bytes | None = None
+    if_match: str = ""
+    key: str = ""
+    timeout_seconds: float | None = None
 
     @property
     def is_write(self) -> bool:
@@ -43,12 +50,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer. body is parsed JSON with numbers as Decimal or int, or None when there is none."""
+    """One HTTP answer. body: parsed JSON, numbers as Decimal or int; None when there is none. content: as bytes."""
 
     status: int
     headers: httpx.Headers
     body: Any
     text: str
+    content: bytes = b""
 
 
 Verb = Generator[Request, Answer, T]

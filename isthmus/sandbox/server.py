@@ -18,7 +18,8 @@ import uvicorn
 
 from isthmus.sandbox.base import Sandbox
 
-NAMES = ("avalara", "kantata", "netsuite", "salesforce")
+# Every folder beside this file is a sandbox.
+NAMES = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")))
 
 
 def make(name: str) -> Sandbox:

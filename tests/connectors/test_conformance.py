@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -69,6 +70,11 @@ def private_key() -> str:
     return key.private_bytes(encoding, kind, serialization.NoEncryption()).decode()
 
 
+@lru_cache(maxsize=1)
+def certificate() -> str:
+    return str(trustme.CA().cert_pem.bytes().decode())
+
+
 def connector_of(folder: Path) -> type[Connector]:
     made: type[Connector] = importlib.import_module(f"isthmus.connectors.{folder.name}").connector
     return made
@@ -76,7 +82,8 @@ def connector_of(folder: Path) -> type[Connector]:
 
 def secrets_of(folder: Path) -> dict[str, str]:
     names = load(folder).auth.credentials
-    return {name: private_key() if name == "private_key" else f"s3cr3t-{name}" for name in names}
+    made = {"private_key": private_key, "certificate": certificate}
+    return {name: made[name]() if name in made else f"s3cr3t-{name}" for name in names}
 
 
 def connect(folder: Path, kind: str, handler: Callable[[httpx.Request], httpx.Response]) -> Connection:

@@ -20,9 +20,10 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from isthmus.sandbox.server import NAMES, make
+from isthmus.sandbox.server import make
 
 HOST = "127.0.0.1"
+NAMES = ("avalara", "kantata", "netsuite", "salesforce")
 
 
 class Cut:

@@ -1,0 +1,26 @@
+"""Secrets taken out of texts, however they were written: as they are, in JSON, in a URL or as base64."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+_SHORT = 4  # what is shorter is no secret, and masking it would make every text unreadable
+
+
+def spellings(secret: str) -> set[str]:
+    """The ways in which a secret may stand in a text."""
+    encoded = base64.b64encode(secret.encode()).decode()
+    urlsafe = base64.urlsafe_b64encode(secret.encode()).decode()
+    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret), encoded, urlsafe.rstrip("=")}
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """The text without any of the secrets."""
+    known = {spelling for secret in secrets if len(secret) >= _SHORT for spelling in spellings(secret)}
+    for spelling in sorted(known, key=len, reverse=True):
+        text = text.replace(spelling, MASK)
+    return text
