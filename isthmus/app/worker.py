@@ -131,6 +131,8 @@ class Worker:
 SWEEPS: dict[str, Callable[..., int]] = {
     "Crm": sweeps.sweep_contracts,
     "TimeSource": sweeps.sweep_time,
+    "ExpenseSource": sweeps.sweep_expenses,
+    "Delivery": sweeps.sweep_milestones,
     "Erp": sweeps.sweep_payments,
 }
 

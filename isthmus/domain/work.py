@@ -157,6 +157,11 @@ class MilestoneStatus(Canonical):
     at: datetime
     evidence: str = ""
 
+    @property
+    def key(self) -> str:
+        """Business key of the milestone over all its states."""
+        return f"{self.source}:{self.source_id}"
+
 
 class PercentReport(Canonical):
     """Physical or cost progress of a fixed-price line on a day, approved. percent: 0 to 100."""

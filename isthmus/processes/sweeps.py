@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from isthmus.domain.errors import IsthmusError
-from isthmus.domain.objects import Engagement, Invoice, Payment, TimeEntry
+from isthmus.domain.objects import Engagement, Expense, Invoice, MilestoneStatus, Payment, TimeEntry
 from isthmus.ports.messages import ContractNotice
 from isthmus.processes.work.intake import entries_of
 from isthmus.runtime import inbox
@@ -73,14 +73,34 @@ def _start_contract(books: Books, source: str, notice: ContractNotice) -> bool:
 def sweep_time(kernel: Kernel, connection: Any) -> int:
     """Approved time in the PSA since the last look. What cannot be read is quarantined, not dropped."""
     page = connection.approved_time(_watermark(kernel, connection.name, "time"))
+    arrivals = [arrival_of(connection.name, entry) for entry in page.entries]
+    return _keep_page(kernel, connection.name, "time", "time.approved", arrivals, page)
+
+
+def sweep_expenses(kernel: Kernel, connection: Any) -> int:
+    """Approved expenses in the expense tool since the last look. What cannot be read is quarantined, not dropped."""
+    page = connection.approved_expenses(_watermark(kernel, connection.name, "expenses"))
+    arrivals = [_arrival(connection.name, "expense", "approved", each) for each in page.expenses]
+    return _keep_page(kernel, connection.name, "expenses", "expense.approved", arrivals, page)
+
+
+def sweep_milestones(kernel: Kernel, connection: Any) -> int:
+    """Milestones that moved in the delivery tool since the last look. What cannot be read is quarantined."""
+    page = connection.milestones_changed(_watermark(kernel, connection.name, "milestones"))
+    arrivals = [_arrival(connection.name, "milestone", "changed", each) for each in page.milestones]
+    return _keep_page(kernel, connection.name, "milestones", "milestone.changed", arrivals, page)
+
+
+def _keep_page(kernel: Kernel, source: str, feed: str, kind: str, arrivals: list[inbox.Arrival], page: Any) -> int:
+    """Messages of a page, what could not be read of it, and the watermark, in one transaction."""
     with kernel.store.transaction() as tx:
-        books = kernel.books(tx, key=f"sweep/{connection.name}", actor=connection.name)
-        new = accept_time(books, connection.name, page.entries)
+        books = kernel.books(tx, key=f"sweep/{source}", actor=source)
+        new = _accept_new(books, arrivals)
         for what, why in page.unreadable:
-            inbox.quarantine(books, source=connection.name, kind="time.approved", raw=what, reason=why)
-        _move_watermark(kernel, tx, connection.name, "time", page.watermark)
-        _checkpoint(kernel, "committing swept time", new)
-    _checkpoint(kernel, "swept time", new)
+            inbox.quarantine(books, source=source, kind=kind, raw=what, reason=why)
+        _move_watermark(kernel, tx, source, feed, page.watermark)
+        _checkpoint(kernel, f"committing swept {feed}", new)
+    _checkpoint(kernel, f"swept {feed}", new)
     return new
 
 
@@ -91,9 +111,20 @@ def arrival_of(source: str, entry: TimeEntry) -> inbox.Arrival:
     return inbox.Arrival(source, message_id, "time.approved", f"time:{entry.key}", raw)
 
 
+def _arrival(source: str, what: str, happened: str, fact: Expense | MilestoneStatus) -> inbox.Arrival:
+    """An expense or a milestone as a message, under ``expenses`` or ``milestones``, as entries are."""
+    raw = canonical_json({f"{what}s": [fact]})
+    message_id = f"{fact.key}:{content_hash(raw)[:16]}"
+    return inbox.Arrival(source, message_id, f"{what}.{happened}", f"{what}:{fact.key}", raw)
+
+
 def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
     """Put entries in the inbox, one message each; the number of new ones."""
-    messages = inbox.accept_many(books, [arrival_of(source, entry) for entry in entries])
+    return _accept_new(books, [arrival_of(source, entry) for entry in entries])
+
+
+def _accept_new(books: Books, arrivals: list[inbox.Arrival]) -> int:
+    messages = inbox.accept_many(books, arrivals)
     new = sum(message.duplicates == 0 for message in messages)
     _checkpoint(books.kernel, "committing messages", new)
     return new

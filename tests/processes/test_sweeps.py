@@ -1,0 +1,113 @@
+"""Change capture of expenses and milestones: kept once each, unreadable ones in quarantine, the watermark moves."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from isthmus.app.worker import SWEEPS
+from isthmus.domain.errors import Unreachable
+from isthmus.domain.objects import Expense, MilestoneStatus
+from isthmus.ports import PORTS
+from isthmus.ports.messages import ExpensePage, MilestonePage
+from isthmus.processes import sweeps
+from isthmus.store.records import InboxMessage, MessageState, Watermark
+from tests.processes.hub import Hub
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+def expense(number: int, gross: str = "118.00") -> Expense:
+    return Expense(
+        source="tool",
+        source_id=str(number),
+        project_code="P-K-1",
+        person="ann",
+        category="Lodging",
+        expense_date=date(2026, 3, 3),
+        gross=Decimal(gross),
+        currency="USD",
+        approved_by="pia",
+        approved_at=NOON,
+    )
+
+
+def milestone(state: str) -> MilestoneStatus:
+    facts = {"source": "tool", "source_id": "7", "project_code": "P-K-1", "line_uid": "L1", "number": 1}
+    return MilestoneStatus(**facts, state=state, by="pia", at=NOON)
+
+
+class Tool:
+    """A connection that has these pages to give, one after the other, and remembers what it was asked."""
+
+    name = "tool"
+
+    def __init__(self, *pages: Any) -> None:
+        self.pages = list(pages)
+        self.asked: list[str] = []
+
+    def approved_expenses(self, watermark: str) -> Any:
+        self.asked.append(watermark)
+        page = self.pages.pop(0)
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    milestones_changed = approved_expenses
+
+
+def messages(hub: Hub, kind: str) -> list[InboxMessage]:
+    return sorted(hub.rows(InboxMessage, kind=kind), key=lambda m: m.message_id)
+
+
+def test_expenses_are_kept_once_and_a_correction_is_a_message_of_its_own() -> None:
+    hub = Hub()
+    first = ExpensePage(expenses=(expense(1), expense(2)), watermark="w1")
+    again = ExpensePage(expenses=(expense(2), expense(1, "110.00")), watermark="w2")
+    tool = Tool(first, again)
+    assert [sweeps.sweep_expenses(hub.kernel, tool) for _ in range(2)] == [2, 1]
+    assert tool.asked == ["", "w1"]
+    kept = messages(hub, "expense.approved")
+    assert [m.aggregate for m in kept] == ["expense:tool:1", "expense:tool:1", "expense:tool:2"]
+    read = [Expense.model_validate(json.loads(m.raw)["expenses"][0]) for m in kept]
+    assert sorted(str(e.gross) for e in read) == ["110.00", "118.00", "118.00"]
+    assert all(m.state is MessageState.ACCEPTED for m in kept)
+    assert [(w.feed, w.value) for w in hub.rows(Watermark)] == [("expenses", "w2")]
+
+
+def test_milestones_are_kept_once_per_state_and_unreadable_ones_are_quarantined() -> None:
+    hub = Hub()
+    tool = Tool(
+        MilestonePage(milestones=(milestone("planned"),), watermark="w1", unreadable=(("9", "no project of ours"),)),
+        MilestonePage(milestones=(milestone("completed"), milestone("planned")), watermark="w1"),
+    )
+    assert [sweeps.sweep_milestones(hub.kernel, tool) for _ in range(2)] == [1, 1]
+    kept = messages(hub, "milestone.changed")
+    states = {m.state: m for m in kept}
+    assert states[MessageState.QUARANTINED].reason == "no project of ours"
+    good = [json.loads(m.raw)["milestones"][0]["state"] for m in kept if m.state is MessageState.ACCEPTED]
+    assert sorted(good) == ["completed", "planned"]
+
+
+def test_a_look_that_fails_moves_no_watermark() -> None:
+    hub = Hub()
+    tool = Tool(ExpensePage(expenses=(), watermark="w1"), Unreachable("down"), ExpensePage(expenses=(), watermark="w2"))
+    sweeps.sweep_expenses(hub.kernel, tool)
+    with pytest.raises(Unreachable):
+        sweeps.sweep_expenses(hub.kernel, tool)
+    sweeps.sweep_expenses(hub.kernel, tool)
+    assert tool.asked == ["", "w1", "w1"]
+
+
+def test_every_port_that_is_asked_for_changes_has_a_sweep() -> None:
+    feeds = {name for name, port in PORTS.items() for verb in vars(port) if _asks_with_a_watermark(port, verb)}
+    assert feeds - set(SWEEPS) <= {"Esign"}  # envelopes are asked for by whoever waits for them
+
+
+def _asks_with_a_watermark(port: type, verb: str) -> bool:
+    member = getattr(port, verb)
+    return hasattr(member, "__verb__") and "watermark" in member.__annotations__
