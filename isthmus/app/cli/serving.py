@@ -106,7 +106,7 @@ def api(host: Host = "127.0.0.1", port: Port = 8700) -> None:
 def sandbox(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Names of sandboxes; none: all of them.", show_default=False),
+        typer.Argument(metavar="NAME", help="Which; without any, it tells which there are.", show_default=False),
     ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the first one, the next ones follow; 0 picks free ones.")

@@ -119,7 +119,7 @@ class Bench:
 
     def _ready(self, trial: Trial, verb: str, connection: Connection) -> None:
         """Call what comes before a verb, each once, and put its own records in."""
-        for earlier in before(verb, self.samples):
+        for earlier in before(verb, self.samples, self.manifest.system.ports):
             if earlier not in trial.done:
                 self._ready(trial, earlier, connection)
                 trial.known[earlier.split(".")[1]] = self.call(connection, earlier, trial.known)

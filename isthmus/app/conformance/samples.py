@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -99,10 +99,12 @@ def verbs_of(port: str) -> dict[str, VerbSpec]:
     return {name.split(".")[1]: spec_of(verb) for name, verb in all_verbs().items() if name.split(".")[0] == port}
 
 
-def before(verb: str, samples: Samples) -> tuple[str, ...]:
-    """The verbs that come first."""
+def before(verb: str, samples: Samples, ports: Collection[str]) -> tuple[str, ...]:
+    """The verbs that come first: those the connector names, else the common ones of the ports it fills."""
     own = samples.verbs[verb].before if verb in samples.verbs else None
-    return tuple(common_inputs()["before"].get(verb, ())) if own is None else own
+    if own is not None:
+        return own
+    return tuple(earlier for earlier in common_inputs()["before"].get(verb, ()) if earlier.split(".")[0] in ports)
 
 
 def arguments(verb: str, samples: Samples, known: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -114,7 +116,8 @@ def arguments(verb: str, samples: Samples, known: Mapping[str, Any]) -> tuple[An
     hints = get_type_hints(member)
     names = [name for name in inspect.signature(member).parameters if name != "self"]
     own = samples.verbs[verb].inputs if verb in samples.verbs else {}
-    return tuple(_argument(verb, name, hints[name], merged(samples.inputs, own), known) for name in names)
+    changes = merged(merged(common_inputs()["verbs"].get(verb, {}), samples.inputs), own)
+    return tuple(_argument(verb, name, hints[name], changes, known) for name in names)
 
 
 def _argument(verb: str, name: str, hint: Any, changes: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
