@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 import httpx
@@ -21,8 +22,10 @@ import sqlalchemy as sa
 from isthmus.app.bootstrap import applied_firm, connect, connector_class
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
 from isthmus.domain.errors import IsthmusError, NeedsSetup, NotFound, Unreachable
+from isthmus.domain.objects import Rate
 from isthmus.domain.states import CaseState
 from isthmus.ports.calls import Exchange, exchanges_of_call
+from isthmus.ports.messages import RateCardIn, ScheduleIn
 from isthmus.runtime import audit
 from isthmus.runtime.engine import LANES
 from isthmus.runtime.fleet import LEASE_SECONDS
@@ -48,12 +51,28 @@ SKEW_SECONDS_WARN, SKEW_SECONDS_FAIL = 1.0, LEASE_SECONDS / 3
 POSTGRES_MIN = 15
 FREE_BYTES_WARN, FREE_BYTES_FAIL = 5 * 2**30, 2**29
 DOUBT_MINUTES = 15
-# One read per port that changes nothing and finds nothing.
+_NO_RATE = Rate(role=NOBODY, bill_rate=Decimal(1), effective_from=date(2000, 1, 1))
+_NO_CARD = RateCardIn(project_code=NOBODY, currency="USD", rates=(_NO_RATE,))
+
+
+def _just_now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+# One read per port that changes nothing and finds nothing, or next to nothing.
 HARMLESS_READS: dict[str, Callable[[Any, str], Any]] = {
     "Crm": lambda connection, entity: connection.read_contract(NOBODY),
-    "Psa": lambda connection, entity: connection.read_project(NOBODY),
+    "Delivery": lambda connection, entity: connection.milestones_changed(_just_now()),
     "Erp": lambda connection, entity: connection.payment_terms(),
+    "Esign": lambda connection, entity: connection.signed_since(_just_now()),
+    "ExpenseSource": lambda connection, entity: connection.approved_expenses(_just_now()),
+    "Psa": lambda connection, entity: connection.read_project(NOBODY),
+    "RateBook": lambda connection, entity: connection.find_rates(_NO_CARD),
+    "ScheduleBook": lambda connection, entity: connection.find_schedule(
+        ScheduleIn(project_code=NOBODY, currency="USD", milestones=())
+    ),
     "TaxEngine": lambda connection, entity: connection.registrations(entity),
+    "TimeSource": lambda connection, entity: connection.approved_time(_just_now()),
 }
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import isthmus.processes
+from isthmus.app.doctor import HARMLESS_READS
 from isthmus.domain import errors
 from isthmus.domain.errors import IsthmusError
+from isthmus.ports import PORTS
 from isthmus.runtime.process import PROCESSES
 
 HUB = Path(isthmus.processes.__file__).parents[1]
@@ -212,3 +214,7 @@ def test_parts_change_through_one_door() -> None:
     door = HUB / "processes" / "work" / "partition.py"
     past = [name_of(path) for path in SOURCES if path != door and re.search(r"move\([^)]*PartState", path.read_text())]
     assert past == []
+
+
+def test_doctor_has_a_harmless_read_for_every_port() -> None:
+    assert set(HARMLESS_READS) == set(PORTS)
