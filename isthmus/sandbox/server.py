@@ -18,8 +18,9 @@ import uvicorn
 
 from isthmus.sandbox.base import Sandbox
 
-# Every folder beside this file is a sandbox.
-NAMES = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")))
+# Every folder beside this file is a sandbox, but for those that several of them stand on.
+SHARED = frozenset({"platform"})
+NAMES = tuple(sorted({path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")} - SHARED))
 
 
 def make(name: str) -> Sandbox:

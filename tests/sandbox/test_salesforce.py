@@ -15,7 +15,8 @@ from simple_salesforce import Salesforce, SalesforceAuthenticationFailed
 from simple_salesforce.exceptions import SalesforceExpiredSession, SalesforceMoreThanOneRecord
 
 from isthmus.sandbox import server
-from isthmus.sandbox.salesforce import SalesforceSandbox, ids
+from isthmus.sandbox.platform import ids
+from isthmus.sandbox.salesforce import SalesforceSandbox
 
 DATA = "/services/data/v67.0"
 WIRE = httpx.Client(verify=False, trust_env=False)  # plain http; one client spares a certificate store per call

@@ -10,10 +10,10 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from isthmus.sandbox.salesforce.errors import ApiError
+from isthmus.sandbox.platform.errors import ApiError
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.store import Store
+    from isthmus.sandbox.platform.store import Store
 
 Record = dict[str, Any]
 
@@ -29,8 +29,6 @@ def apply(store: Store, entity: str, before: Record | None, after: Record, as_us
     elif entity == "Opportunity":
         after["IsWon"] = after["StageName"] == "Closed Won"
         after["IsClosed"] = after["StageName"] in ("Closed Won", "Closed Lost")
-    elif entity == "Contact":
-        after["Name"] = " ".join(part for part in (after["FirstName"], after["LastName"]) if part)
     elif entity == "SBQQ__QuoteLine__c":
         _quote_line(store, after, given)
 

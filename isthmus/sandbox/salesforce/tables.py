@@ -1,23 +1,14 @@
 """The objects of the organisation as a data table: one line per field, ``name | type | detail | flags``.
 
 Modelled from the vendor's published object reference and public CPQ package metadata; not certified. Fields without
-a ``SBQQ__`` prefix that end in ``__c`` are the firm's own. detail: length of a text, ``precision.scale`` of a number,
-values of a picklist, target of a reference. Flags: required, external, unique, readonly, autonumber, restricted.
+a ``SBQQ__`` prefix that end in ``__c`` are the firm's own.
 """
 
 from __future__ import annotations
 
-_CURRENCY = "CurrencyIsoCode | picklist | USD;EUR;GBP;CAD;CHF;AUD;JPY;SEK;NOK;DKK;PLN;SGD;INR | restricted"
+from typing import Any
 
-SYSTEM = """
-Id | id | 18 | readonly
-IsDeleted | boolean | | readonly
-CreatedDate | datetime | | readonly
-CreatedById | reference | User | readonly
-LastModifiedDate | datetime | | readonly
-LastModifiedById | reference | User | readonly
-SystemModstamp | datetime | | readonly
-"""
+from isthmus.sandbox.platform.package import CURRENCY, ObjectType
 
 ACCOUNT = f"""
 Name | string | 255 | required
@@ -29,7 +20,7 @@ BillingCity | string | 40 |
 BillingState | string | 80 |
 BillingPostalCode | string | 20 |
 BillingCountryCode | string | 10 |
-{_CURRENCY}
+{CURRENCY}
 ParentId | reference | Account |
 Hub_Id__c | string | 80 | external unique
 Client_No__c | string | 40 | external unique
@@ -48,7 +39,7 @@ AccountId | reference | Account |
 Email | email | 80 |
 Phone | phone | 40 |
 Title | string | 128 |
-{_CURRENCY}
+{CURRENCY}
 Hub_Id__c | string | 80 | external unique
 """
 
@@ -62,7 +53,7 @@ CloseDate | date | | required
 IsClosed | boolean | | readonly
 IsWon | boolean | | readonly
 ContractId | reference | Contract |
-{_CURRENCY}
+{CURRENCY}
 SBQQ__PrimaryQuote__c | reference | SBQQ__Quote__c |
 SBQQ__AmendedContract__c | reference | Contract |
 SBQQ__Contracted__c | boolean | |
@@ -88,7 +79,7 @@ SBQQ__Quote__c | reference | SBQQ__Quote__c |
 SBQQ__Opportunity__c | reference | Opportunity |
 SBQQ__AmendmentStartDate__c | date | |
 SBQQ__MasterContract__c | boolean | |
-{_CURRENCY}
+{CURRENCY}
 Contract_No__c | string | 40 | external unique
 Version__c | double | 4.0 |
 Effective_Date__c | date | |
@@ -135,7 +126,7 @@ SBQQ__OriginalQuote__c | reference | SBQQ__Quote__c |
 SBQQ__Uncalculated__c | boolean | | readonly
 SBQQ__LastCalculatedOn__c | datetime | |
 SBQQ__Key__c | string | 80 | external
-{_CURRENCY}
+{CURRENCY}
 """
 
 QUOTE_LINE = f"""
@@ -162,7 +153,7 @@ SBQQ__Taxable__c | boolean | |
 SBQQ__UpgradedSubscription__c | reference | SBQQ__Subscription__c |
 SBQQ__Existing__c | boolean | |
 SBQQ__RequiredBy__c | reference | SBQQ__QuoteLine__c |
-{_CURRENCY}
+{CURRENCY}
 Line_Uid__c | string | 80 | external unique
 Billing_Type__c | picklist | tm;fixed_milestone;fixed_fee;retainer;expense;non_billable |
 Role__c | string | 80 |
@@ -182,19 +173,22 @@ Family | picklist | Services;Licences;Expenses |
 IsActive | boolean | |
 """
 
-# API name: key prefix, label, plural label, autonumber format, field table
-OBJECTS: dict[str, tuple[str, str, str, str, str]] = {
-    "Account": ("001", "Account", "Accounts", "", ACCOUNT),
-    "Contact": ("003", "Contact", "Contacts", "", CONTACT),
-    "Opportunity": ("006", "Opportunity", "Opportunities", "", OPPORTUNITY),
-    "Contract": ("800", "Contract", "Contracts", "{:08d}", CONTRACT),
-    "Product2": ("01t", "Product", "Products", "", PRODUCT),
-    "SBQQ__Quote__c": ("a0q", "Quote", "Quotes", "Q-{:05d}", QUOTE),
-    "SBQQ__QuoteLine__c": ("a0r", "Quote Line", "Quote Lines", "QL-{:07d}", QUOTE_LINE),
+# By API name.
+OBJECTS = {
+    "Account": ObjectType("001", "Account", "Accounts", "", ACCOUNT),
+    "Contact": ObjectType("003", "Contact", "Contacts", "", CONTACT),
+    "Opportunity": ObjectType("006", "Opportunity", "Opportunities", "", OPPORTUNITY),
+    "Contract": ObjectType("800", "Contract", "Contracts", "{:08d}", CONTRACT),
+    "Product2": ObjectType("01t", "Product", "Products", "", PRODUCT),
+    "SBQQ__Quote__c": ObjectType("a0q", "Quote", "Quotes", "Q-{:05d}", QUOTE),
+    "SBQQ__QuoteLine__c": ObjectType("a0r", "Quote Line", "Quote Lines", "QL-{:07d}", QUOTE_LINE),
 }
 
 # What the platform fills in when a new record leaves the field out.
-DEFAULTS: dict[str, dict[str, object]] = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "Contract": {"Status": "Draft"},
     "SBQQ__Quote__c": {"SBQQ__Status__c": "Draft", "SBQQ__Type__c": "Quote"},
 }
+
+# What is deleted with a record.
+CHILDREN = {"SBQQ__Quote__c": (("SBQQ__QuoteLine__c", "SBQQ__Quote__c"),)}

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from isthmus.sandbox.salesforce.errors import ApiError, not_found
+from isthmus.sandbox.platform.errors import ApiError, not_found
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.box import SalesforceSandbox
+    from isthmus.sandbox.platform.box import PlatformSandbox
 
 _CLIENT = re.compile(r"client\s*=\s*([^,;\s]+)")
 _DATA_PATH = re.compile(r"/services/data/v(\d+\.\d)(?:/(.*))?")
@@ -73,7 +73,7 @@ class Answer:
         return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-Handler = Callable[["SalesforceSandbox", Call, dict[str, str]], Answer]
+Handler = Callable[["PlatformSandbox", Call, dict[str, str]], Answer]
 
 
 class Router:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from isthmus.sandbox.salesforce.calls import Call
-from isthmus.sandbox.salesforce.errors import ApiError
-from isthmus.sandbox.salesforce.values import parse_stamp
+from isthmus.sandbox.platform.calls import Call
+from isthmus.sandbox.platform.errors import ApiError
+from isthmus.sandbox.platform.values import parse_stamp
 
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 

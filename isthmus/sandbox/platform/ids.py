@@ -9,7 +9,7 @@ import re
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-_POD = "Hs0"  # server pair and reserved character: the same for every record of one organisation
+POD = "Hs0"  # server pair and reserved character: the same for every record of one organisation
 _SHAPE = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 
 
@@ -22,13 +22,13 @@ def checksum(id15: str) -> str:
     return suffix
 
 
-def make(prefix: str, number: int) -> str:
+def make(prefix: str, number: int, pod: str = POD) -> str:
     """The 18-character id of the number-th record under a key prefix."""
     digits = ""
     for _ in range(9):
         number, rest = divmod(number, 62)
         digits = _BASE62[rest] + digits
-    id15 = prefix + _POD + digits
+    id15 = prefix + pod + digits
     return id15 + checksum(id15)
 
 
@@ -43,7 +43,8 @@ def canonical(text: str) -> str | None:
 class Counter:
     """Hands out ids in sequence, one sequence per key prefix, so that two equal runs give equal ids."""
 
-    def __init__(self) -> None:
+    def __init__(self, pod: str = POD) -> None:
+        self._pod = pod
         self._last: dict[str, int] = {}
 
     def next_number(self, prefix: str) -> int:
@@ -53,4 +54,4 @@ class Counter:
 
     def next(self, prefix: str) -> str:
         """The next id under this key prefix."""
-        return make(prefix, self.next_number(prefix))
+        return make(prefix, self.next_number(prefix), self._pod)

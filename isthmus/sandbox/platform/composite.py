@@ -10,11 +10,11 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from isthmus.sandbox.salesforce.calls import Answer, Call, Router, split
-from isthmus.sandbox.salesforce.errors import ApiError, halted
+from isthmus.sandbox.platform.calls import Answer, Call, Router, split
+from isthmus.sandbox.platform.errors import ApiError, halted
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.box import SalesforceSandbox
+    from isthmus.sandbox.platform.box import PlatformSandbox
 
 MAX_PARTS = 25
 _REFERENCE = re.compile(r"@\{([^}]+)\}")
@@ -32,7 +32,7 @@ def register(router: Router) -> None:
     router.add("composite", POST=_composite)
 
 
-def _composite(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
+def _composite(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
     document = call.document()
     parts = document.get("compositeRequest")
     if not isinstance(parts, list) or not parts:
@@ -75,7 +75,7 @@ def _undone(parts: list[dict[str, Any]], failed: dict[str, Any]) -> list[dict[st
     ]
 
 
-def _run(box: SalesforceSandbox, outer: Call, part: dict[str, Any], earlier: list[dict[str, Any]]) -> dict[str, Any]:
+def _run(box: PlatformSandbox, outer: Call, part: dict[str, Any], earlier: list[dict[str, Any]]) -> dict[str, Any]:
     try:
         answer = box.answer(_call(outer, part, earlier))
     except ApiError as exc:

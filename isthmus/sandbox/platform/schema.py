@@ -1,15 +1,16 @@
-"""Objects and fields of the organisation: read from the table, extended by an administrator, described to clients.
+"""Objects and fields of the organisation: read from tables, extended by an administrator, described to clients.
 
 Modelled from the vendor's published material; not certified.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.sandbox.salesforce import tables
-from isthmus.sandbox.salesforce.errors import not_found
+from isthmus.sandbox.platform.errors import not_found
+from isthmus.sandbox.platform.package import SYSTEM, ObjectType
 
 _NUMERIC = ("currency", "double", "percent", "int")
 
@@ -141,11 +142,11 @@ class SObject:
 class Schema:
     """All object types of the organisation."""
 
-    def __init__(self) -> None:
+    def __init__(self, types: Mapping[str, ObjectType]) -> None:
         self.objects: dict[str, SObject] = {}
-        for name, (prefix, label, plural, number_format, table) in tables.OBJECTS.items():
+        for name, (prefix, label, plural, number_format, table) in types.items():
             made = SObject(name, prefix, label, plural, number_format)
-            for line in (tables.SYSTEM + table).strip().splitlines():
+            for line in (SYSTEM + table).strip().splitlines():
                 if line:
                     made.add(parse_line(line))
             self.objects[name] = made

@@ -10,14 +10,14 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from isthmus.sandbox.salesforce import ids
-from isthmus.sandbox.salesforce.calls import Answer, Call, Router
-from isthmus.sandbox.salesforce.errors import ApiError
-from isthmus.sandbox.salesforce.soql import parse
-from isthmus.sandbox.salesforce.soql_run import Runner
+from isthmus.sandbox.platform import ids
+from isthmus.sandbox.platform.calls import Answer, Call, Router
+from isthmus.sandbox.platform.errors import ApiError
+from isthmus.sandbox.platform.soql import parse
+from isthmus.sandbox.platform.soql_run import Runner
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.box import SalesforceSandbox
+    from isthmus.sandbox.platform.box import PlatformSandbox
 
 _LOCATOR = re.compile(r"(01g[0-9A-Za-z]{15})-(\d+)")
 _BATCH = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
@@ -63,7 +63,7 @@ def register(router: Router) -> None:
         router.add(name + "/{locator}", GET=_more)
 
 
-def _query(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
+def _query(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
     text = call.params.get("q")
     if not text:
         raise ApiError(400, "MALFORMED_QUERY", "unexpected token: '<EOF>'")
@@ -81,14 +81,14 @@ def _query(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
     return _page(box, call, box.cursors.keep(Cursor(runner, [row["Id"] for row in rows], size)), 0)
 
 
-def _more(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer:
+def _more(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
     match = _LOCATOR.fullmatch(parts["locator"])
     if match is None:
         raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
     return _page(box, call, match[1], int(match[2]))
 
 
-def _page(box: SalesforceSandbox, call: Call, locator: str, start: int) -> Answer:
+def _page(box: PlatformSandbox, call: Call, locator: str, start: int) -> Answer:
     cursor = box.cursors.get(locator)
     entity = cursor.runner.sobject.name
     end = start + cursor.size

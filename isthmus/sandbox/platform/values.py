@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from isthmus.sandbox.salesforce import ids
-from isthmus.sandbox.salesforce.errors import ApiError, wrong_type
-from isthmus.sandbox.salesforce.schema import Field
+from isthmus.sandbox.platform import ids
+from isthmus.sandbox.platform.errors import ApiError, wrong_type
+from isthmus.sandbox.platform.schema import Field
 
 
 def stamp(moment: datetime) -> str:

@@ -13,12 +13,12 @@ from functools import cmp_to_key
 from typing import Any
 
 from isthmus.sandbox.base import Record
-from isthmus.sandbox.salesforce import ids
-from isthmus.sandbox.salesforce.errors import ApiError
-from isthmus.sandbox.salesforce.schema import Field, SObject
-from isthmus.sandbox.salesforce.soql import Comparison, Condition, Junction, Literal, Path, Query, malformed
-from isthmus.sandbox.salesforce.store import Store
-from isthmus.sandbox.salesforce.values import parse_stamp, stamp
+from isthmus.sandbox.platform import ids
+from isthmus.sandbox.platform.errors import ApiError
+from isthmus.sandbox.platform.schema import Field, SObject
+from isthmus.sandbox.platform.soql import Comparison, Condition, Junction, Literal, Path, Query, malformed
+from isthmus.sandbox.platform.store import Store
+from isthmus.sandbox.platform.values import parse_stamp, stamp
 
 Test = Callable[[Record], bool]
 MAX_OFFSET = 2000

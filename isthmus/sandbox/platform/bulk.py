@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from isthmus.sandbox.salesforce import ids
-from isthmus.sandbox.salesforce.calls import Answer, Call, Router
-from isthmus.sandbox.salesforce.errors import Ambiguous, ApiError, not_found
-from isthmus.sandbox.salesforce.rows import upsert
-from isthmus.sandbox.salesforce.values import stamp
+from isthmus.sandbox.platform import ids
+from isthmus.sandbox.platform.calls import Answer, Call, Router
+from isthmus.sandbox.platform.errors import Ambiguous, ApiError, not_found
+from isthmus.sandbox.platform.rows import upsert
+from isthmus.sandbox.platform.values import stamp
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.box import SalesforceSandbox
+    from isthmus.sandbox.platform.box import PlatformSandbox
 
 MAX_UPLOAD = 150 * 1024 * 1024
 Row = dict[str, str]
@@ -69,7 +69,7 @@ def register(router: Router) -> None:
     router.add("jobs/ingest/{job}/{results}", GET=_results)
 
 
-def _open(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
+def _open(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
     asked = call.document()
     operation, key = asked.get("operation"), asked.get("externalIdFieldName")
     if operation not in _OPERATIONS:
@@ -101,11 +101,11 @@ def _open(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
     return Answer(200, job.info)
 
 
-def _list(box: SalesforceSandbox, _: Call, __: dict[str, str]) -> Answer:
+def _list(box: PlatformSandbox, _: Call, __: dict[str, str]) -> Answer:
     return Answer(200, {"done": True, "records": [j.info for j in box.jobs.by_id.values()]})
 
 
-def _upload(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer:
+def _upload(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
     job = box.jobs.get(parts["job"])
     if job.info["state"] != "Open" or job.header:
         raise ApiError(400, "INVALIDJOBSTATE", "Data can be uploaded once, to an open job")
@@ -122,7 +122,7 @@ def _upload(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer
     return Answer(201)
 
 
-def _close(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer:
+def _close(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
     job = box.jobs.get(parts["job"])
     state = call.document().get("state")
     if state not in ("UploadComplete", "Aborted") or job.info["state"] in ("JobComplete", "Failed", "Aborted"):
@@ -131,7 +131,7 @@ def _close(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer:
     return Answer(200, job.info)
 
 
-def _status(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer:
+def _status(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
     job = box.jobs.get(parts["job"])
     if job.info["state"] in ("UploadComplete", "InProgress"):
         job.info["state"] = "InProgress"
@@ -141,7 +141,7 @@ def _status(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer
     return Answer(200, job.info)
 
 
-def _forget(box: SalesforceSandbox, _: Call, parts: dict[str, str]) -> Answer:
+def _forget(box: PlatformSandbox, _: Call, parts: dict[str, str]) -> Answer:
     job = box.jobs.get(parts["job"])
     if job.info["state"] not in ("UploadComplete", "JobComplete", "Aborted", "Failed"):
         raise ApiError(400, "INVALIDJOBSTATE", "A job in this state cannot be deleted")
@@ -149,7 +149,7 @@ def _forget(box: SalesforceSandbox, _: Call, parts: dict[str, str]) -> Answer:
     return Answer(204)
 
 
-def _work(box: SalesforceSandbox, call: Call, job: Job) -> None:
+def _work(box: PlatformSandbox, call: Call, job: Job) -> None:
     for row in job.rows:
         try:
             record_id, created = _save(box, call, job, row)
@@ -168,7 +168,7 @@ def _work(box: SalesforceSandbox, call: Call, job: Job) -> None:
     }
 
 
-def _save(box: SalesforceSandbox, call: Call, job: Job, row: Row) -> tuple[str, bool]:
+def _save(box: PlatformSandbox, call: Call, job: Job, row: Row) -> tuple[str, bool]:
     """Carry out one row. An empty cell leaves a field alone; #N/A empties it."""
     store = box.store
     sobject = store.schema.object(job.info["object"])
@@ -198,7 +198,7 @@ def _save(box: SalesforceSandbox, call: Call, job: Job, row: Row) -> tuple[str, 
         return found["Id"], False
 
 
-def _results(box: SalesforceSandbox, _: Call, parts: dict[str, str]) -> Answer:
+def _results(box: PlatformSandbox, _: Call, parts: dict[str, str]) -> Answer:
     job = box.jobs.get(parts["job"])
     kind = parts["results"].lower()
     if kind == "successfulresults":

@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from isthmus.sandbox.salesforce import ids
-from isthmus.sandbox.salesforce.calls import Answer, Call, Router
-from isthmus.sandbox.salesforce.errors import Ambiguous, ApiError, rolled_back
-from isthmus.sandbox.salesforce.rows import columns, show, upsert
-from isthmus.sandbox.salesforce.schema import SObject
+from isthmus.sandbox.platform import ids
+from isthmus.sandbox.platform.calls import Answer, Call, Router
+from isthmus.sandbox.platform.errors import Ambiguous, ApiError, rolled_back
+from isthmus.sandbox.platform.rows import columns, show, upsert
+from isthmus.sandbox.platform.schema import SObject
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.box import SalesforceSandbox
+    from isthmus.sandbox.platform.box import PlatformSandbox
 
 MAX_RECORDS = 200
 Record = dict[str, Any]
@@ -49,7 +49,7 @@ def _limit(number: int) -> None:
         raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
 
 
-def _type_of(box: SalesforceSandbox, record: Record) -> SObject:
+def _type_of(box: PlatformSandbox, record: Record) -> SObject:
     attributes = record.get("attributes")
     name = attributes.get("type") if isinstance(attributes, dict) else None
     found = box.store.schema.find(str(name))
@@ -58,7 +58,7 @@ def _type_of(box: SalesforceSandbox, record: Record) -> SObject:
     return found
 
 
-def _save_all(box: SalesforceSandbox, call: Call, records: list[Record], save: Save, together: bool) -> Answer:
+def _save_all(box: PlatformSandbox, call: Call, records: list[Record], save: Save, together: bool) -> Answer:
     """One result per record in the given order; with ``together`` one failure undoes all."""
     results: list[Record] = []
     try:
@@ -85,7 +85,7 @@ def _save_one(save: Save, record: Record) -> Record:
     return done if created is None else {**done, "created": created}
 
 
-def _create(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
+def _create(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
     records, together = _records(call)
 
     def save(record: Record) -> tuple[str, None]:
@@ -95,7 +95,7 @@ def _create(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
     return _save_all(box, call, records, save, together)
 
 
-def _update(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
+def _update(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
     records, together = _records(call)
 
     def save(record: Record) -> tuple[str, None]:
@@ -108,7 +108,7 @@ def _update(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
     return _save_all(box, call, records, save, together)
 
 
-def _upsert(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer:
+def _upsert(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     records, together = _records(call)
     field = parts["field"].lower()
@@ -133,7 +133,7 @@ def _key_of(record: Record, field: str) -> Any:
     return next((value for name, value in record.items() if name.lower() == field), None)
 
 
-def _delete(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
+def _delete(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
     wanted = [i for i in call.params.get("ids", "").split(",") if i]
     _limit(len(wanted))
     by_prefix = {sobject.prefix: sobject for sobject in box.store.schema.objects.values()}
@@ -151,7 +151,7 @@ def _delete(box: SalesforceSandbox, call: Call, _: dict[str, str]) -> Answer:
     return _save_all(box, call, [{"id": i} for i in wanted], save, together)
 
 
-def _read(box: SalesforceSandbox, call: Call, parts: dict[str, str]) -> Answer:
+def _read(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     wanted = [i for i in call.params.get("ids", "").split(",") if i]
     names = columns(call, sobject)

@@ -21,16 +21,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from isthmus.sandbox.salesforce import ids
-from isthmus.sandbox.salesforce.calls import Answer
+from isthmus.sandbox.platform import ids
+from isthmus.sandbox.platform.calls import Answer
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.box import SalesforceSandbox
+    from isthmus.sandbox.platform.box import PlatformSandbox
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-CONSUMER_KEY = "3MVG9sandboxHubConsumerKey"
-CONSUMER_SECRET = "synthetic-consumer-secret"
-USERNAME = "hub@firm.example"
 LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
 _ASSERTION_WINDOW = 300  # seconds an assertion may be valid for; the vendor documents three to five minutes
 
@@ -69,11 +66,11 @@ class Refused(Exception):
 class Auth:
     """The connected apps and the access tokens handed out."""
 
-    def __init__(self, box: SalesforceSandbox) -> None:
+    def __init__(self, box: PlatformSandbox) -> None:
         self._box = box
-        self.org_id = ids.make("00D", 1)
+        self.org_id = ids.make("00D", 1, box.package.pod)
         self._certificates: dict[str, str] = {}
-        self._secrets = {CONSUMER_KEY: CONSUMER_SECRET}
+        self._secrets = {box.consumer_key: box.consumer_secret}
         self._tokens: dict[str, datetime] = {}
         self._issued = 0
 
@@ -135,7 +132,7 @@ class Auth:
             issuer = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
         except jwt.PyJWTError:
             raise Refused("invalid_grant", "invalid assertion") from None
-        pem = self._certificates.get(str(issuer)) or (key_pair()[1] if issuer == CONSUMER_KEY else None)
+        pem = self._certificates.get(str(issuer)) or (key_pair()[1] if issuer == self._box.consumer_key else None)
         if pem is None:
             raise Refused("invalid_client_id", "client identifier invalid")
         public_key = x509.load_pem_x509_certificate(pem.encode()).public_key()
@@ -152,7 +149,7 @@ class Auth:
         audience = str(claims.get("aud", "")).rstrip("/")
         if audience not in (*LOGIN_HOSTS, self._box.base_url):
             raise Refused("invalid_grant", "audience is invalid")
-        if claims.get("sub") != USERNAME:
+        if claims.get("sub") != self._box.username:
             raise Refused("invalid_grant", "user hasn't approved this consumer")
         try:
             expires = float(claims["exp"])

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.sandbox.salesforce.errors import ApiError
+from isthmus.sandbox.platform.errors import ApiError
 
 _WORDS = re.compile(
     r"""\s*(?:

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from isthmus.sandbox.base import Record, Records
-from isthmus.sandbox.salesforce import ids, rules, tables, values
-from isthmus.sandbox.salesforce.changes import Change, ChangeLog
-from isthmus.sandbox.salesforce.errors import Ambiguous, ApiError, invalid_field, no_such_record
-from isthmus.sandbox.salesforce.schema import Field, Schema, SObject
+from isthmus.sandbox.platform import ids, values
+from isthmus.sandbox.platform.changes import Change, ChangeLog
+from isthmus.sandbox.platform.errors import Ambiguous, ApiError, invalid_field, no_such_record
+from isthmus.sandbox.platform.package import Package
+from isthmus.sandbox.platform.schema import Field, Schema, SObject
 
 SCREEN = "com/salesforce/api/soap/67.0;client=SfdcInternalAPI/"  # change origin of the vendor's own screens
 
@@ -23,11 +24,12 @@ SCREEN = "com/salesforce/api/soap/67.0;client=SfdcInternalAPI/"  # change origin
 class Store:
     """Records of one organisation. Writes happen only inside :meth:`transaction`."""
 
-    def __init__(self, records: Records, now: Callable[[], datetime]) -> None:
+    def __init__(self, records: Records, now: Callable[[], datetime], package: Package) -> None:
         self.records = records
-        self.schema = Schema()
-        self.counter = ids.Counter()
-        self.user_id = ids.make("005", 1)
+        self.package = package
+        self.schema = Schema(package.objects)
+        self.counter = ids.Counter(package.pod)
+        self.user_id = ids.make("005", 1, package.pod)
         self.changes = ChangeLog(now, self.user_id)
         self._now = now
         self._seen_now: datetime | None = None
@@ -92,7 +94,7 @@ class Store:
         """Insert one record; as_user keeps given ids, stamps and derived values."""
         given = self._take(sobject, body, as_user)
         record: Record = {name: values.clean(column, None) for name, column in sobject.fields.items()}
-        record.update({n: v for n, v in tables.DEFAULTS.get(sobject.name, {}).items() if n in sobject.fields})
+        record.update({n: v for n, v in self.package.defaults.get(sobject.name, {}).items() if n in sobject.fields})
         if "CurrencyIsoCode" in sobject.fields:
             record["CurrencyIsoCode"] = "USD"
         record.update({name: value for name, value in given.items() if value is not None})
@@ -103,13 +105,14 @@ class Store:
         for name in ("CreatedById", "LastModifiedById", "OwnerId"):
             if name in sobject.fields:
                 record[name] = record[name] or self.user_id
-        rules.apply(self, sobject.name, None, record, as_user, set(given))
+        self.package.before_save(self, sobject.name, None, record, as_user, set(given))
         self._check_unique(sobject, record, None)
         record["Id"] = given.get("Id") or self._next_id(sobject)
         self._number(sobject, record)
         self._put(sobject, None, record)
         filled = {n: v for n, v in record.items() if v is not None and n not in ("Id", "IsDeleted")}
         self._changed.append(Change(sobject.name, record["Id"], "CREATE", filled))
+        self.package.after_save(self, sobject.name, None, record)
         return record
 
     def update(self, sobject: SObject, before: Record, body: Record, as_user: bool = False) -> Record:
@@ -121,20 +124,21 @@ class Store:
         moment = values.stamp(self._stamp())
         for name in ("LastModifiedDate", "SystemModstamp"):
             after[name] = given.get(name) or moment
-        rules.apply(self, sobject.name, before, after, as_user, set(given))
+        self.package.before_save(self, sobject.name, before, after, as_user, set(given))
         self._check_unique(sobject, after, before["Id"])
         self._put(sobject, before, after)
         changed = {n: v for n, v in after.items() if v != before.get(n) and n != "SystemModstamp"}
         self._changed.append(Change(sobject.name, after["Id"], "UPDATE", changed))
+        self.package.after_save(self, sobject.name, before, after)
         return after
 
     def delete(self, sobject: SObject, before: Record) -> None:
-        """Move one record to the recycle bin, and a quote's lines with it."""
-        if sobject.name == "SBQQ__Quote__c":
-            lines = self.schema.object("SBQQ__QuoteLine__c")
-            parent = lines.fields["SBQQ__Quote__c"]
-            for line_id in self.find(lines.name, parent, before["Id"]):
-                self.delete(lines, self.records.get(lines.name, line_id) or {})
+        """Move one record to the recycle bin, and its children with it."""
+        self.package.before_delete(self, sobject.name, before)
+        for name, column in self.package.children.get(sobject.name, ()):
+            child = self.schema.object(name)
+            for child_id in self.find(name, child.fields[column], before["Id"]):
+                self.delete(child, self.records.get(name, child_id) or {})
         moment = values.stamp(self._stamp())
         after = {**before, "IsDeleted": True, "LastModifiedDate": moment, "SystemModstamp": moment}
         self._put(sobject, before, after)

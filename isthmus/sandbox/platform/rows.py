@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from isthmus.sandbox.salesforce import conditions
-from isthmus.sandbox.salesforce.calls import Answer, Call, Router, row_url
-from isthmus.sandbox.salesforce.errors import ApiError, invalid_field, no_such_record, not_found
-from isthmus.sandbox.salesforce.schema import SObject
+from isthmus.sandbox.platform import conditions
+from isthmus.sandbox.platform.calls import Answer, Call, Router, row_url
+from isthmus.sandbox.platform.errors import ApiError, invalid_field, no_such_record, not_found
+from isthmus.sandbox.platform.schema import SObject
 
 if TYPE_CHECKING:
-    from isthmus.sandbox.salesforce.box import SalesforceSandbox
+    from isthmus.sandbox.platform.box import PlatformSandbox
 
 Parts = dict[str, str]
 Record = dict[str, Any]
@@ -51,7 +51,7 @@ def columns(call: Call, sobject: SObject) -> list[str]:
 
 
 def upsert(
-    box: SalesforceSandbox, call: Call, sobject: SObject, field: str, value: str, body: Record
+    box: PlatformSandbox, call: Call, sobject: SObject, field: str, value: str, body: Record
 ) -> tuple[Record, bool]:
     """(record, created) after an upsert by external id; used by single, collection and bulk upserts."""
     column, found = box.store.one(sobject, field, value)
@@ -69,23 +69,23 @@ def upsert(
         return box.store.create(sobject, {**body, column.name: value}), True
 
 
-def _objects(box: SalesforceSandbox, call: Call, _: Parts) -> Answer:
+def _objects(box: PlatformSandbox, call: Call, _: Parts) -> Answer:
     shown = [sobject.summary(call.base) for sobject in box.store.schema.objects.values()]
     return Answer(200, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": shown})
 
 
-def _object(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _object(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     return Answer(200, {"objectDescribe": sobject.summary(call.base), "recentItems": []})
 
 
-def _describe(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _describe(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     fields = [column.describe() for column in sobject.fields.values()]
     return Answer(200, {**sobject.summary(call.base), "fields": fields, "childRelationships": []})
 
 
-def _create(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _create(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     body = call.document()
     if any(name.lower() == "id" for name in body):
@@ -103,7 +103,7 @@ def _answer_record(call: Call, sobject: SObject, record: Record) -> Answer:
     return Answer(200, show(call, sobject, record, columns(call, sobject)), headers)
 
 
-def _read(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _read(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     record = box.store.live(sobject.name, parts["id"])
     if record is None:
@@ -111,7 +111,7 @@ def _read(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
     return _answer_record(call, sobject, record)
 
 
-def _read_by(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _read_by(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     _, record = box.store.one(sobject, parts["field"], parts["value"])
     if record is None:
@@ -119,7 +119,7 @@ def _read_by(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
     return _answer_record(call, sobject, record)
 
 
-def _update(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _update(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     record = box.store.existing(sobject, parts["id"])
     conditions.check_write(call, sobject.name, record)
@@ -128,7 +128,7 @@ def _update(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
     return Answer(204)
 
 
-def _upsert(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _upsert(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     record, created = upsert(box, call, sobject, parts["field"], parts["value"], call.document())
     if not created and float(call.version) < 46:
@@ -138,7 +138,7 @@ def _upsert(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
     return Answer(201 if created else 200, answer, headers)
 
 
-def _delete(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _delete(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     record = box.store.existing(sobject, parts["id"])
     with box.store.transaction(call.origin):
@@ -146,7 +146,7 @@ def _delete(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
     return Answer(204)
 
 
-def _delete_by(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _delete_by(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     sobject = box.store.schema.object(parts["object"])
     _, record = box.store.one(sobject, parts["field"], parts["value"])
     if record is None:
@@ -156,19 +156,19 @@ def _delete_by(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
     return Answer(204)
 
 
-def _window(box: SalesforceSandbox, call: Call, parts: Parts, deleted: bool) -> tuple[list[Record], str]:
+def _window(box: PlatformSandbox, call: Call, parts: Parts, deleted: bool) -> tuple[list[Record], str]:
     sobject = box.store.schema.object(parts["object"])
     start, end = box.moment(call.params.get("start", "")), box.moment(call.params.get("end", ""))
     rows = [r for _, r in box.records.all(sobject.name) if r["IsDeleted"] is deleted]
     return [r for r in rows if start <= r["SystemModstamp"] <= end], end
 
 
-def _updated(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _updated(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     rows, end = _window(box, call, parts, deleted=False)
     return Answer(200, {"ids": [r["Id"] for r in rows], "latestDateCovered": end})
 
 
-def _deleted(box: SalesforceSandbox, call: Call, parts: Parts) -> Answer:
+def _deleted(box: PlatformSandbox, call: Call, parts: Parts) -> Answer:
     rows, end = _window(box, call, parts, deleted=True)
     gone = [{"id": r["Id"], "deletedDate": r["SystemModstamp"]} for r in rows]
     return Answer(200, {"deletedRecords": gone, "earliestDateAvailable": end, "latestDateCovered": end})

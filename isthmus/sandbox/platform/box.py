@@ -14,30 +14,34 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from isthmus.sandbox.base import Record, Sandbox
-from isthmus.sandbox.salesforce import auth, bulk, collections_api, composite, queries, rows, values
-from isthmus.sandbox.salesforce.calls import VERSIONS, Answer, Call, Router, split
-from isthmus.sandbox.salesforce.changes import ReplayExpired
-from isthmus.sandbox.salesforce.errors import (
+from isthmus.sandbox.platform import auth, bulk, collections_api, composite, queries, rows, values
+from isthmus.sandbox.platform.calls import VERSIONS, Answer, Call, Router, split
+from isthmus.sandbox.platform.changes import ReplayExpired
+from isthmus.sandbox.platform.errors import (
     Ambiguous,
     ApiError,
     not_found,
     over_daily_limit,
     session_expired,
 )
-from isthmus.sandbox.salesforce.store import SCREEN, Store
+from isthmus.sandbox.platform.package import Package
+from isthmus.sandbox.platform.store import SCREEN, Store
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
-class SalesforceSandbox(Sandbox):
-    """One organisation.
+class PlatformSandbox(Sandbox):
+    """One organisation. A subclass names itself, its package and its connected app.
 
     Settings a test may change at any time: page_size (records per query page), daily_limit (requests per day),
     token_lifetime (seconds), bulk_polls (how often a bulk job reports InProgress before it completes), and
     extra_fields (field changes as :meth:`Schema.alter` takes them, made at every reset from then on).
     """
 
-    name = "salesforce"
+    package = Package()
+    consumer_key = "3MVG9sandboxHubConsumerKey"
+    consumer_secret = "synthetic-consumer-secret"
+    username = "hub@firm.example"
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +60,7 @@ class SalesforceSandbox(Sandbox):
         self._begin()
 
     def _begin(self) -> None:
-        self.store = Store(self.records, self.now)
+        self.store = Store(self.records, self.now, self.package)
         for change in self.extra_fields:
             self.store.schema.alter(change)
         self.auth = auth.Auth(self)
@@ -86,9 +90,9 @@ class SalesforceSandbox(Sandbox):
         """The connected app and its user, for both flows."""
         private_key, certificate = auth.key_pair()
         return {
-            "consumer_key": auth.CONSUMER_KEY,
-            "consumer_secret": auth.CONSUMER_SECRET,
-            "username": auth.USERNAME,
+            "consumer_key": self.consumer_key,
+            "consumer_secret": self.consumer_secret,
+            "username": self.username,
             "private_key": private_key,
             "certificate": certificate,
             "audience": auth.LOGIN_HOSTS[0],
@@ -189,11 +193,11 @@ def _plain(answer: Answer) -> Response:
     return Response(answer.content(), answer.status, answer.headers, media)
 
 
-def _resources(_: SalesforceSandbox, call: Call, __: dict[str, str]) -> Answer:
+def _resources(_: PlatformSandbox, call: Call, __: dict[str, str]) -> Answer:
     names = ("sobjects", "query", "queryAll", "composite", "limits", "jobs")
     return Answer(200, {name: f"{call.base}/{name}" for name in names})
 
 
-def _limits(box: SalesforceSandbox, _: Call, __: dict[str, str]) -> Answer:
+def _limits(box: PlatformSandbox, _: Call, __: dict[str, str]) -> Answer:
     left = max(0, box.daily_limit - box.api_calls)
     return Answer(200, {"DailyApiRequests": {"Max": box.daily_limit, "Remaining": left}})
