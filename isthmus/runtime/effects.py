@@ -33,6 +33,7 @@ from isthmus.domain.errors import (
 from isthmus.domain.objects import ExternalRef
 from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call
 from isthmus.ports.verbs import VerbSpec, spec_of
+from isthmus.runtime.edits import short_of
 from isthmus.runtime.hashing import content_hash
 from isthmus.store.records import CrossReference, Effect, EffectState, RunRow
 from isthmus.store.tx import Tx
@@ -234,7 +235,7 @@ class Ledger:
             raise
         except RemoteRefusal as refusal:
             self.keep([effect.model_copy(update={"state": EffectState.REFUSED, "digests": [asdict(e) for e in seen]})])
-            raise self._case(refusal, effect, spec) from refusal
+            raise self._case(refusal, effect, spec, args) from refusal
         self._kernel.checkpoint(f"sent {spec.name}")
         done = effect.model_copy(update={"digests": [asdict(e) for e in seen]})
         return self._finished(done, EffectState.RESENT if resent else EffectState.DONE, result)
@@ -243,10 +244,10 @@ class Ledger:
         kept = TypeAdapter(Any).dump_python(result, mode="json")
         return effect.model_copy(update={"state": state, "result": kept, "done_at": self._kernel.clock.now()})
 
-    def _case(self, refusal: RemoteRefusal, effect: Effect, spec: VerbSpec) -> NeedsDecision:
-        """The refusal in the words of the port: its exception type, queue and money."""
+    def _case(self, refusal: RemoteRefusal, effect: Effect, spec: VerbSpec, args: tuple[Any, ...]) -> NeedsDecision:
+        """The refusal in the words of the port: exception type, queue and money; and what was sent, to be mended."""
         money = (effect.amount, effect.currency) if effect.amount is not None else None
-        context = {**refusal.context, "verb": spec.name, "key": effect.business_key}
+        context = {**refusal.context, "verb": spec.name, "key": effect.business_key, "sent": short_of(args)}
         return NeedsDecision(
             spec.exception, refusal.message, queue=spec.queue, money=money, context=context, actions=("retry", "cancel")
         )

@@ -21,12 +21,12 @@ from isthmus.domain.errors import (
     NeedsDecision,
     NeedsSetup,
     NotFound,
-    NotPermitted,
     SameKeyOtherContent,
 )
-from isthmus.domain.states import CaseState, move
+from isthmus.domain.states import CaseState
 from isthmus.ports.calls import BULK, FINANCIAL, STANDARD, priority_of_call
 from isthmus.runtime.books import Books
+from isthmus.runtime.casework import Casework
 from isthmus.runtime.clock import Clock
 from isthmus.runtime.effects import Ledger
 from isthmus.runtime.engine import Engine
@@ -37,9 +37,7 @@ from isthmus.runtime.run import Cancelled, Run, Stop, Superseded
 from isthmus.store.records import (
     Case,
     ConnectionState,
-    Decision,
-    DeliveryState,
-    EventDelivery,
+    Effect,
     RunRow,
     RunState,
     RunStep,
@@ -80,7 +78,10 @@ Subscriber = tuple[frozenset[str], Callable[[Books, Any], None]]
 
 @dataclass
 class Kernel:
-    """See the module. told, checkpoint and fence are hooks: live timeline, crash tests, fleet lease."""
+    """See the module. told, filed, checkpoint and fence are hooks: live timeline, desk, crash tests, fleet lease.
+
+    filed: what the desk adds to a new case before it is kept: owner, deadline, what it is about.
+    """
 
     store: Store
     clock: Clock
@@ -92,11 +93,13 @@ class Kernel:
     parallel_sends: int = 1
     looks_up: bool = True
     told: Callable[[RunRow, RunStep], None] = lambda row, step: None
+    filed: Callable[[Tx, Case], Case] = lambda tx, case: case
     checkpoint: Callable[[str], None] = lambda name: None
     fence: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self)
+        self.casework = Casework(self)
 
     def subscribers_of(self, event_type: str) -> Iterable[str]:
         """Names of the subscribers of an event type."""
@@ -143,7 +146,7 @@ class Kernel:
     def advance(self, run_id: str, attempt: int) -> RunState | None:
         """Carry one attempt as far as it goes. None when the attempt is out of date."""
         with self.store.transaction() as tx:
-            row = self._locked(tx, run_id)
+            row = self.locked(tx, run_id)
             if row.attempt != attempt or row.state not in LIVE:
                 return None
             row = self._save(tx, row, state=RunState.RUNNING, claim=row.claim + 1)
@@ -172,7 +175,7 @@ class Kernel:
             with self.store.transaction() as tx:
                 self.hold(tx)
                 self.forget_waiting(tx, row)
-                self._save(tx, self._locked(tx, row.run_id), state=final, reason="")
+                self._save(tx, self.locked(tx, row.run_id), state=final, reason="")
                 self.checkpoint("finishing run")
             self.checkpoint("run finished")
             return final
@@ -180,14 +183,14 @@ class Kernel:
             raise
         except Stop:
             with self.store.transaction() as tx:
-                return self._locked(tx, row.run_id).state
+                return self.locked(tx, row.run_id).state
         except IsthmusError as error:  # the closing transaction itself lost a race
             self.wait(row, "finish", error)
             return RunState.WAITING
         except BUGS as bug:
             log.error("bug", run_id=row.run_id, kind=type(bug).__name__, reason=str(bug))
             with self.store.transaction() as tx:
-                self._fail(tx, self.hold(tx) or self._locked(tx, row.run_id), f"{type(bug).__name__}: {bug}")
+                self._fail(tx, self.hold(tx) or self.locked(tx, row.run_id), f"{type(bug).__name__}: {bug}")
             return RunState.FAILED
 
     def _fail(self, tx: Tx, row: RunRow, bug: str) -> None:
@@ -198,16 +201,17 @@ class Kernel:
 
     def rescue(self, tx: Tx, run_id: str) -> None:
         """Queue a run again whose attempt ended without a word (the worker's own failure); a few times, then a case."""
-        row = self._locked(tx, run_id)
+        row = self.locked(tx, run_id)
         if row.state not in LIVE:
             return
         log.warning("rescue", run_id=run_id, attempt=row.attempt, tries=row.tries)
         if row.tries >= RESCUES_MAX:
             self._fail(tx, row, f"{row.tries} attempts ended without a result; see the worker's log")
         else:
-            self._requeue(tx, row, tries=row.tries + 1)
+            self.requeue(tx, row, tries=row.tries + 1)
 
-    def _locked(self, tx: Tx, run_id: str) -> RunRow:
+    def locked(self, tx: Tx, run_id: str) -> RunRow:
+        """The run's row, held by this transaction. NotFound when there is none."""
         tx.lock(f"run:{run_id}")
         row = tx.get(RunRow, run_id)
         if row is None:
@@ -222,7 +226,7 @@ class Kernel:
         claimed = _held.get()
         if claimed is None:
             return None
-        current = self._locked(tx, claimed.run_id)
+        current = self.locked(tx, claimed.run_id)
         if current.claim != claimed.claim:
             raise Superseded
         return current
@@ -240,7 +244,7 @@ class Kernel:
 
     def commit_to(self, tx: Tx, row: RunRow) -> RunRow:
         """From this transaction on the run can only go forward."""
-        self._save(tx, self._locked(tx, row.run_id), committed=True)
+        self._save(tx, self.locked(tx, row.run_id), committed=True)
         return row.model_copy(update={"committed": True})
 
     # -- stopping and going on --------------------------------------------------------------------------------
@@ -248,46 +252,20 @@ class Kernel:
     def park(self, row: RunRow, seq: int, phrase: str, error: NeedsDecision) -> Case:
         """Open the case (once for this run, step and type) and park the run."""
         with self.store.transaction() as tx:
-            current = self.hold(tx) or self._locked(tx, row.run_id)
+            current = self.hold(tx) or self.locked(tx, row.run_id)
             case = self.open_case(tx, current, seq, phrase, error)
             self._save(tx, current, state=RunState.PARKED, reason=f"{error.exception}: {error.message}", wake_at=None)
             return case
 
     def open_case(self, tx: Tx, row: RunRow, seq: int, phrase: str, error: NeedsDecision) -> Case:
         """The open case of this run, step and type; a new one when there is none."""
-        same = tx.find(Case, run_id=row.run_id, seq=seq, exception=error.exception, state=CaseState.OPEN)
-        if same:
-            return same[0]
-        amount, currency = error.money or (None, "")
-        actions = [action for action in error.actions if not (row.committed and action == "cancel")]
-        case = Case(
-            case_no=f"CASE-{tx.next('case'):05d}",
-            run_id=row.run_id,
-            seq=seq,
-            exception=error.exception,
-            cause=error.message,
-            queue=error.queue,
-            amount=amount,
-            currency=currency,
-            entity=row.entity,
-            subject=row.key,
-            context=error.context,
-            actions=actions,
-            tried=phrase,
-            opened_at=self.clock.now(),
-            correlation_id=row.correlation_id,
-        )
-        tx.insert(case)
-        books = Books(self, tx, run_id=row.run_id, correlation_id=row.correlation_id)
-        payload = {"case": case.case_no, "exception": case.exception, "cause": case.cause, "queue": case.queue}
-        books.emit("case.opened", f"case:{case.case_no}", payload, entity=row.entity)
-        return case
+        return self.casework.open(tx, row, seq, phrase, error)
 
     def wait(self, row: RunRow, phrase: str, error: IsthmusError) -> None:
         """Wait and try the same step again; tell a person when it takes long."""
         now = self.clock.now()
         with self.store.transaction() as tx:
-            current = self.hold(tx) or self._locked(tx, row.run_id)
+            current = self.hold(tx) or self.locked(tx, row.run_id)
             patience = min(self.pace.wait_seconds_first * 2 ** min(current.tries, 16), self.pace.wait_seconds_max)
             named = getattr(error, "after_seconds", None)
             wake_at = now + timedelta(seconds=named if named is not None else patience)
@@ -306,7 +284,7 @@ class Kernel:
             return
         with self.store.transaction() as tx:
             self.pause(tx, row, phrase, error)
-            current = self.hold(tx) or self._locked(tx, row.run_id)
+            current = self.hold(tx) or self.locked(tx, row.run_id)
             self._save(tx, current, state=RunState.WAITING, reason=f"connection:{error.connection}", wake_at=None)
 
     def pause(self, tx: Tx, row: RunRow, phrase: str, error: NeedsSetup) -> None:
@@ -339,7 +317,7 @@ class Kernel:
     def close_alert(self, tx: Tx, run_id: str, exception: str) -> None:
         """Close cases that only told a person about a trouble, which is over."""
         for case in tx.find(Case, run_id=run_id, exception=exception, state=CaseState.OPEN):
-            self._close(tx, case, "hub", {"action": "resumed"}, CaseState.RESOLVED)
+            self.casework.close(tx, case, "hub", {"action": "resumed"}, CaseState.RESOLVED)
 
     def wake_due(self, limit: int = 500) -> int:
         """Queue waiting runs whose time has come; the number of them."""
@@ -347,7 +325,7 @@ class Kernel:
         with self.store.transaction() as tx:
             for row in tx.find(RunRow, state=RunState.WAITING, order=("wake_at",), limit=limit, skip_locked=True):
                 if row.wake_at is not None and row.wake_at <= now:
-                    self._requeue(tx, row)
+                    self.requeue(tx, row)
                     woken += 1
             if woken:
                 self.checkpoint("waking runs")
@@ -355,11 +333,11 @@ class Kernel:
 
     def wake_now(self, tx: Tx, run_id: str) -> RunRow:
         """Queue a waiting run before its time; it asks the other system again first, so nothing is skipped."""
-        row = self._locked(tx, run_id)
+        row = self.locked(tx, run_id)
         if row.state is not RunState.WAITING or row.wake_at is None:
             told = f" ({row.reason})" if row.reason else ""
             raise IllegalTransition(f"run {run_id} is {row.state}{told}: only a run that waits can be tried again now")
-        return self._requeue(tx, row)
+        return self.requeue(tx, row)
 
     def next_wake(self) -> datetime | None:
         """When the next waiting run is due."""
@@ -367,7 +345,8 @@ class Kernel:
             due = [r.wake_at for r in tx.find(RunRow, state=RunState.WAITING) if r.wake_at is not None]
         return min(due, default=None)
 
-    def _requeue(self, tx: Tx, row: RunRow, **changes: Any) -> RunRow:
+    def requeue(self, tx: Tx, row: RunRow, **changes: Any) -> RunRow:
+        """Queue the run's next attempt, with these changes to its row."""
         row = self._save(tx, row, state=RunState.QUEUED, attempt=row.attempt + 1, wake_at=None, **changes)
         self.engine.enqueue(tx, row)
         return row
@@ -376,79 +355,25 @@ class Kernel:
 
     def resolve(self, tx: Tx, case_no: str, *, action: str, actor: str, reason: str, values: dict[str, Any]) -> Case:
         """Carry out a person's decision on an open case; its run goes on at the same step."""
-        tx.lock(f"case:{case_no}")
-        case = tx.get(Case, case_no)
-        if case is None:
-            raise NotFound(f"no case {case_no}")
-        if case.state is not CaseState.OPEN:
-            raise IllegalTransition(f"case {case_no} is {case.state} already (by {case.resolved_by})")
-        if action == "approve" and _same_person(actor, str(case.context.get("prepared_by", ""))):
-            raise NotPermitted(f"case {case_no}: {actor} prepared it; another person must approve")
-        if action not in case.actions:
-            raise BadInput(f"case {case_no} offers {', '.join(case.actions) or 'no action'}; not {action!r}")
-        resolution = {**values, "action": action, "reason": reason}
-        final = CaseState.CANCELLED if action == "cancel" else CaseState.RESOLVED
-        case = self._close(tx, case, actor, resolution, final)
-        self._go_on(tx, case, action, actor, values)
-        return case
+        return self.casework.resolve(tx, case_no, action=action, actor=actor, reason=reason, values=values)
 
-    def _close(self, tx: Tx, case: Case, actor: str, resolution: dict[str, Any], final: CaseState) -> Case:
-        closed = move(case, "state", final).model_copy(
-            update={"resolved_at": self.clock.now(), "resolved_by": actor, "resolution": resolution}
-        )
-        tx.update(closed)
-        books = Books(self, tx, run_id=case.run_id, correlation_id=case.correlation_id, actor=actor)
-        before, after = {"state": str(case.state)}, {"state": str(final), **resolution}
-        books.audit("case.resolve", case.case_no, reason=str(resolution.get("reason", "")), before=before, after=after)
-        books.emit("case.resolved", f"case:{case.case_no}", {"case": case.case_no, **resolution}, entity=case.entity)
-        return closed
+    def set_aside(self, tx: Tx, run_id: str) -> bool:
+        """End a parked run that has written nothing anywhere, without undoing: another run has done its work.
 
-    def _go_on(self, tx: Tx, case: Case, action: str, actor: str, values: dict[str, Any]) -> None:
-        if case.run_id.startswith("connection/"):
-            self._resume_connection(tx, case.run_id.removeprefix("connection/"))
-            return
-        if case.run_id.startswith("delivery/"):
-            self._deliver_again(tx, case.context["event"], case.context["subscriber"])
-            return
-        if action not in ("retry", "cancel"):
-            decision = Decision(
-                run_id=case.run_id,
-                exception=case.exception,
-                values={**values, "action": action, "by": actor},
-                case_no=case.case_no,
-                decided_by=actor,
-                decided_at=self.clock.now(),
-            )
-            tx.put(decision)
-        row = self._locked(tx, case.run_id)
-        if row.state in (RunState.PARKED, RunState.FAILED):
-            self._requeue(tx, row, cancelling=row.cancelling or action == "cancel", reason="")
-
-    def _resume_connection(self, tx: Tx, connection: str) -> None:
-        # A run that is just going to sleep on the pause is waited for: nobody else would wake it.
-        tx.lock(f"connection:{connection}")
-        now = self.clock.now()
-        tx.put(ConnectionState(connection=connection, paused=False, reason="", changed_at=now))
-        for row in tx.find(RunRow, state=RunState.WAITING, reason=f"connection:{connection}"):
-            self._requeue(tx, row, reason="")
-
-    def _deliver_again(self, tx: Tx, event_id: str, subscriber: str) -> None:
-        known = tx.get(EventDelivery, event_id, subscriber)
-        if known is not None:
-            due = {"state": DeliveryState.PENDING, "attempts": 0, "next_at": self.clock.now()}
-            tx.put(known.model_copy(update=due))
+        False, and nothing is changed, when it has written something or does not stand still.
+        """
+        row = self.locked(tx, run_id)
+        if row.state is not RunState.PARKED or row.committed or tx.find(Effect, run_id=run_id, limit=1):
+            return False
+        self._save(tx, row, state=RunState.CANCELLED, reason="set aside: a later run has done its work")
+        return True
 
     def cancel(self, tx: Tx, run_id: str, *, actor: str, reason: str) -> RunRow:
         """Call a parked or waiting run off: its completed writes are undone in reverse order."""
-        row = self._locked(tx, run_id)
+        row = self.locked(tx, run_id)
         if row.committed or row.state not in (RunState.PARKED, RunState.WAITING):
             why = "has passed the point where only a credit helps" if row.committed else f"is {row.state}"
             raise IllegalTransition(f"run {run_id} {why}: only a parked or waiting run can be cancelled before that")
         for case in tx.find(Case, run_id=run_id, state=CaseState.OPEN):
-            self._close(tx, case, actor, {"action": "cancel", "reason": reason}, CaseState.CANCELLED)
-        return self._requeue(tx, row, cancelling=True, reason="")
-
-
-def _same_person(one: str, other: str) -> bool:
-    """Names are compared as people read them: another spelling of one's own name is nobody else."""
-    return one.strip().casefold() == other.strip().casefold()
+            self.casework.close(tx, case, actor, {"action": "cancel", "reason": reason}, CaseState.CANCELLED)
+        return self.requeue(tx, row, cancelling=True, reason="")

@@ -10,8 +10,8 @@ PostgreSQL under DBOS and in memory under simulation; only the store and the eng
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
@@ -24,11 +24,12 @@ from isthmus.domain.errors import (
     Retryable,
 )
 from isthmus.ports.verbs import spec_of
+from isthmus.runtime import edits
 from isthmus.runtime.books import Books
 from isthmus.runtime.effects import NOT_THERE, result_type
 from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.telling import tell
-from isthmus.store.records import Effect, EffectState, RunRow, RunStep
+from isthmus.store.records import Decision, Effect, EffectState, RunRow, RunStep
 from isthmus.store.tx import Tx
 
 if TYPE_CHECKING:
@@ -135,7 +136,11 @@ class Run:
         kept: list[Effect] = []
 
         def send() -> list[T]:
-            results, finished = self._kernel.ledger.write(self.row, self._seq, verb, arguments)
+            decision = self._decision_about(spec_of(verb).exception)
+            if decision.get("action") == edits.SKIP:
+                return [cast(T, edits.left_out(verb, spec_of(verb).name.split(".")[0])) for _ in arguments]
+            wanted = [edits.edited(verb, args, decision) for args in arguments]
+            results, finished = self._kernel.ledger.write(self.row, self._seq, verb, wanted)
             kept.extend(finished)
             return results
 
@@ -150,6 +155,14 @@ class Run:
         if undo is not None:
             self._undos += [(f"Undo: {phrase}", undo, args) for args in arguments]
         return results
+
+    def _decision_about(self, exception: str) -> Mapping[str, Any]:
+        """What a person has decided about a refusal of this very step; nobody has before the run first stopped."""
+        if self.row.attempt == 1:
+            return {}
+        with self._kernel.store.transaction() as tx:
+            decision = tx.get(Decision, self.row.run_id, exception)
+        return decision.values if decision is not None and decision.values.get("seq") == self._seq else {}
 
     def _undo_what_was_refused(
         self, phrase: str, verb: Callable[..., Any], undo: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
