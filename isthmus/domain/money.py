@@ -83,6 +83,21 @@ def round_quantity(quantity: Decimal) -> Decimal:
     return quantity.quantize(QUANTITY_EXPONENT, rounding=ROUND_HALF_UP)
 
 
+def round_minutes(hours: Decimal) -> Decimal:
+    """The minutes that hours with four decimals stand for: 3.1167 h is 187 minutes, which no decimal hour can hold.
+
+    Hours that are a whole number of minutes at four decimals are exactly those minutes; any other hours (0.125) are
+    what they say, times 60. So time that is given in minutes never loses one, nor does its price lose a cent.
+    """
+    minutes = (hours * 60).to_integral_value(ROUND_HALF_UP)
+    return minutes if hours_of(minutes) == hours else hours * 60
+
+
+def hours_of(minutes: Decimal) -> Decimal:
+    """Minutes as a quantity: hours at four decimals. Of whole minutes it is undone by round_minutes."""
+    return round_quantity(minutes / 60)
+
+
 def is_exact_amount(amount: Decimal, currency: str) -> bool:
     """True when the amount needs no rounding in its currency: 10.5 JPY does."""
     return amount == round_half_away(amount, currency)

@@ -16,10 +16,12 @@ from isthmus.domain.money import (
     Money,
     allocate,
     can_bill_in,
+    hours_of,
     is_exact_amount,
     minor_unit,
     minor_units,
     round_half_away,
+    round_minutes,
     round_quantity,
     truncate,
 )
@@ -113,6 +115,37 @@ def test_quantities_have_four_decimals_halves_away_from_zero() -> None:
     assert round_quantity(Decimal("2.70275")) == Decimal("2.7028")
     assert round_quantity(Decimal("-2.70275")) == Decimal("-2.7028")
     assert round_quantity(Decimal("2.70274999")) == Decimal("2.7027")
+
+
+MINUTES = [
+    ("3.1167", "187"),  # 3 h 07
+    ("2.6667", "160"),
+    ("1.1167", "67"),
+    ("0.0167", "1"),
+    ("7.5", "450"),
+    ("24", "1440"),
+    ("0", "0"),
+    ("-3.1167", "-187"),
+    ("0.125", "7.5"),  # half minutes are nobody's clock: what is said is meant
+    ("3.12", "187.2"),  # two decimals are no minutes either
+    ("3.1166", "186.996"),
+]
+
+
+@pytest.mark.parametrize(("hours", "minutes"), MINUTES)
+def test_hours_stand_for_their_minutes(hours: str, minutes: str) -> None:
+    assert round_minutes(Decimal(hours)) == Decimal(minutes)
+
+
+@given(st.integers(-(10**6), 10**6).map(Decimal))
+def test_no_minute_is_lost_between_a_clock_and_four_decimals(minutes: Decimal) -> None:
+    assert round_minutes(hours_of(minutes)) == minutes
+
+
+@given(st.decimals("-10000", "10000", places=4))
+def test_minutes_never_move_hours_by_more_than_half_of_their_last_decimal(hours: Decimal) -> None:
+    assert abs(round_minutes(hours) - hours * 60) <= Decimal("0.00005") * 60
+    assert hours_of(round_minutes(hours)) == hours
 
 
 # -- splitting ------------------------------------------------------------------------------------------------------
