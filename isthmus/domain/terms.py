@@ -2,7 +2,8 @@
 
 Terms are data on a contract version; what they mean is decided in ``policies``. A term that is not given means that the
 contract does not have it, never a default in the client's favour or the firm's. Amounts are net of tax, in the currency
-of the contract, unless a term says otherwise.
+of the contract, unless a term says otherwise. A recurring term counts from its start day to its end day, both included;
+what it covers of a period in part is worth its share by days.
 """
 
 from __future__ import annotations
