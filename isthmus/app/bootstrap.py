@@ -20,6 +20,7 @@ from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, make_budget
 from isthmus.processes import amendment, contract_to_project, invoice_to_cash, time_to_invoice
 from isthmus.processes.subscribers import SUBSCRIBERS
+from isthmus.runtime.bells import Bells
 from isthmus.runtime.clock import Clock, SystemClock
 from isthmus.runtime.engine_dbos import DbosEngine, prepare_database
 from isthmus.runtime.gate import Gate
@@ -113,6 +114,7 @@ class Hub:
     firm_version: int
     systems: ConnectedSystems
     gate: Gate = field(default_factory=Gate)
+    bells: Bells = field(default_factory=Bells)
 
     def close(self) -> None:
         """Give all connections back."""

@@ -51,9 +51,11 @@ def _by_reference(reference: str) -> str:
 class ConnectionConfig(_Strict):
     """One connection. entities: which legal entities it serves (none named: all). secrets: references by name.
 
-    writes_as: the owner name its messages are checked under at the write gate. webhook_secret: reference to the
-    Standard Webhooks secret (whsec_…) its messages are signed with. settling_seconds: how long a look-up may fail to
-    show what the system has accepted, when this account differs from the manifest.
+    writes_as: the owner name its messages are checked under at the write gate. webhook_secret: reference to the secret
+    its messages are signed with: whsec_… is Standard Webhooks, anything else the vendor's own scheme, where several
+    separated by white space are all valid (for the time of a rotation). webhook_url: the address the vendor was given,
+    when its signature covers it and the hub is behind a proxy. settling_seconds: how long a look-up may fail to show
+    what the system has accepted, when this account differs from the manifest.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ConnectionConfig(_Strict):
     secrets: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
     webhook_secret: str = ""
+    webhook_url: str = ""
     ca_file: str = ""
     sweep_seconds: float = 5.0
     settling_seconds: float | None = Field(default=None, ge=0)

@@ -17,7 +17,7 @@ import structlog
 from isthmus.app.bootstrap import Hub
 from isthmus.domain.errors import NeedsSetup
 from isthmus.processes import sweeps
-from isthmus.runtime import audit, outbox
+from isthmus.runtime import audit, bells, outbox
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.engine_dbos import DbosWorker
 from isthmus.runtime.fleet import Fleet, new_executor_id
@@ -64,7 +64,9 @@ class Worker:
                 for port, sweep in SWEEPS.items():
                     if port in config.fills:
                         name, task = f"{config.name} {port}", f"ask {config.name} ({port}) for changes"
-                        self._loop(name, task, config.sweep_seconds, self._sweep(config.name, sweep))
+                        work = self._sweep(config.name, sweep)
+                        self._loop(name, task, config.sweep_seconds, work, bell=config.name)
+            self._thread("bells", lambda: bells.listen(self.hub.url, self.hub.bells, self._stopping.is_set))
 
     def _sweep(self, connection: str, sweep: Callable[..., int]) -> Callable[[], int]:
         def once() -> int:
@@ -86,13 +88,15 @@ class Worker:
     def _hand_events_on(self) -> int:
         return sum(outbox.dispatch(self.hub.kernel, name) for name in self.hub.kernel.subscribers)
 
-    def _loop(self, name: str, task: str, seconds: float, work: Callable[[], int]) -> None:
+    def _loop(self, name: str, task: str, seconds: float, work: Callable[[], int], bell: str = "") -> None:
+        """Work again at once while there is something to do, else after so long, or when its bell rings."""
         loop = Loop(self.hub.kernel, name, task)
+        wait = self.hub.bells.hang(bell) if bell else self._stopping.wait
 
         def run() -> None:
             while not self._stopping.is_set():
                 if not loop.turn(work):
-                    self._stopping.wait(seconds)
+                    wait(seconds)
 
         self._thread(name, run)
 
@@ -112,6 +116,7 @@ class Worker:
     def stop(self) -> None:
         """Finish what is in hand, then give the lease back."""
         self._stopping.set()
+        self.hub.bells.ring_all()
         self._dbos.stop()
         self.fleet.stop()
         for thread in self._threads:

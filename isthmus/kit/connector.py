@@ -86,6 +86,10 @@ class Connector:
             raise self.refusal(f"{self.system} has no {what} {', '.join(missing)}", what.upper(), what)
         return ids
 
+    def changes_in(self, body: Any) -> list[Row]:
+        """The changes that a webhook of the vendor speaks of, as it tells them: a list, or the one that the body is."""
+        return [row for row in (body if isinstance(body, list) else [body]) if isinstance(row, dict)]
+
     def since(self, watermark: str) -> datetime | None:
         """Where reading changes starts again: the watermark less the manifest's overlap. None at the first time."""
         return to_utc(watermark) - timedelta(seconds=self.manifest.capture.overlap_seconds) if watermark else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from isthmus.domain.errors import NeedsSetup
 
@@ -78,12 +78,61 @@ class LimitFacts(_Strict):
     patience_headers: tuple[str, ...] = ("Retry-After",)
 
 
+class SignatureFacts(_Strict):
+    """How the vendor proves that a webhook is its own: an HMAC over some parts, or a shared secret as it is (plain).
+
+    header: where the signature stands; {n} in it is counted from 1, where a vendor signs with several keys at once.
+    over: parts in their order, joined by separator. prefix: before the signature in the header. timestamp_header: when
+    it was signed, in units of timestamp_unit; older than tolerance_seconds is refused. id_header: the message's id.
+    """
+
+    header: str
+    algorithm: Literal["sha256", "sha1", "plain"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    over: tuple[Literal["method", "url", "timestamp", "id", "body"], ...] = ("body",)
+    separator: str = ""
+    prefix: str = ""
+    timestamp_header: str = ""
+    timestamp_unit: Literal["s", "ms"] = "s"
+    tolerance_seconds: int = 300
+    id_header: str = ""
+
+
+class OriginFacts(_Strict):
+    """How a change that the hub has made itself is known, so that it is not taken for news: where the mark stands in a
+    change (dotted path), and what it contains then; {setting} stands for a setting of the connection.
+    """
+
+    path: str
+    contains: str
+
+
 class CaptureFacts(_Strict):
-    """How changes are learned."""
+    """How changes are learned. sweep: how what was missed is found all the same.
+
+    retention_hours: how long an event log or a delta token is good. overlap_seconds: how far a watermark goes back each
+    time, because what has been committed may show late.
+    """
 
     kind: Literal["signed_webhook", "event_log", "delta_token", "watermark", "none"]
+    sweep: Literal["watermark", "delta_token", "none"] = "none"
     retention_hours: int = 0
     overlap_seconds: int = 0
+    signature: SignatureFacts | None = None
+    origin: OriginFacts | None = None
+
+    @model_validator(mode="after")
+    def _can_lose_nothing(self) -> CaptureFacts:
+        swept = "watermark" if self.kind == "watermark" else self.sweep
+        if self.kind == "signed_webhook" and self.signature is None:
+            raise ValueError("capture: signed webhooks need [capture.signature]")
+        if self.kind in ("signed_webhook", "event_log") and self.sweep == "none":
+            raise ValueError(f"capture: what {self.kind} misses must be found by a sweep: name it")
+        if self.kind in ("event_log", "delta_token") and self.retention_hours <= 0:
+            raise ValueError(f"capture: {self.kind} needs retention_hours")
+        if swept == "watermark" and self.overlap_seconds <= 0:
+            raise ValueError("capture: a watermark needs overlap_seconds")
+        return self
 
 
 class VerbFacts(_Strict):
