@@ -7,6 +7,7 @@
     │   ├── StaleRead            the other system does not show yet what it has accepted
     │   └── LostRace             another worker changed the row first
     ├── OutcomeUnknown   it may have happened: look it up by key, then decide
+    │   └── Underway             the other system has taken it on and is not done: ask again by its job
     ├── NeedsDecision    a person decides: the run parks, a case opens with its money and its owner
     │   └── RemoteRefusal        the other system understood and refused
     ├── NeedsSetup       an administrator acts: the connection pauses, one case for all its runs
@@ -80,6 +81,22 @@ class OutcomeUnknown(IsthmusError):
 
     code = "outcome_unknown"
     status = 504
+
+
+class Underway(OutcomeUnknown):
+    """The other system has taken the write on and is not done with it: it is asked again by its job, never sent twice.
+
+    job: what the other system calls it; state: how far it is: created, accepted, staged.
+    """
+
+    code = "underway"
+    status = 202
+
+    def __init__(self, message: str, *, job: str, state: str = "accepted", after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+        self.state = state
+        self.after_seconds = after_seconds
 
 
 class NeedsDecision(IsthmusError):

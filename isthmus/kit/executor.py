@@ -89,6 +89,13 @@ class Connection:
         """How the manifest makes this write safe to repeat."""
         return self.connector.manifest.verbs[verb].strategy
 
+    def poll(self, verb: str) -> str:
+        """The method that asks what became of a job of this write. NeedsSetup when the manifest names none."""
+        method = self.connector.manifest.verbs[verb].poll
+        if not method:
+            raise NeedsSetup(f"{self.connector.system}: the manifest names no poll for {verb}", self.name)
+        return method
+
     @property
     def settling_time(self) -> timedelta:
         """How long a look-up may fail to show what the system has accepted."""

@@ -136,10 +136,26 @@ class CaptureFacts(_Strict):
 
 
 class VerbFacts(_Strict):
-    """How a write is made safe to repeat."""
+    """How a write is made safe to repeat, and how it becomes final.
+
+    states: those it goes through over there, the last one is what the verb returns. poll: the method that asks a job
+    (its only argument) until it is done, where the write is only taken on at first: it returns the verb's result,
+    raises Underway while it goes on and RemoteRefusal when it has failed. conditional: it is sent with If-Match.
+    """
 
     strategy: Strategy
     find: str
+    states: tuple[Literal["created", "accepted", "staged", "posted"], ...] = ("created",)
+    poll: str = ""
+    conditional: bool = False
+
+    @model_validator(mode="after")
+    def _what_is_taken_on_is_asked_for(self) -> VerbFacts:
+        if {"accepted", "staged"} & set(self.states[:-1]) and not self.poll:
+            raise ValueError("a write that is accepted or staged first needs poll")
+        if self.states[-1] in ("accepted", "staged"):
+            raise ValueError(f"{self.states[-1]} is not final: a verb returns what is created or posted")
+        return self
 
 
 class IdempotencyFacts(_Strict):

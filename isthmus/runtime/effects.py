@@ -6,6 +6,9 @@
     in_doubt ──look it up──> found          (it had happened)
         └──────────────────> resent         (it had not: sent again)
 
+Where the other system takes a write on and does it later (accepted, staged), the row keeps what it calls the job, and
+the job is asked until it is done: a job that is known is never sent again.
+
 A look-up that finds nothing is only believed once the other system has had its settling time, because a stale read
 would turn into a duplicate. A verb that is an upsert by natural key is safe to send again at once.
 """
@@ -29,6 +32,7 @@ from isthmus.domain.errors import (
     RemoteRefusal,
     Retryable,
     SameKeyOtherContent,
+    Underway,
 )
 from isthmus.domain.objects import ExternalRef
 from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 FINISHED = frozenset({EffectState.DONE, EffectState.FOUND, EffectState.RESENT})
 NOT_THERE = frozenset({EffectState.NOT_SENT, EffectState.REFUSED, EffectState.UNDONE})
 SENDS_MAX = 3
+_JOB = "underway"  # where the row of a write in doubt keeps what the other system calls its job
 TAKE_OVER_AFTER = timedelta(seconds=60)
 
 
@@ -186,10 +191,11 @@ class Ledger:
             if effect.state is not EffectState.IN_DOUBT:
                 return effect
 
-    def _doubt(self, effect: Effect) -> Effect:
-        """Write down that we do not know, and since when, before anything else is tried."""
+    def _doubt(self, effect: Effect, job: dict[str, str] | None = None) -> Effect:
+        """Write down that we do not know, since when, and the job that will tell, before anything else is tried."""
         now = self._kernel.clock.now()
-        doubtful = effect.model_copy(update={"state": EffectState.IN_DOUBT, "in_doubt_since": now})
+        kept = {_JOB: job} if job else None
+        doubtful = effect.model_copy(update={"state": EffectState.IN_DOUBT, "in_doubt_since": now, "result": kept})
         self.keep([doubtful])
         self._kernel.checkpoint(f"in doubt {effect.verb}")
         return doubtful
@@ -198,9 +204,12 @@ class Ledger:
         """(effect, settled): found, or certainly absent and to be sent again."""
         if not self._kernel.looks_up:  # only ever off in the test that shows why it must be on
             return effect, False
+        job = (effect.result or {}).get(_JOB)
+        effect = effect.model_copy(update={"lookups": effect.lookups + 1})
+        if job is not None:
+            return self._ask_job(effect, job["job"], args, spec, connection), True
         found = getattr(connection, spec.find)(*args)
         self._kernel.checkpoint(f"looked up {spec.name}")
-        effect = effect.model_copy(update={"lookups": effect.lookups + 1})
         strategy = connection.strategy(spec.name)
         if found is not None and not spec.revisable:
             return self._finished(effect, EffectState.FOUND, found), True
@@ -213,6 +222,19 @@ class Ledger:
         # The doubt begins anew with every send, written before it: a crash in the middle must not leave an older one,
         # whose settling time is over, to be believed.
         return self._doubt(effect), False
+
+    def _ask_job(self, effect: Effect, job: str, args: tuple[Any, ...], spec: VerbSpec, connection: Any) -> Effect:
+        """What became of a job: done, refused, or still underway, which is waited for."""
+        try:
+            result = getattr(connection, connection.poll(spec.name))(job)
+        except Underway as still:
+            self.keep([effect.model_copy(update={"result": {_JOB: {"job": still.job, "state": still.state}}})])
+            raise Retryable(still.message, still.after_seconds) from still
+        except RemoteRefusal as refusal:
+            self.keep([effect.model_copy(update={"state": EffectState.REFUSED, "result": None})])
+            raise self._case(refusal, effect, spec, args) from refusal
+        self._kernel.checkpoint(f"asked the job of {spec.name}")
+        return self._finished(effect, EffectState.FOUND, result)
 
     def _send(
         self, effect: Effect, args: tuple[Any, ...], verb: Callable[..., Any], spec: VerbSpec, connection: Any
@@ -227,6 +249,9 @@ class Ledger:
         exchanges_of_call.set(seen)
         try:
             result = getattr(connection, verb.__name__)(*args)
+        except Underway as taken_on:
+            self._doubt(effect, {"job": taken_on.job, "state": taken_on.state})
+            raise Retryable(taken_on.message, taken_on.after_seconds) from taken_on
         except OutcomeUnknown:
             return self._doubt(effect)
         except (Retryable, NeedsSetup):

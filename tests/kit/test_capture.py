@@ -155,7 +155,7 @@ def test_a_feed_that_contradicts_itself_is_an_error() -> None:
 @pytest.mark.requirement("PAT-05")
 @pytest.mark.parametrize("seed", range(20))
 def test_a_tenth_of_all_webhooks_dropped_and_the_sweep_repairs_to_none_missing(seed: int) -> None:
-    """Webhooks ring late, twice, out of order or not at all; each ring is one look; a look every now and then sweeps."""
+    """Webhooks ring late, twice, out of order or not at all; each ring is one look; a look now and then sweeps."""
     chance = random.Random(seed)
     vendor, watermark, known = Vendor(), "", dict[str, Row]()
     bells, dropped = list[int](), 0
