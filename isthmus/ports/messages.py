@@ -38,12 +38,31 @@ class ContractNotices(Canonical):
     watermark: str
 
 
+class Withdrawn(Canonical):
+    """An entry or expense that is deleted over there, or approved no longer. at: when, with its offset; by: who or why.
+
+    The other system may no longer know what it was; the hub knows, and corrects it to nothing. One it has never heard
+    of means nothing.
+    """
+
+    source: str
+    source_id: str
+    by: str
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """Business key of what is withdrawn."""
+        return f"{self.source}:{self.source_id}"
+
+
 class TimePage(Canonical):
     """Approved time changed after a watermark. unreadable: what could not be read, with the reason: never dropped."""
 
     entries: tuple[TimeEntry, ...]
     watermark: str
     unreadable: tuple[tuple[str, str], ...] = ()
+    withdrawn: tuple[Withdrawn, ...] = ()
 
 
 class ExpensePage(Canonical):
@@ -52,6 +71,7 @@ class ExpensePage(Canonical):
     expenses: tuple[Expense, ...]
     watermark: str
     unreadable: tuple[tuple[str, str], ...] = ()
+    withdrawn: tuple[Withdrawn, ...] = ()
 
 
 class MilestonePage(Canonical):

@@ -5,13 +5,14 @@ A sweep reads first and writes after: messages and the watermark in one transact
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from isthmus.domain.errors import IsthmusError
 from isthmus.domain.objects import Engagement, Expense, Invoice, MilestoneStatus, Payment, TimeEntry
 from isthmus.ports.messages import ContractNotice
 from isthmus.processes.work.intake import entries_of
+from isthmus.processes.work.withdrawing import withdrawn_expenses, withdrawn_time
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.runtime.hashing import canonical_json, content_hash
@@ -71,31 +72,46 @@ def _start_contract(books: Books, source: str, notice: ContractNotice) -> bool:
 
 
 def sweep_time(kernel: Kernel, connection: Any) -> int:
-    """Approved time in the PSA since the last look. What cannot be read is quarantined, not dropped."""
+    """Approved time in the PSA since the last look. What cannot be read is quarantined, not dropped.
+
+    An entry that is gone there becomes a correction to no hours.
+    """
     page = connection.approved_time(_watermark(kernel, connection.name, "time"))
-    arrivals = [arrival_of(connection.name, entry) for entry in page.entries]
+
+    def arrivals(books: Books) -> list[inbox.Arrival]:
+        return [arrival_of(connection.name, entry) for entry in (*page.entries, *withdrawn_time(books, page))]
+
     return _keep_page(kernel, connection.name, "time", "time.approved", arrivals, page)
 
 
 def sweep_expenses(kernel: Kernel, connection: Any) -> int:
     """Approved expenses in the expense tool since the last look. What cannot be read is quarantined, not dropped."""
     page = connection.approved_expenses(_watermark(kernel, connection.name, "expenses"))
-    arrivals = [_arrival(connection.name, "expense", "approved", each) for each in page.expenses]
+
+    def arrivals(books: Books) -> list[inbox.Arrival]:
+        expenses = (*page.expenses, *withdrawn_expenses(books, page))
+        return [_arrival(connection.name, "expense", "approved", each) for each in expenses]
+
     return _keep_page(kernel, connection.name, "expenses", "expense.approved", arrivals, page)
 
 
 def sweep_milestones(kernel: Kernel, connection: Any) -> int:
     """Milestones that moved in the delivery tool since the last look. What cannot be read is quarantined."""
     page = connection.milestones_changed(_watermark(kernel, connection.name, "milestones"))
-    arrivals = [_arrival(connection.name, "milestone", "changed", each) for each in page.milestones]
+
+    def arrivals(_: Books) -> list[inbox.Arrival]:
+        return [_arrival(connection.name, "milestone", "changed", each) for each in page.milestones]
+
     return _keep_page(kernel, connection.name, "milestones", "milestone.changed", arrivals, page)
 
 
-def _keep_page(kernel: Kernel, source: str, feed: str, kind: str, arrivals: list[inbox.Arrival], page: Any) -> int:
+def _keep_page(
+    kernel: Kernel, source: str, feed: str, kind: str, arrivals: Callable[[Books], list[inbox.Arrival]], page: Any
+) -> int:
     """Messages of a page, what could not be read of it, and the watermark, in one transaction."""
     with kernel.store.transaction() as tx:
         books = kernel.books(tx, key=f"sweep/{source}", actor=source)
-        new = _accept_new(books, arrivals)
+        new = _accept_new(books, arrivals(books))
         for what, why in page.unreadable:
             inbox.quarantine(books, source=source, kind=kind, raw=what, reason=why)
         _move_watermark(kernel, tx, source, feed, page.watermark)

@@ -11,12 +11,13 @@ import pytest
 
 from isthmus.app.worker import SWEEPS
 from isthmus.domain.errors import Unreachable
-from isthmus.domain.objects import Expense, MilestoneStatus
+from isthmus.domain.objects import BillablePart, Expense, MilestoneStatus, TimeEntry
+from isthmus.domain.states import PartState
 from isthmus.ports import PORTS
-from isthmus.ports.messages import ExpensePage, MilestonePage
+from isthmus.ports.messages import ExpensePage, MilestonePage, TimePage, Withdrawn
 from isthmus.processes import sweeps
 from isthmus.store.records import InboxMessage, MessageState, Watermark
-from tests.processes.hub import Hub
+from tests.processes.hub import Hub, entry
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -111,3 +112,59 @@ def test_every_port_that_is_asked_for_changes_has_a_sweep() -> None:
 def _asks_with_a_watermark(port: type, verb: str) -> bool:
     member = getattr(port, verb)
     return hasattr(member, "__verb__") and "watermark" in member.__annotations__
+
+
+# -- what is gone over there ---------------------------------------------------------------------------------------
+
+
+def withdrawn(number: str, at: datetime = NOON) -> Withdrawn:
+    return Withdrawn(source="psa", source_id=number, by="psa: deleted", at=at)
+
+
+def time_page(*gone: str, entries: tuple[TimeEntry, ...] = ()) -> TimePage:
+    return TimePage(entries=entries, watermark="w", withdrawn=tuple(withdrawn(number) for number in gone))
+
+
+def test_deleted_time_takes_its_evidence_back_whether_or_not_it_was_worked_on_already() -> None:
+    hub = Hub()
+    hub.set_up()
+    hub.capture(entry(1, "7.5"))
+    psa = TimeTool(time_page(entries=(entry(2, "2.0"),)), time_page("1", "2", "3"), time_page("1", "2", "3"))
+    assert [sweeps.sweep_time(hub.kernel, psa) for _ in range(3)] == [1, 2, 0]  # entry 3 was never approved
+    sweeps.drain_time(hub.kernel)
+    hub.go()
+    entries = hub.rows(TimeEntry, order=("source_id", "revision"))
+    assert {e.source_id: str(e.hours) for e in entries} == {"1": "0", "2": "0"}
+    assert {e.approved_by for e in entries if e.hours == 0} == {"psa: deleted"}
+    assert sum(part.net for part in hub.rows(BillablePart) if part.state is PartState.READY) == 0
+
+
+def test_an_entry_that_is_approved_again_later_counts_again() -> None:
+    hub = Hub()
+    hub.set_up()
+    hub.capture(entry(1, "7.5"))
+    later = entry(1, "6.0", approved_at=datetime(2026, 3, 5, tzinfo=UTC))
+    psa = TimeTool(time_page("1"), time_page(entries=(later,)))
+    for _ in range(2):
+        sweeps.sweep_time(hub.kernel, psa)
+        sweeps.drain_time(hub.kernel)
+        hub.go()
+    hours = [str(e.hours) for e in hub.rows(TimeEntry, order=("revision",))]
+    assert hours == ["7.5", "0", "6.0"]
+
+
+def test_a_deleted_expense_becomes_a_correction_to_nothing_once() -> None:
+    hub = Hub()
+    gone = Withdrawn(source="tool", source_id="1", by="tool: deleted", at=NOON)
+    page = ExpensePage(expenses=(), watermark="w2", withdrawn=(gone,))
+    tool = Tool(ExpensePage(expenses=(expense(1),), watermark="w1"), page, page)
+    assert [sweeps.sweep_expenses(hub.kernel, tool) for _ in range(3)] == [1, 1, 0]
+    read = [Expense.model_validate(json.loads(m.raw)["expenses"][0]) for m in messages(hub, "expense.approved")]
+    assert sorted(str(e.gross) for e in read) == ["0", "118.00"]
+
+
+class TimeTool(Tool):
+    """A tool of approved time."""
+
+    name = "psa"
+    approved_time = Tool.approved_expenses

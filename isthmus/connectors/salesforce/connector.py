@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from isthmus.connectors.salesforce import mapping as m
-from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, StaleRead, Unreachable
+from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, StaleRead
 from isthmus.domain.objects import (
     Address,
     BillingType,
@@ -20,13 +19,12 @@ from isthmus.domain.objects import (
     Milestone,
     Rate,
 )
-from isthmus.kit.connector import Connector
 from isthmus.kit.mapping import Field, StatusTable, Table, at_minor_unit
-from isthmus.kit.wire import Answer, Request, Verb, dig
+from isthmus.kit.soql import SoqlConnector, columns_under, latest_stamp, soql_text
+from isthmus.kit.wire import Request, Verb, dig
 from isthmus.ports.messages import ContractNotice, ContractNotices, ContractStatus
 
 Record = dict[str, Any]
-PAGES_MAX = 1000  # 2,000,000 records: a query that goes on after that does not end
 _TABLES = {
     "contract": m.CONTRACT,
     "client": m.CLIENT,
@@ -36,7 +34,7 @@ _TABLES = {
 }
 
 
-class Salesforce(Connector):
+class Salesforce(SoqlConnector):
     """Salesforce with CPQ. settings: fields (our name to the firm's, by object), dimensions, billing_types."""
 
     settings_known = frozenset({"fields", "dimensions", "billing_types"})
@@ -54,17 +52,14 @@ class Salesforce(Connector):
         if wrong:
             raise NeedsSetup(f"salesforce: billing_types: {wrong} is not among {', '.join(BillingType)}")
         self._billing_types = StatusTable(f"salesforce {_theirs(self._tables['line'], 'billing_type')}", types)
-        self._root = f"services/data/{self.manifest.system.api_version}"
 
     # -- Crm -----------------------------------------------------------------------------------------------------
     def contracts_changed(self, watermark: str) -> Verb[ContractNotices]:
         """Activated contracts changed since the watermark less the overlap, oldest first."""
         number, version = (_theirs(self._tables["contract"], name) for name in ("contract_no", "version"))
-        where = "Status = 'Activated'"
-        if watermark:
-            where += f" AND SystemModstamp > {m.soql_moment(watermark, self.manifest.capture.overlap_seconds)}"
+        where = ("Status = 'Activated'", self.changed_since(watermark))
         columns = ("Id", number, version, "SystemModstamp")
-        rows = yield from self._query(columns, "Contract", where, "SystemModstamp, Id")
+        rows = yield from self.query(columns, "Contract", where, "SystemModstamp, Id")
         notices = tuple(
             ContractNotice(
                 message_id=f"{row['Id']}:{row['SystemModstamp']}",
@@ -75,21 +70,21 @@ class Salesforce(Connector):
             )
             for row in rows
         )
-        return ContractNotices(notices=notices, watermark=max([watermark, *(n.changed_at for n in notices)]))
+        return ContractNotices(notices=notices, watermark=latest_stamp(rows, watermark))
 
     def read_contract(self, contract_no: str) -> Verb[ContractVersion]:
         """The contract with its client and the lines of its quote. StaleRead while CPQ recalculates the prices."""
         contract, line = self._tables["contract"], self._tables["line"]
         columns = [*_columns(contract), *_columns(self._dimensions)]
-        columns += [f"Account.{name}" for table in ("client", "address") for name in _columns(self._tables[table])]
-        where = f"{_theirs(contract, 'contract_no')} = {m.soql_text(contract_no)}"
-        rows = yield from self._query(columns, "Contract", where, "Id")
+        columns += [c for t in ("client", "address") for c in columns_under("Account", _columns(self._tables[t]))]
+        where = f"{_theirs(contract, 'contract_no')} = {soql_text(contract_no)}"
+        rows = yield from self.query(columns, "Contract", (where,), "Id")
         if not rows:
             raise NotFound(f"salesforce has no contract {contract_no}")
         terms = self._terms(rows[0], contract_no)
-        where = f"SBQQ__Quote__c = {m.soql_text(terms['quote'])}"
+        where = f"SBQQ__Quote__c = {soql_text(terms['quote'])}"
         columns = [*_columns(line), m.UNCALCULATED]
-        found = yield from self._query(columns, "SBQQ__QuoteLine__c", where, "SBQQ__Number__c, Id")
+        found = yield from self.query(columns, "SBQQ__QuoteLine__c", (where,), "SBQQ__Number__c, Id")
         if not found:
             raise BadInput(f"contract {contract_no}: its quote {terms['quote']} has no lines")
         if any(dig(row, m.UNCALCULATED) for row in found):
@@ -122,23 +117,7 @@ class Salesforce(Connector):
 
     # -- requests ------------------------------------------------------------------------------------------------
     def _by_number(self, contract_no: str) -> str:
-        field = _theirs(self._tables["contract"], "contract_no")
-        return f"{self._root}/sobjects/Contract/{field}/{quote(contract_no, safe='')}"
-
-    def _query(
-        self, columns: Iterable[str], entity: str, where: str, order: str
-    ) -> Generator[Request, Answer, list[Record]]:
-        """Every record of a query, page by page."""
-        soql = f"SELECT {', '.join(dict.fromkeys(columns))} FROM {entity} WHERE {where} ORDER BY {order}"
-        batch = {"Sforce-Query-Options": f"batchSize={self.manifest.page_size}"}
-        answer = yield Request("GET", f"{self._root}/query/", query={"q": soql}, headers=batch)
-        records: list[Record] = list(answer.body["records"])
-        for _ in range(PAGES_MAX):
-            if answer.body["done"]:
-                return records
-            answer = yield Request("GET", answer.body["nextRecordsUrl"])
-            records += answer.body["records"]
-        raise Unreachable(f"salesforce: a query of {entity} does not end after {PAGES_MAX} pages")
+        return self.by_key("Contract", _theirs(self._tables["contract"], "contract_no"), contract_no)
 
     # -- answers -------------------------------------------------------------------------------------------------
     def _terms(self, record: Record, contract_no: str) -> Record:

@@ -6,7 +6,7 @@ Names ending in ``__c`` without a package prefix are the firm's own: the default
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,17 +32,6 @@ def amount(value: Any) -> Decimal:
 def rate(value: Decimal, currency: str) -> Decimal:
     """A price: with the currency's decimals when they hold it, else with its own and no trailing zeros."""
     return at_minor_unit(value, currency) if is_exact_amount(value, currency) else value.normalize()
-
-
-def soql_moment(stamp: str, overlap_seconds: int) -> str:
-    """A SystemModstamp as a SOQL literal, moved back by the overlap."""
-    return f"{datetime.fromisoformat(stamp) - timedelta(seconds=overlap_seconds):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def soql_text(text: str) -> str:
-    """A text as a SOQL literal."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 CONTRACT = Table(
