@@ -28,6 +28,19 @@ class Task(Canonical):
     phase: str = ""
 
 
+def milestone_code(line_uid: str, number: int) -> str:
+    """The code of the task that stands for a milestone of a contract line, the same in every system."""
+    return f"{line_uid}-M{number}"
+
+
+def milestone_of(code: str) -> tuple[str, int]:
+    """The contract line and number a milestone's code speaks of. BadInput when it is no milestone's code."""
+    line_uid, mark, number = code.rpartition("-M")
+    if not mark or not number.isdigit():
+        raise BadInput(f"{code} is no milestone of a contract line")
+    return line_uid, int(number)
+
+
 class Project(Canonical):
     """What is set up in PSA and ERP for an engagement."""
 

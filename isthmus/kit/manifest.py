@@ -201,7 +201,9 @@ class ErrorRow(_Strict):
 class Manifest(_Strict):
     """All facts of one connector.
 
-    errors_in_success: a 2xx answer with something at error_code_path is an error, as RPC services answer.
+    error_code_path, error_message_path, error_field_path: where a refusal says what, why and about which field; a list
+    or an object of fields speaks by its first one. errors_in_success: a 2xx answer with something at error_code_path is
+    an error, as RPC services answer.
     """
 
     system: SystemFacts
@@ -214,6 +216,7 @@ class Manifest(_Strict):
     settling_seconds: float = 5.0
     error_code_path: str = ""
     error_message_path: str = ""
+    error_field_path: str = ""
     errors_in_success: bool = False
     idempotency: IdempotencyFacts = IdempotencyFacts()
     verbs: dict[str, VerbFacts] = Field(default_factory=dict)

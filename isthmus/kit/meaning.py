@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from isthmus.domain.errors import (
     IsthmusError,
@@ -45,14 +46,21 @@ def meaning(manifest: Manifest, connection: str, request: Request, answer: Answe
     patience = patience_of(manifest, answer)
     if patience is None and row is not None:
         patience = row.after_seconds
-    return _made(kind, text, code, connection, patience)
+    field = _first(dig(answer.body, manifest.error_field_path))
+    return _made(kind, text, code, field, connection, patience)
+
+
+def _first(named: Any) -> str:
+    """The field a refusal speaks of, where it names several or explains each: the first one."""
+    several = list(named) if isinstance(named, list | dict) else [named]
+    return str(several[0] or "") if several else ""
 
 
 def _speaks_of(row: ErrorRow, answer: Answer, code: str, write: bool) -> bool:
     return row.matches(answer.status, code, answer.text, write, answer.headers)
 
 
-def _made(kind: str, text: str, code: str, connection: str, patience: float | None) -> IsthmusError:
+def _made(kind: str, text: str, code: str, field: str, connection: str, patience: float | None) -> IsthmusError:
     made: dict[str, Callable[[], IsthmusError]] = {
         "Unreachable": lambda: Unreachable(text, patience),
         "Throttled": lambda: Throttled(text, patience),
@@ -62,7 +70,7 @@ def _made(kind: str, text: str, code: str, connection: str, patience: float | No
         "Exists": lambda: OutcomeUnknown(text),
         "Absent": lambda: NotFound(text),
         "NeedsSetup": lambda: NeedsSetup(text, connection),
-        "RemoteRefusal": lambda: RemoteRefusal(text, remote_code=code, system=connection),
+        "RemoteRefusal": lambda: RemoteRefusal(text, remote_code=code, field=field, system=connection),
     }
     return made[kind]()
 

@@ -95,6 +95,22 @@ def test_an_error_inside_a_success_is_an_error() -> None:
     assert meant(200, '{"id": 1, "result": [1]}', facts=RPC) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ('{"code": "X", "fields": ["Status__c", "Name"]}', "Status__c"),
+        ('{"code": "X", "fields": {"summary": "is required"}}', "summary"),
+        ('{"code": "X", "fields": "name"}', "name"),
+        ('{"code": "X", "fields": []}', ""),
+        ('{"code": "X"}', ""),
+    ],
+)
+def test_a_refusal_names_the_field_it_is_about(said: str, field: str) -> None:
+    facts = manifest(top='error_code_path = "code"\nerror_field_path = "fields"')
+    refused = meant(400, said, facts=facts)
+    assert isinstance(refused, RemoteRefusal) and refused.context["field"] == field
+
+
 def test_secrets_are_masked_even_where_the_text_is_cut() -> None:
     told = meant(418, "x" * 295 + "hush-hush")
     assert told is not None and "hush" not in told.message

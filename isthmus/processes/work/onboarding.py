@@ -16,6 +16,7 @@ from isthmus.domain.objects import (
     Task,
 )
 from isthmus.domain.states import EngagementState, move
+from isthmus.domain.work import milestone_code
 from isthmus.policies import readiness
 from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
 from isthmus.runtime.books import Books
@@ -136,7 +137,7 @@ def plan_project(books: Books, contract: ContractVersion) -> Project:
         if line.milestones:
             tasks += [
                 Task(
-                    code=f"{line.line_uid}-M{m.number}",
+                    code=milestone_code(line.line_uid, m.number),
                     name=m.name,
                     line_uid=line.line_uid,
                     billable=False,
