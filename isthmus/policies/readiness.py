@@ -16,6 +16,7 @@ from rapidfuzz import fuzz
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
+from isthmus.policies.rates import check_rates
 
 Answers = Mapping[str, Mapping[str, Any]]
 SAME_NAME_SCORE = 88
@@ -57,6 +58,7 @@ def check_approvals(contract: ContractVersion) -> ContractVersion:
 def check_terms(contract: ContractVersion) -> ContractVersion:
     """P1.2: every line can be billed, caps are sane, dates make sense, milestones add up to the price."""
     wrong = [problem for line in contract.lines for problem in _line_problems(line)]
+    wrong += [problem for line in contract.lines for problem in check_rates(line, contract.currency)]
     wrong += _twice("line", [line.line_uid for line in contract.lines])
     if not contract.lines:
         wrong.append("it has no lines")
