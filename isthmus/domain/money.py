@@ -83,6 +83,11 @@ def round_quantity(quantity: Decimal) -> Decimal:
     return quantity.quantize(QUANTITY_EXPONENT, rounding=ROUND_HALF_UP)
 
 
+def truncate_quantity(quantity: Decimal) -> Decimal:
+    """Rule R0.4 for quantities: a payer's share of the hours, to four decimals toward zero; one payer has the rest."""
+    return quantity.quantize(QUANTITY_EXPONENT, rounding=ROUND_DOWN)
+
+
 def round_minutes(hours: Decimal) -> Decimal:
     """The minutes that hours with four decimals stand for: 3.1167 h is 187 minutes, which no decimal hour can hold.
 

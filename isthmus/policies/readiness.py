@@ -17,6 +17,7 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
 from isthmus.policies.rates import check_rates
+from isthmus.policies.splits import check_payers
 
 Answers = Mapping[str, Mapping[str, Any]]
 SAME_NAME_SCORE = 88
@@ -79,6 +80,7 @@ def _line_problems(line: ContractLine) -> list[str]:
         problems.append(f"line {line.line_uid} is time and materials but has no rate")
     if line.billing_type is BillingType.FIXED_MILESTONE and not line.milestones:
         problems.append(f"line {line.line_uid} is a fixed fee but has no milestone")
+    problems += [f"line {line.line_uid}: {problem}" for problem in check_payers(line.payers)]
     problems += [f"line {line.line_uid} has the rate {r.bill_rate}" for r in line.rates if r.bill_rate <= 0]
     problems += [
         f"line {line.line_uid} has the rate {r.bill_rate} per {r.unit}, but time comes in hours"
