@@ -164,13 +164,14 @@ OTHER_TERMS: list[tuple[str, dict[str, Any], list[dict[str, str]]]] = [
     ),
     (
         "two periods: the oldest rolled hours go first, and expire first",
-        {"rollover_periods": 2, "rollover_max_hours": "30"},
+        {"rollover_periods": 2, "rollover_max_hours": "100"},
         rows("""
 | month   | used | from rolled | from quota | rolled out | forfeited | revenue | breakage | deferred end |
 | 2026-01 | 30   | 0           | 30         | 10         | 0         | 6,000   | 0        | 2,000        |
 | 2026-02 | 34   | 10          | 24         | 16         | 0         | 6,800   | 0        | 3,200        |
-| 2026-03 | 10   | 10          | 0          | 30         | 16        | 5,200   | 3,200    | 6,000        |
-| 2026-04 | 0    | 0           | 0          | 30         | 40        | 8,000   | 8,000    | 6,000        |
+| 2026-03 | 10   | 10          | 0          | 46         | 0         | 2,000   | 0        | 9,200        |
+| 2026-04 | 0    | 0           | 0          | 80         | 6         | 1,200   | 1,200    | 16,000       |
+| 2026-05 | 45   | 45          | 0          | 75         | 0         | 9,000   | 0        | 15,000       |
 """),
     ),
     (
