@@ -16,6 +16,7 @@ from rapidfuzz import fuzz
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
+from isthmus.policies.discounts import check_discounts
 from isthmus.policies.rates import check_rates
 from isthmus.policies.splits import check_payers
 
@@ -81,6 +82,7 @@ def _line_problems(line: ContractLine) -> list[str]:
     if line.billing_type is BillingType.FIXED_MILESTONE and not line.milestones:
         problems.append(f"line {line.line_uid} is a fixed fee but has no milestone")
     problems += [f"line {line.line_uid}: {problem}" for problem in check_payers(line.payers)]
+    problems += [f"line {line.line_uid}: {problem}" for problem in check_discounts(line.discounts)]
     problems += [f"line {line.line_uid} has the rate {r.bill_rate}" for r in line.rates if r.bill_rate <= 0]
     problems += [
         f"line {line.line_uid} has the rate {r.bill_rate} per {r.unit}, but time comes in hours"
