@@ -59,6 +59,10 @@ class Call:
         """A parameter that is a list: repeated, or with commas."""
         return [each for text in self.params.getlist(name) for each in text.split(",") if each]
 
+    def truth(self, name: str) -> bool:
+        """A parameter that is yes or no; clients write True in more than one way."""
+        return self.params.get(name, "").lower() == "true"
+
     def limit(self, default: int = 10, most: int = LIMIT_MAX) -> int:
         """How many results a page has."""
         text = self.params.get("limit", str(default))

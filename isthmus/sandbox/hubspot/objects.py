@@ -53,7 +53,7 @@ def _shown(box: HubspotSandbox, call: Call, kind: ObjectType, record: Record) ->
 def list_records(box: HubspotSandbox, call: Call) -> Answer:
     """GET: records in the order of their ids."""
     kind = box.schema.of(call.parts["type"])
-    rows = box.store.all(kind, call.params.get("archived") == "true")
+    rows = box.store.all(kind, call.truth("archived"))
     page = paged(rows, call.params.get("after"), call.limit(), f"{call.base_url}{call.path}")
     return 200, {**page, "results": [_shown(box, call, kind, record) for record in page["results"]]}
 
@@ -77,7 +77,7 @@ def _create(box: HubspotSandbox, call: Call, kind: ObjectType, given: Record) ->
 def read(box: HubspotSandbox, call: Call) -> Answer:
     """GET one."""
     kind = box.schema.of(call.parts["type"])
-    archived = call.params.get("archived") == "true"
+    archived = call.truth("archived")
     record = find(box, kind, call.parts["id"], call.params.get("idProperty"), archived)
     return 200, _shown(box, call, kind, record)
 

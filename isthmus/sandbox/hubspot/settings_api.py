@@ -28,11 +28,9 @@ UNIQUE_MAX = 10
 OWNER = {
     "id": "101",
     "email": "sales@firm.example",
-    "type": "PERSON",
     "firstName": "Sam",
     "lastName": "Seller",
     "userId": 101,
-    "userIdIncludingInactive": 101,
     "createdAt": SINCE,
     "updatedAt": SINCE,
     "archived": False,
@@ -54,7 +52,7 @@ def _property(box: HubspotSandbox, call: Call) -> tuple[ObjectType, Property]:
 def list_properties(box: HubspotSandbox, call: Call) -> Answer:
     """GET: every property of a type."""
     kind = box.schema.of(call.parts["type"])
-    archived = call.params.get("archived") == "true"
+    archived = call.truth("archived")
     return 200, {"results": [p.told() for p in kind.properties.values() if p.archived is archived]}
 
 
