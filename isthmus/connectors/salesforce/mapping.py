@@ -6,33 +6,8 @@ Names ending in ``__c`` without a package prefix are the firm's own: the default
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from decimal import Decimal
-from typing import Any
-
-from isthmus.domain.money import is_exact_amount
-from isthmus.kit.mapping import Field, StatusTable, Table, at_minor_unit
-
-
-def day(value: str) -> date:
-    """A date field."""
-    return date.fromisoformat(value)
-
-
-def day_after(value: str) -> date:
-    """The last day of a contract as our exclusive end."""
-    return date.fromisoformat(value) + timedelta(days=1)
-
-
-def amount(value: Any) -> Decimal:
-    """A number field, exact as it was written."""
-    return Decimal(str(value))
-
-
-def rate(value: Decimal, currency: str) -> Decimal:
-    """A price: with the currency's decimals when they hold it, else with its own and no trailing zeros."""
-    return at_minor_unit(value, currency) if is_exact_amount(value, currency) else value.normalize()
-
+from isthmus.kit.contract_rows import Shape, amount, day, day_after
+from isthmus.kit.mapping import Field, StatusTable, Table
 
 CONTRACT = Table(
     Field("source_ref", "Id"),
@@ -59,8 +34,6 @@ CONTRACT = Table(
 )
 # Fields of the table that a contract version needs; the others may be empty.
 CONTRACT_NEEDS = ("contract_no", "version", "entity", "currency", "effective_from", "signed_on", "quote")
-# Fields that serve the reading and are not the version's own.
-CONTRACT_AIDS = ("start", "quote", "cap_limit", "cap_kind")
 
 DIMENSIONS = Table(Field("practice", "Practice__c"), Field("cost_center", "Cost_Center__c"))
 
@@ -74,7 +47,6 @@ CLIENT = Table(
     Field("parent_no", "Parent.Client_No__c"),
     Field("currency", "CurrencyIsoCode"),
 )
-CLIENT_NEEDS = ("client_no", "legal_name", "country")
 
 ADDRESS = Table(
     Field("street", "BillingStreet"),
@@ -112,7 +84,13 @@ STATUS = Table(
     Field("last_invoice", "Hub_Last_Invoice__c"),
 )
 
-BILLING_TYPES = {"tm": "tm", "fixed_milestone": "fixed_milestone", "non_billable": "non_billable"}
 CAP_KINDS = StatusTable("salesforce Cap_Kind__c", {"hard": "hard", "soft": "soft"})
 # A price per month or per piece is neither an hourly nor a daily rate: it must not be read as one.
 RATE_UNITS = StatusTable("salesforce Unit__c", {"Hour": "hour", "Day": "day"})
+SHAPE = Shape(
+    {"contract": CONTRACT, "client": CLIENT, "address": ADDRESS, "line": LINE, "status": STATUS},
+    DIMENSIONS,
+    CONTRACT_NEEDS,
+    RATE_UNITS,
+    CAP_KINDS,
+)
