@@ -25,7 +25,12 @@ from isthmus.kit.manifest import AuthFacts
 from isthmus.kit.secrets import Secrets
 from isthmus.kit.wire import Answer, Request
 
-__all__ = ["Auth", "Secrets", "make_auth"]
+__all__ = ["IDENTIFIERS", "Auth", "Secrets", "make_auth"]
+# Credentials that say who somebody is and prove nothing: they may be seen.
+IDENTIFIERS = frozenset(
+    {"account", "audience", "algorithm", "certificate", "certificate_id", "client_id", "consumer_key", "tenant"}
+    | {"token_url", "username"}
+)
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ import structlog
 
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsSetup, OutcomeUnknown, Retryable, Unreachable
 from isthmus.kit.auth import Auth, Secrets, make_auth
+from isthmus.kit.cassette import Recording
 from isthmus.kit.connector import Connector
 from isthmus.kit.limits import Budget, make_budget
 from isthmus.kit.masking import masked
@@ -41,7 +43,8 @@ class Connection:
     """A connector, its credentials and its budget: callable verbs of the ports it fills.
 
     secrets: credentials by name; reread: where they come from, asked again when the vendor no longer takes them;
-    keeper: where credentials go that the vendor rotates.
+    keeper: where credentials go that the vendor rotates. transport: what carries requests, when it is not the network;
+    cassette: where each exchange is written down, scrubbed (kit.cassette).
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class Connection:
         secrets: Mapping[str, str],
         budget: Budget | None = None,
         client: httpx.Client | None = None,
+        transport: httpx.BaseTransport | None = None,
         verify: str | bool = True,
         settling_seconds: float | None = None,
         reread: Reader | None = None,
         keeper: Keeper | None = None,
+        cassette: Path | None = None,
     ) -> None:
         self.name = name
         self.connector = connector
@@ -67,7 +72,11 @@ class Connection:
         self.auth: Auth = make_auth(auth_kind, self.secrets, self.base_url, facts, own)
         self.budget = budget or make_budget(connector.manifest.limits)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-        self._client = client or httpx.Client(timeout=connector.manifest.timeout_seconds, limits=limits, verify=verify)
+        if cassette is not None:
+            network = transport or httpx.HTTPTransport(verify=verify, limits=limits)
+            transport = Recording(network, cassette, self._guarded)
+        timeout = connector.manifest.timeout_seconds
+        self._client = client or httpx.Client(timeout=timeout, limits=limits, verify=verify, transport=transport)
         self._token_lock = threading.Lock()
         manifest_says = connector.manifest.settling_seconds
         self._settling_seconds = manifest_says if settling_seconds is None else settling_seconds
@@ -244,5 +253,9 @@ class Connection:
             seen.append(Exchange(request.method, path, response.status_code, milliseconds, sent, got))
         log.debug("exchange", connection=self.name, method=request.method, path=path, status=response.status_code)
 
+    def _guarded(self) -> list[str]:
+        """Everything that lets somebody in."""
+        return [*self.secrets.values(), self.auth.token]
+
     def _masked(self, text: str) -> str:
-        return masked(text, [*self.secrets.values(), self.auth.token])
+        return masked(text, self._guarded())

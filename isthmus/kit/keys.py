@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +24,11 @@ def from_external_id(external_id: str) -> str:
     raw = re.sub(rb"_([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), external_id.encode())
     key = raw.decode(errors="replace")
     return key if to_external_id(key) == external_id else external_id
+
+
+def digest(content: Any) -> str:
+    """Eight characters that tell content apart, for a key that is to change with it."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def task_key(project_code: str, task_code: str) -> str:

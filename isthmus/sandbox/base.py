@@ -115,6 +115,10 @@ class Records:
         self._written_at.clear()
         self._writes = 0
 
+    def census(self) -> dict[str, int]:
+        """Number of records by collection."""
+        return {collection: len(rows) for collection, rows in self._collections.items() if rows}
+
     def snapshot(self) -> dict[str, list[Record]]:
         """Every record by collection in a stable order."""
         return {c: [rows[i] for i in sorted(rows)] for c, rows in sorted(self._collections.items()) if rows}

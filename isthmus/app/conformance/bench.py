@@ -64,6 +64,8 @@ class Bench:
         url: str = "",
         budget: Budget | None = None,
         settling_seconds: float | None = 0.0,
+        cassette: Path | None = None,
+        verify: str | bool = True,
     ) -> Connection:
         """A connection to the counterpart, by the connector's first auth kind unless another is named."""
         kind = kind or self.manifest.auth.kinds[0]
@@ -71,15 +73,16 @@ class Bench:
             raise NeedsSetup(f"{self.name}/samples.toml: [auth.{kind}] is missing")
         address = url or self.counterpart.url
         given = self.counterpart.credentials() | {"url": address}
-        carried = None if url else transport or self.counterpart.transport()
-        client = httpx.Client(transport=carried, trust_env=False, timeout=self.manifest.timeout_seconds)
+        carried = transport if url or transport else self.counterpart.transport()
         return Connection(
             self.name,
             self.kind(self.samples.settings),
             base_url="/".join(part for part in (address, self.samples.base_path) if part),
             auth_kind=kind,
             secrets={name: str(filled(text, given)) for name, text in self.samples.auth[kind].items()},
-            client=client,
+            transport=carried,
+            cassette=cassette,
+            verify=verify,
             budget=budget or Unlimited(),
             settling_seconds=settling_seconds,
         )

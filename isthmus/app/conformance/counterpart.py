@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -50,8 +51,8 @@ class Counterpart(Protocol):
         """Empty it, faults too."""
         ...
 
-    def served(self) -> AbstractContextManager[str]:
-        """Serve it on loopback for the length of a with-block: its address."""
+    def served(self, tls: bool) -> AbstractContextManager[tuple[str, Path | None]]:
+        """Serve it on loopback for the length of a with-block: its address, and its authority's file when it is TLS."""
         ...
 
 
@@ -83,7 +84,7 @@ class Emulated:
 
     def census(self) -> dict[str, int]:
         """See Counterpart."""
-        return {collection: len(rows) for collection, rows in self._sandbox.records.snapshot().items()}
+        return self._sandbox.records.census()
 
     def fault(self, fault: Fault) -> None:
         """See Counterpart."""
@@ -94,11 +95,11 @@ class Emulated:
         self._sandbox.reset()
 
     @contextmanager
-    def served(self) -> Any:
+    def served(self, tls: bool) -> Iterator[tuple[str, Path | None]]:
         """See Counterpart."""
-        running = server.start(self._sandbox)
+        running = server.start(self._sandbox, tls=tls)
         try:
-            yield running.url
+            yield running.url, running.ca_file
         finally:
             running.stop()
             self._sandbox.base_url = ADDRESS

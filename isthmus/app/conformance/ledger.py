@@ -45,12 +45,16 @@ class Writer:
 
     def write(self, verb: str, arguments: tuple[Any, ...], run: str = "conformance/1") -> tuple[Any, Effect]:
         """The result of a write and its row in the ledger, once it is settled. Broken when it never is."""
+        return self.write_all(verb, [arguments], run)[0], self._effect(verb, arguments)
+
+    def write_all(self, verb: str, arguments: list[tuple[Any, ...]], run: str = "conformance/1") -> list[Any]:
+        """The results of several writes of one step, once all are settled."""
         for _ in range(TURNS_MAX):
             self.turns += 1
             try:
-                results, effects = self.kernel.ledger.write(self._row(run), 1, all_verbs()[verb], [arguments])
+                results, effects = self.kernel.ledger.write(self._row(run), 1, all_verbs()[verb], arguments)
                 self.kernel.ledger.keep(effects)
-                return results[0], self._effect(verb, arguments)
+                return results
             except (Retryable, OutcomeUnknown) as later:
                 wait = getattr(later, "after_seconds", None)
                 self.clock.move(timedelta(seconds=wait or 60.0))

@@ -84,3 +84,16 @@ def grown(before: dict[str, int], after: dict[str, int]) -> str:
     changes = {what: after.get(what, 0) - before.get(what, 0) for what in {*before, *after}}
     told = [f"{by:+d} {what}" for what, by in sorted(changes.items()) if by]
     return ", ".join(told) or "no record more"
+
+
+def over_the_network(bench: Bench, kind: str) -> str:
+    """Signed in by this auth kind over a real socket, without and with TLS, a verb is answered."""
+    verb = next(iter([*bench.manifest.reads, *bench.manifest.verbs]))
+    for n, tls in enumerate((False, True), start=1):
+        with bench.counterpart.served(tls) as (url, authority):
+            bench.reset()
+            connection = bench.connect(kind, url=url, verify=str(authority) if authority else True)
+            trial = bench.prepare(verb, n, connection)
+            getattr(connection, verb.split(".")[1])(*trial.arguments)
+            connection.close()
+    return f"{verb} over http and https"

@@ -11,7 +11,7 @@ from isthmus.connectors.kantata import mapping as m
 from isthmus.domain.errors import NeedsSetup, NotFound
 from isthmus.domain.objects import ExternalRef, Project
 from isthmus.kit.connector import Connector
-from isthmus.kit.keys import source_id, task_codes, task_key
+from isthmus.kit.keys import digest, source_id, task_codes, task_key
 from isthmus.kit.loaded import Loaded
 from isthmus.kit.mapping import readable
 from isthmus.kit.paging import Page, all_pages, batches, by_last_change, latest
@@ -22,8 +22,6 @@ from isthmus.ports.messages import InvoicedTime, ProjectFacts, RateCardIn, TaskI
 
 class Kantata(Connector):
     """One Kantata OX account."""
-
-    defaults = m.DEFAULTS
 
     # -- project -----------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
@@ -108,27 +106,30 @@ class Kantata(Connector):
         names = {name for version in wanted.values() for name in version}
         roles = self.ids_by_name((yield from self._list("roles", {})), names, "role")
         workspace_id = yield from self._project(card.project_code)
-        rate_card_id, versions = yield from self._new_rate_card(card, list(wanted))
+        title = f"{m.SERVICE} {card.project_code} {digest(wanted)}"
+        rate_card_id, versions = yield from self._rate_card(title, card.currency, list(wanted))
         for day, rates in wanted.items():
             for name, cents in rates.items():
-                row = {"rate_card_version_id": versions[day], "role_id": roles[name], "rate": cents}
-                yield from self._write("rate_card_roles", "rate_card_role", row)
+                row = {"role_id": roles[name], "rate": cents}
+                yield from self._ensure("rate_card_role", {"rate_card_version_id": versions[day]}, row)
         yield from self._write("workspaces", "workspace", {"rate_card_id": rate_card_id}, workspace_id)
         return self.ref("rate_card", rate_card_id)
 
-    def _new_rate_card(self, card: RateCardIn, days: list[str]) -> Verb[tuple[str, dict[str, str]]]:
-        """A set of its own with one card and a version per day: the card's id, and its version of each day."""
-        made = yield from self._write("rate_card_sets", "rate_card_set", {"title": f"{m.SERVICE} {card.project_code}"})
+    def _rate_card(self, title: str, currency: str, days: list[str]) -> Verb[tuple[str, dict[str, str]]]:
+        """A set of its own with one card and a version per day: the card's id, and its version of each day.
+
+        Whatever an earlier attempt has left of it is taken up: its title says which rates it is made for.
+        """
+        made = yield from self._ensure("rate_card_set", {}, {"title": title})
         owner = {"rate_card_set_id": made["id"]}
         dated: dict[str, str] = {}
         rate_card: Row = {}
         for day in days:
-            body = owner | {"effective_date": day}
-            version = yield from self._write("rate_card_set_versions", "rate_card_set_version", body)
+            version = yield from self._ensure("rate_card_set_version", owner, {"effective_date": day})
             dated[str(version["id"])] = day
             if not rate_card:
-                first = owner | {"rate_card_set_version_id": version["id"], "currency": card.currency}
-                rate_card = yield from self._write("rate_cards", "rate_card", first)
+                first = {"rate_card_set_version_id": version["id"]}
+                rate_card = yield from self._ensure("rate_card", owner, {"currency": currency}, first)
         loaded = Loaded()
         yield from self._show("rate_cards", rate_card["id"], "rate_card_versions", loaded)
         rows = loaded.all("rate_card_versions").values()
@@ -244,6 +245,14 @@ class Kantata(Connector):
         method, path = ("PUT", f"{collection}/{record_id}") if record_id else ("POST", collection)
         answer = yield Request(method, path, json={singular: body})
         return Loaded().take(answer.body)[0]
+
+    def _ensure(self, singular: str, owner: Row, facts: Row, more: Row | None = None) -> Verb[Row]:
+        """The record of an owner with these facts: one that is there, else a new one, with more."""
+        rows = yield from self._list(f"{singular}s", owner)
+        wanted = {name: str(value) for name, value in {**owner, **facts}.items()}
+        there = [row for row in rows if {name: str(row[name]) for name in wanted} == wanted]
+        body = {**owner, **facts, **(more or {})}
+        return there[0] if there else (yield from self._write(f"{singular}s", singular, body))
 
     def _show(
         self, collection: str, record_id: Any, include: str = "", loaded: Loaded | None = None

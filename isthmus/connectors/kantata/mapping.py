@@ -15,15 +15,6 @@ from isthmus.ports.messages import InvoicedTime
 
 SERVICE = "isthmus"  # service_name of every external reference of the hub
 
-# What a firm may call otherwise. A mapping is merged over its default, other values replace it.
-DEFAULTS: dict[str, Any] = {
-    "status_active": "300",  # status_key of a project that is under way
-    "status_cancelled": "610",  # status_key that close_project sets
-    "roles": {},  # our role -> name of the role there; a role that is not here has the same name
-    "templates": {},  # our template -> project_tracker_template_id
-    "payment_schedule": "30",  # days, on the invoice that marks time as invoiced; required there, not used by the hub
-}
-
 # Every status of a project has one of six colours, which say what it means; labels and numbers differ by account.
 PROJECT_COLOR = StatusTable(
     "kantata project status color",

@@ -1,0 +1,175 @@
+"""Writes whose outcome is unknown: whatever is lost on the way, the object is there once, and the hub knows it.
+
+Every write goes through the hub's own effect ledger; the weather decides what becomes of each request. Afterwards the
+counterpart's records are counted: more than a clean write leaves is a duplicate, fewer is a loss.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from isthmus.app.conformance.bench import Bench
+from isthmus.app.conformance.ledger import Writer
+from isthmus.app.conformance.samples import all_verbs
+from isthmus.app.conformance.verbs import grown, same_object
+from isthmus.app.conformance.verdict import expect
+from isthmus.app.conformance.weather import TROUBLES, Trouble, Weather, fine
+from isthmus.domain.errors import NeedsDecision
+from isthmus.kit.executor import Connection
+from isthmus.ports.verbs import spec_of
+
+TROUBLES_PER_TRIAL_MAX = 3
+BATCH = 5
+FRESH_AFTER = 100  # trials; a sandbox that fills up for ever becomes slow
+
+
+@dataclass
+class Doubts:
+    """What many writes under trouble came to. outcomes: answers that never came, or said nothing."""
+
+    verb: str
+    trials: int = 0
+    outcomes: int = 0
+    look_ups: int = 0
+    sends: int = 0
+
+    def told(self) -> str:
+        """In words, for people."""
+        said = f"{self.outcomes} unknown outcomes in {self.trials} writes, {self.sends} sends, {self.look_ups} look-ups"
+        return f"{said}: 0 duplicates, 0 lost"
+
+
+class Doubtful:
+    """A connector, its ledger and the weather between it and its counterpart."""
+
+    def __init__(self, bench: Bench, verb: str) -> None:
+        self.bench, self.verb = bench, verb
+        self.weather = Weather(bench.counterpart.transport(), bench.manifest)
+        self.connection: Connection = bench.connect(transport=self.weather)
+        self.writer = Writer(self.connection)
+        self._clean: dict[str, int] | None = None
+        self._requests = 0
+
+    def clean(self, n: int) -> tuple[dict[str, int], int]:
+        """What a write leaves without any trouble, and how many requests it makes."""
+        if self._clean is None:
+            self._clean = self._left_by(n, fine)
+            self._requests = len(self.weather.seen)
+        return self._clean, self._requests
+
+    def forget(self) -> None:
+        """An empty counterpart, and a hub that has never written."""
+        self.bench.reset()
+        self.writer = Writer(self.connection)
+
+    def under(self, n: int, plan: Callable[[httpx.Request, int], Trouble | None], doubts: Doubts) -> None:
+        """One write under a plan: it must leave what a clean one leaves."""
+        wanted, _ = self.clean(0)
+        left = self._left_by(n, plan, doubts)
+        expect(left == wanted, f"{self.verb} under {self.weather.met}: {grown(wanted, left)} than a clean write leaves")
+
+    def _left_by(
+        self, n: int, plan: Callable[[httpx.Request, int], Trouble | None], doubts: Doubts | None = None
+    ) -> dict[str, int]:
+        self.weather.under(fine)
+        trial = self.bench.prepare(self.verb, n, self.connection)
+        before = self.bench.census()
+        self.weather.under(plan)
+        made, effect = self.writer.write(self.verb, trial.arguments, run=f"conformance/{n}")
+        after = self.bench.census()
+        if doubts is not None:
+            doubts.trials += 1
+            doubts.outcomes += len(self.weather.met)
+            doubts.look_ups += effect.lookups
+            doubts.sends += effect.sends
+        self.weather.plan = fine
+        found = getattr(self.connection, self.bench.manifest.verbs[self.verb].find)(*trial.arguments)
+        expect(found is not None, f"{self.verb} under {self.weather.met}: the hub has {made!r}, it is not there")
+        same = same_object(made, found)
+        expect(same, f"{self.verb} under {self.weather.met}: the hub has {made!r}, there is {found!r}")
+        return {what: after.get(what, 0) - before.get(what, 0) for what in {*before, *after}}
+
+
+def each_request_lost(bench: Bench, verb: str) -> str:
+    """Each request of the write in turn is lost before or after it was carried out: the write ends whole, once."""
+    doubtful, doubts = Doubtful(bench, verb), Doubts(verb)
+    _, requests = doubtful.clean(0)
+    n = 0
+    for place in range(requests):
+        for trouble in TROUBLES:
+            n += 1
+            doubtful.under(n, _at(place, trouble), doubts)
+    return doubts.told()
+
+
+def many_doubts(bench: Bench, verb: str, outcomes: int, seed: int = 1) -> Doubts:
+    """At least so many unknown outcomes, by a seed: up to three in one write, at any of its requests."""
+    chance = random.Random(f"{bench.name} {verb} {seed}")
+    doubtful, doubts = Doubtful(bench, verb), Doubts(verb)
+    _, requests = doubtful.clean(0)
+    while doubts.outcomes < outcomes:
+        if doubts.trials % FRESH_AFTER == 0:
+            doubtful.forget()
+        doubtful.under(doubts.trials + 1, _at_random(chance, requests), doubts)
+    return doubts
+
+
+def a_batch_in_part(bench: Bench, verb: str) -> str:
+    """Several writes in one step, of which some are lost before and some after: each is there once in the end."""
+    doubtful = Doubtful(bench, verb)
+    wanted, requests = doubtful.clean(0)
+    doubtful.weather.under(fine)
+    trials = [bench.prepare(verb, n, doubtful.connection) for n in range(1, BATCH + 1)]
+    before = bench.census()
+    troubled = {1 * requests: "lost_before", 2 * requests: "lost_after", 4 * requests - 1: "gateway_after"}
+    doubtful.weather.under(lambda _, place: troubled.get(place))  # type: ignore[arg-type,return-value]
+    doubtful.writer.write_all(verb, [trial.arguments for trial in trials])
+    after = bench.census()
+    left = {what: after.get(what, 0) - before.get(what, 0) for what in {*before, *after}}
+    whole = {what: number * BATCH for what, number in wanted.items()}
+    expect(left == whole, f"{verb}, {BATCH} at once: {grown(whole, left)} than clean writes leave")
+    doubtful.weather.plan = fine
+    for trial in trials:
+        found = getattr(doubtful.connection, bench.manifest.verbs[verb].find)(*trial.arguments)
+        expect(found is not None, f"{verb}: one of {BATCH} is not there: {trial.arguments!r}")
+    return f"{BATCH} writes, {len(doubtful.weather.met)} of their answers lost"
+
+
+def forgotten(bench: Bench, verb: str) -> str:
+    """A hub that has forgotten what it wrote, as after a restored backup, writes it again: no second object."""
+    doubtful = Doubtful(bench, verb)
+    trial = bench.prepare(verb, 1, doubtful.connection)
+    first, _ = doubtful.writer.write(verb, trial.arguments)
+    before = bench.census()
+    doubtful.writer = Writer(doubtful.connection)
+    told = "the same object"
+    try:
+        second, _ = doubtful.writer.write(verb, trial.arguments)
+        expect(same_object(first, second), f"{verb} made {first!r}, and again {second!r}")
+    except NeedsDecision as refused:
+        told = f"refused: {refused.message[:80]}"
+    expect(bench.census() == before, f"{verb}, written again: {grown(before, bench.census())}")
+    return told
+
+
+def takes_doubts(verb: str) -> bool:
+    """True for a write."""
+    return spec_of(all_verbs()[verb]).writes
+
+
+def _at(place: int, trouble: Trouble) -> Callable[[httpx.Request, int], Trouble | None]:
+    return lambda _, at: trouble if at == place else None
+
+
+def _at_random(chance: random.Random, requests: int) -> Callable[[httpx.Request, int], Trouble | None]:
+    """Troubles at the requests of the write itself and at those of its look-ups and later sends."""
+    number = chance.randint(1, TROUBLES_PER_TRIAL_MAX)
+    first = chance.randrange(requests)
+    places = {first, *(chance.randrange(first, requests * 3) for _ in range(number - 1))}
+    planned: dict[int, Any] = {place: chance.choice(TROUBLES) for place in places}
+    return lambda _, at: planned.get(at)

@@ -1,0 +1,56 @@
+"""Secrets are nowhere: not in logs, not in the trail of exchanges, not in cassettes, not in errors or reprs."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import structlog
+from structlog.testing import capture_logs
+
+from isthmus.app.conformance.bench import Bench
+from isthmus.app.conformance.verdict import expect
+from isthmus.app.conformance.weather import Weather
+from isthmus.domain.errors import IsthmusError
+from isthmus.kit.auth import IDENTIFIERS
+from isthmus.kit.executor import Connection
+from isthmus.kit.masking import spellings
+from isthmus.ports.calls import Exchange, exchanges_of_call
+
+
+def secrets_nowhere(bench: Bench, kind: str) -> str:
+    """Every verb in fine weather and in bad, with everything written down; then all that was written is searched."""
+    weather = Weather(bench.counterpart.transport(), bench.manifest)
+    written: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, capture_logs() as logs:
+        structlog.contextvars.clear_contextvars()
+        cassette = Path(folder) / "tape.jsonl"
+        connection = bench.connect(kind, transport=weather, cassette=cassette)
+        seen: list[Exchange] = []
+        noted = exchanges_of_call.set(seen)
+        for verb in (*bench.manifest.verbs, *bench.manifest.reads):
+            bench.reset()
+            written.append(_called(bench, verb, connection, weather))
+        exchanges_of_call.reset(noted)
+        written += [repr(logs), repr(seen), cassette.read_text(), repr(connection), repr(connection.auth)]
+    proofs = (name for name in connection.secrets.names() if name not in IDENTIFIERS)
+    secrets = {name: connection.secrets[name] for name in proofs}
+    secrets |= {"the token of the session": connection.auth.token}
+    text = "\n".join(written)
+    for name, secret in secrets.items():
+        leaked = [spelling for spelling in spellings(secret) if len(spelling) > 3 and spelling in text]
+        expect(not leaked, f"{name} can be read in logs, trail, cassette or errors")
+    return f"{len(seen)} exchanges, {len(logs)} log lines, {len(text)} characters written"
+
+
+def _called(bench: Bench, verb: str, connection: Connection, weather: Weather) -> str:
+    """Call a verb, and again with its answer lost; what the second error says."""
+    weather.plan = lambda request, place: None
+    trial = bench.prepare(verb, 1, connection)
+    getattr(connection, verb.split(".")[1])(*trial.arguments)
+    weather.plan = lambda request, place: "gateway_after"
+    try:
+        getattr(connection, verb.split(".")[1])(*trial.arguments)
+    except IsthmusError as error:
+        return repr(error)
+    return ""
