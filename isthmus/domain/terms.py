@@ -275,6 +275,16 @@ class CostPlus(Canonical):
     provisional_percent: Exact | None = None
 
 
+class TransferPrice(Canonical):
+    """What a lending entity charges the borrowing one: a fixed rate an hour, its cost plus percent, or percent of the
+    bill rate. Rates are in the currency of the charge.
+    """
+
+    kind: Literal["fixed", "cost_plus", "percent_of_bill_rate"]
+    rate: Exact = Decimal("0")
+    percent: Exact = Decimal("0")
+
+
 # -- expenses --------------------------------------------------------------------------------------------------
 
 
