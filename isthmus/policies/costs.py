@@ -238,7 +238,8 @@ def match_bill(
     NeedsDecision EX-SUBCON-MATCH lists every line whose hours or amount are not those of approved time at the purchase
     rate, and time that two lines claim; nothing of the bill is paid until then.
     """
-    matched, problems = [], []
+    matched: list[MatchedLine] = []
+    problems: list[str] = []
     for number, line in enumerate(bill.lines, start=1):
         work = [w for w in approved if w.person == line.person and line.start <= w.service_date <= line.end]
         found = MatchedLine(line, tuple(w.entry_key for w in work), _worth(work, rates, bill.currency))
