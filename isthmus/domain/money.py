@@ -103,6 +103,14 @@ def hours_of(minutes: Decimal) -> Decimal:
     return round_quantity(minutes / 60)
 
 
+def round_derived_rate(rate: Decimal) -> Decimal:
+    """An exchange rate worked out from others (inverted, crossed), to ten significant digits; a published one stays.
+
+    Six decimals would be too few: one yen is 0.005692 euros, and a million of them would be off by two euros.
+    """
+    return rate.quantize(Decimal(1).scaleb(rate.adjusted() - 9), rounding=ROUND_HALF_UP)
+
+
 def is_exact_amount(amount: Decimal, currency: str) -> bool:
     """True when the amount needs no rounding in its currency: 10.5 JPY does."""
     return amount == round_half_away(amount, currency)
