@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from isthmus.domain.errors import BadAmount, NeedsDecision
-from isthmus.domain.money import round_half_away, round_quantity, truncate
+from isthmus.domain.money import round_half_away
 from isthmus.domain.objects import (
     BillableItem,
     BillingType,
@@ -24,6 +24,7 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import PartState
+from isthmus.policies.caps import Placement, Share, binds, place
 from isthmus.policies.rates import resolve_rate, version_in_force
 
 POLICY = "billing/1"
@@ -100,72 +101,21 @@ def price_entry(
     )
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one item still has to place: signed quantity and net not yet on an invoice, draft or written off."""
-
-    item_id: str
-    line_uid: str
-    order_key: str
-    quantity: Decimal
-    net: Decimal
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a share goes: ready, or over the cap that binds it."""
-
-    item_id: str
-    quantity: Decimal
-    net: Decimal
-    state: PartState
-    cap_id: str = ""
-
-
 def caps_for(version: ContractVersion, line_uid: str) -> list[Cap]:
-    """Hard caps that bind a line: its own and the contract's."""
-    return [c for c in version.caps if c.kind is CapKind.HARD and (c.scope == "contract" or c.line_uid == line_uid)]
+    """Hard caps that bind everything of a line: its own and the contract's."""
+    share = Share("", line_uid, "", Decimal(0), Decimal(0))
+    return [cap for cap in version.caps if cap.kind is CapKind.HARD and binds(cap, share)]
 
 
 def place_under_caps(
     shares: Iterable[Share], version: ContractVersion, placed_net: dict[str, Decimal]
 ) -> list[Placement]:
-    """Fill the room of every cap in order of the shares' order_key; split the item that straddles it exactly.
+    """caps.place for contracts whose caps are of lines and of the contract.
 
     placed_net: per line_uid, net that already consumes room and cannot be moved (on drafts and invoices).
-    The part within is the smallest room of all caps, in whole minor units; its quantity is the share's in proportion
-    at four decimals, the rest takes the remainder, so quantities and amounts add up to the share. A share that gives
-    back (negative) is always ready, and goes first: what it frees is there for all, so nothing is over a cap that has
-    room (INV-04).
     """
-    used = {cap.cap_id: _consumed(cap, placed_net) for cap in version.caps}
-    placements: list[Placement] = []
-    for share in sorted(shares, key=lambda s: (s.net > 0, s.order_key, s.item_id)):
-        binding = caps_for(version, share.line_uid)
-        room, cap_id = min(((cap.limit - used[cap.cap_id], cap.cap_id) for cap in binding), default=(share.net, ""))
-        within = min(share.net, truncate(max(room, Decimal(0)), version.currency)) if share.net > 0 else share.net
-        placements.extend(_split(share, within, cap_id))
-        for cap in binding:
-            used[cap.cap_id] += within
-    return placements
-
-
-def _consumed(cap: Cap, placed_net: dict[str, Decimal]) -> Decimal:
-    if cap.scope == "line":
-        return placed_net.get(cap.line_uid, Decimal(0))
-    return sum(placed_net.values(), Decimal(0))
-
-
-def _split(share: Share, within: Decimal, cap_id: str) -> list[Placement]:
-    if within == share.net:
-        return [Placement(share.item_id, share.quantity, share.net, PartState.READY)]
-    if within <= 0:
-        return [Placement(share.item_id, share.quantity, share.net, PartState.OVER_CAP, cap_id)]
-    quantity = round_quantity(share.quantity * within / share.net)
-    return [
-        Placement(share.item_id, quantity, within, PartState.READY),
-        Placement(share.item_id, share.quantity - quantity, share.net - within, PartState.OVER_CAP, cap_id),
-    ]
+    placed = [Share(line_uid, line_uid, "", Decimal(0), net) for line_uid, net in placed_net.items()]
+    return place(shares, version, placed)
 
 
 def as_correction(item: BillableItem, placed_quantity: Decimal, placed_net: Decimal) -> BillableItem:

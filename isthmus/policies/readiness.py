@@ -16,6 +16,7 @@ from rapidfuzz import fuzz
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
+from isthmus.policies.caps import check_cap
 from isthmus.policies.discounts import check_discounts
 from isthmus.policies.rates import check_rates
 from isthmus.policies.splits import check_payers
@@ -97,14 +98,13 @@ def _cap_problems(contract: ContractVersion) -> list[str]:
     lines, currency = {line.line_uid for line in contract.lines}, contract.currency
     problems = _twice("cap", [cap.cap_id for cap in contract.caps])
     for cap in contract.caps:
+        problems += check_cap(cap)
         if cap.limit <= 0:
             problems.append(f"cap {cap.cap_id} is {cap.limit}")
-        elif can_bill_in(currency) and not is_exact_amount(cap.limit, currency):
+        elif cap.measure == "amount" and can_bill_in(currency) and not is_exact_amount(cap.limit, currency):
             problems.append(f"cap {cap.cap_id} is {cap.limit}, which {currency} cannot hold")
-        if cap.scope == "line" and cap.line_uid not in lines:
-            problems.append(
-                f"cap {cap.cap_id} is for line {cap.line_uid or '(none)'}, which the contract does not have"
-            )
+        if cap.line_uid and cap.line_uid not in lines:
+            problems.append(f"cap {cap.cap_id} is for line {cap.line_uid}, which the contract does not have")
     return problems
 
 

@@ -46,6 +46,7 @@ ITEMS = [
     ("across two tiers at once", (AHEAD,), "20000.00", "100", None, "8000.00", "18950.00", [("volume_prospective", "1050.00")]),
     ("back across a tier", (AHEAD,), "-1000.00", "-10", None, "10500.00", "-975.00", [("volume_prospective", "-25.00")]),
     ("retroactive: the tier that was reached before", (BACK,), "1000.00", "10", None, "9500.00", "1000.00", [("volume_retroactive", "0.00")]),
+    ("retroactive: a tier begins with its first cent", (BACK,), "1000.00", "10", None, "10000.00", "950.00", [("volume_retroactive", "50.00")]),
     ("retroactive: within the tier", (BACK,), "1000.00", "10", None, "10500.00", "950.00", [("volume_retroactive", "50.00")]),
     ("percent first, then volume on the rest", (percent("10"), AHEAD), "1000.00", "10", None, "10000.00", "855.00", [("percent", "100.00"), ("volume_prospective", "45.00")]),
     ("down to the floor", (percent("50"),), "1110.00", "6", "150.00", "0", "900.00", [("percent", "555.00"), ("floor", "-345.00")]),

@@ -8,7 +8,8 @@ from decimal import Decimal
 from isthmus.domain.errors import Retryable
 from isthmus.domain.objects import BillableItem, BillablePart, CapKind, ContractVersion, Engagement
 from isthmus.domain.states import PartState
-from isthmus.policies.billing import PLACED, Placement, Share, place_under_caps
+from isthmus.policies.billing import PLACED, place_under_caps
+from isthmus.policies.caps import Placement, Share
 from isthmus.ports.messages import TimeCost
 from isthmus.processes.work.partition import add_parts, move_parts
 from isthmus.runtime.books import Books
