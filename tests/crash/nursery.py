@@ -86,7 +86,8 @@ def run_hub(spec: dict[str, Any]) -> None:
 
 def _count_first_looks(hub: bootstrap.Hub) -> threading.Event:
     """Set when every sweep has looked once: from then on what arrives finds the hub settled."""
-    waiting = {id(sweep) for sweep in worker.SWEEPS.values()}
+    filled = {port for connection in hub.firm.connections for port in connection.fills}
+    waiting = {id(sweep) for port, sweep in worker.SWEEPS.items() if port in filled}
     looked = threading.Event()
 
     def counted(sweep: Callable[..., int]) -> Callable[..., int]:

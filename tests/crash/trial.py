@@ -132,6 +132,7 @@ class Trial:
         else:
             self.hub.kill()  # the next hub's first sweep finds what no webhook told
             self.hub = self.start_hub(self.wrong.crash_at)
+            self.hub.wait_until_open()
         self.until("four entries recorded as cost", lambda: self.count(COSTS) == 4 and self.quiet())
         self.send("file", "psa", source="kantata", content=as_file(entries))
         self.until("the file settled", self.quiet)
@@ -204,8 +205,7 @@ class Trial:
             if answer is not None:
                 assert "error" not in answer, answer
                 return answer
-            while hub.alive:  # no answer, so it is dying
-                time.sleep(0.001)
+            wait_for("it to die, since it gave no answer", lambda hub=hub: not hub.alive, hub)  # type: ignore[misc]
             self.revive()
 
     def revive(self) -> None:
