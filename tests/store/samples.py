@@ -10,10 +10,12 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
+from annotated_types import Ge
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from isthmus.domain.terms import Band
 from isthmus.store.tables import SPECS
 
 # PostgreSQL keeps every character but NUL; halves of surrogate pairs are no text.
@@ -33,6 +35,10 @@ SIMPLE: dict[type, st.SearchStrategy[Any]] = {
 # Where a model checks what its field types do not say.
 CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("TimeEntry", "hours"): st.decimals(0, 24, places=4),
+    ("Expense", "gross"): st.decimals(10, 10**9, places=6),
+    ("Expense", "tax"): st.decimals(0, 10, places=6),
+    ("Expense", "personal"): st.decimals(0, 10, places=6),
+    ("DayRule", "bands"): st.sampled_from([(Band(up_to_hours=Decimal(8)), Band(up_to_hours=Decimal(10)))]),
     ("BillableItem", "currency"): st.just("KWD"),
     ("BillableItem", "net"): st.decimals(-(10**9), 10**9, places=3),
 }
@@ -51,6 +57,9 @@ def _field(model: type[BaseModel], name: str, info: FieldInfo) -> st.SearchStrat
         return checked
     if model in SPECS and name in (SPECS[model].serial, *SPECS[model].seal):
         return st.just(info.default)
+    least = [bound.ge for bound in info.metadata if isinstance(bound, Ge)]
+    if info.annotation is int and least:
+        return st.integers(int(least[0]), 2**31)  # type: ignore[call-overload]
     return _values(info.annotation)
 
 
@@ -66,10 +75,17 @@ def _values(annotation: Any) -> st.SearchStrategy[Any]:
         return _values(inner[0])
     if origin is Literal:
         return st.sampled_from(inner)
+    if origin is tuple and inner[-1] is not Ellipsis:
+        return st.tuples(*map(_values, inner))
     if origin in (tuple, list):
-        return st.lists(_values(inner[0]), max_size=3).map(origin)
+        # Objects hold objects that hold objects: two of each are many already.
+        return st.lists(_values(inner[0]), max_size=2 if _is_model(inner[0]) else 3).map(origin)
     if origin is dict:
         return st.dictionaries(_values(inner[0]), TEXT if inner[1] is Any else _values(inner[1]), max_size=3)
     if issubclass(annotation, StrEnum):
         return st.sampled_from(annotation)
-    return instances(annotation) if issubclass(annotation, BaseModel) else SIMPLE[annotation]
+    return instances(annotation) if _is_model(annotation) else SIMPLE[annotation]
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
