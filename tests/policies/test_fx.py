@@ -35,6 +35,8 @@ TABLE = FxTable(
         fx("ecb EUR USD 2026-03-09 1.1500"),
         fx("ecb EUR GBP 2026-03-06 0.8600"),
         fx("ecb EUR JPY 2026-03-06 175.68"),
+        fx("ecb EUR CAD 2026-03-06 1.6000"),
+        fx("ecb USD CAD 2026-03-06 1.3500"),
         fx("ecb EUR HRK 2022-12-30 7.5365"),
         fx("ecb EUR BGN 2025-12-31 1.9558"),
         fx("company USD EUR 2026-03-01 0.8500"),
@@ -52,6 +54,7 @@ RATES = rows("""
 | ecb     | previous_business_day | JPY  | EUR | 2026-03-06 | 0.005692167577 | 2026-03-06 | ecb of 2026-03-06, inverted      |
 | ecb     | previous_business_day | USD  | GBP | 2026-03-06 | 0.7413793103 | 2026-03-06 | ecb of 2026-03-06, through EUR     |
 | ecb     | previous_business_day | USD  | GBP | 2026-03-09 | 0.7413793103 | 2026-03-06 | ecb of 2026-03-06, through EUR     |
+| ecb     | refuse                | USD  | CAD | 2026-03-06 | 1.3500       | 2026-03-06 | ecb of 2026-03-06                  |
 | ecb     | refuse                | GBP  | GBP | 2026-03-08 | 1            | 2026-03-08 | same currency                      |
 | company | refuse                | USD  | EUR | 2026-03-01 | 0.8500       | 2026-03-01 | company of 2026-03-01              |
 | company | refuse                | EUR  | USD | 2026-03-01 | 1.176470588  | 2026-03-01 | company of 2026-03-01, inverted    |
@@ -70,6 +73,7 @@ def test_the_rate_of_a_pair_on_a_day(row: dict[str, str]) -> None:
 UNKNOWN = rows("""
 | type    | missing day           | from | to  | day        | words                                    |
 | ecb     | refuse                | EUR  | USD | 2026-03-08 | has none on 2026-03-08                   |
+| ecb     | refuse                | EUR  | USD | 2026-03-10 | has none on 2026-03-10                   |
 | ecb     | previous_business_day | EUR  | USD | 2026-03-17 | on 2026-03-17 or on the 7 days before    |
 | ecb     | previous_business_day | EUR  | USD | 2026-03-05 | has none on 2026-03-05                   |
 | ecb     | previous_business_day | EUR  | CHF | 2026-03-06 | no ecb rate from EUR to CHF              |
