@@ -3,7 +3,7 @@
 The base is what the expense cost the firm: gross less the worker's own part, less tax the firm gets back; tax that is
 not recovered is cost. The base is converted to the contract's currency, then marked up by category. A per diem and a
 distance are worked out from the terms, whatever amount was entered. A disbursement is paid in the client's name: it is
-passed on as it was, tax included, without markup and outside the firm's own tax. What lacks a receipt is priced and held.
+passed on as it was, tax included, without markup, outside the firm's own tax. What lacks a receipt is priced and held.
 
 Whether the worker is reimbursed is another question and not asked here. Worked: SC-21.
 """
@@ -167,7 +167,7 @@ def _rate(
     if rate is None:
         raise NeedsDecision(
             "EX-FX-RATE",
-            f"expense {expense.key} of {expense.expense_date} is in {cost_currency}, the contract in {currency}: no rate",
+            f"expense {expense.key} of {expense.expense_date} is in {cost_currency}: no rate to {currency}",
             queue="finance-master-data",
             money=(expense.gross, expense.currency),
             context={"expense": expense.key, "from": cost_currency, "to": currency},

@@ -1,7 +1,6 @@
 """Expenses: what they cost, what they are billed at, what waits for a receipt and what is not billed at all."""
 
 # A table is read row by row: its rows stay on one line each.
-# ruff: noqa: E501
 
 from __future__ import annotations
 
