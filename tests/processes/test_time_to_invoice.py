@@ -110,7 +110,7 @@ def test_an_entry_that_cannot_be_priced_parks_alone(exception: str, wrong: dict[
     assert [t.source_id for t in hub.rows(TimeEntry)] == ["1"], "what is not priced is not half imported"
 
 
-def test_an_ambiguous_rate_is_never_resolved_silently() -> None:
+def test_rates_that_overlap_stop_the_contract_before_an_hour_is_priced() -> None:
     line = contract().lines[0]
     twice = line.model_copy(
         update={
@@ -119,9 +119,8 @@ def test_an_ambiguous_rate_is_never_resolved_silently() -> None:
     )
     hub = Hub()
     hub.set_up(contract(lines=(twice,)))
-    hub.capture(entry(1, "8.0"))
-    assert hub.case().exception == "EX-RATE-AMBIGUOUS"
-    assert parts(hub) == []
+    assert hub.case().exception == "EX-MAP-TERMS"
+    assert "190 from 2026-03-02 of role Consultant (contract) overlap" in hub.case().cause
 
 
 @pytest.mark.requirement("INV-04", "OBJ-04")
