@@ -140,6 +140,10 @@ class ContractRows:
             caps=tuple(cap for cap in caps if cap),
         )
 
+    def billing_type(self, line: Row) -> BillingType:
+        """How a line (its fields under our names) earns money, by the firm's own value."""
+        return BillingType(self._billing_types.read(line.get("billing_type")))
+
     def _client(self, account: Mapping[str, Any], contract_no: str) -> Client:
         facts = self.tables["client"].back(account)
         self._need(facts, CLIENT_NEEDS, "client", f"contract {contract_no}: its account")
@@ -150,7 +154,7 @@ class ContractRows:
         where = f"contract {terms['contract_no']}: line {line['line_uid']}"
         if line.get("currency", terms["currency"]) != terms["currency"]:
             raise BadInput(f"{where}: priced in {line['currency']}, the contract is in {terms['currency']}")
-        kind = BillingType(self._billing_types.read(line.get("billing_type")))
+        kind = self.billing_type(line)
         total = line.get("net_total")
         return ContractLine(
             line_uid=line["line_uid"],

@@ -48,6 +48,18 @@ def all_pages(ask: Callable[[int], Verb[Page]]) -> Verb[list[Row]]:
     raise _endless()
 
 
+def by_cursor(ask: Callable[[str], Verb[tuple[list[Row], str]]]) -> Verb[list[Row]]:
+    """All rows of a list whose pages name the next one. ask(cursor): rows and the next cursor, empty at the end."""
+    rows: list[Row] = []
+    cursor = ""
+    for _ in range(PAGES_MAX):
+        more, cursor = yield from ask(cursor)
+        rows += more
+        if not cursor:
+            return rows
+    raise _endless()
+
+
 def after_last_row(ask: Callable[[datetime, str], Verb[Page]], since: datetime | None, changed: str) -> Verb[list[Row]]:
     """Changed rows, oldest first, each page after the last row of the one before, by time and id.
 

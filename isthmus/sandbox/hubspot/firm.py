@@ -23,14 +23,14 @@ def _properties(text: str) -> list[Property]:
 
 
 DEAL = """
-contract_no! contract_version:number legal_entity signed_on:date effective_date:date contract_start_date:date
-contract_end_date:date legal_approved_by finance_approved_by payment_terms po_number project_template practice
-cost_center billing_cap:number cap_kind:hard|soft document_url document_hash
+contract_no! contract_version:number contract_price:number legal_entity signed_on:date effective_date:date
+contract_start_date:date contract_end_date:date legal_approved_by finance_approved_by payment_terms po_number
+project_template practice cost_center billing_cap:number cap_kind:hard|soft document_url document_hash
 hub_status hub_project_ref hub_billed:number hub_paid:number hub_last_invoice
 """
 LINE_ITEM = f"""
-line_uid billing_type:{"|".join(BILLING_TYPES)} role billing_unit:Hour|Day|Month tax_class cap_amount:number
-cap_kind:hard|soft milestone_date:date deliverable
+line_uid billing_type:{"|".join(BILLING_TYPES)} role billing_unit:Hour|Day|Month bill_rate:number tax_class
+cap_amount:number cap_kind:hard|soft milestone_date:date deliverable
 """
 COMPANY = "client_no! tax_id tax_exempt:bool exemption_certificate parent_client_no billing_currency"
 

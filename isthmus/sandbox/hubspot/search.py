@@ -96,7 +96,7 @@ def comparable(known: Property, value: Any) -> Any:
             return moment_of(text)
     except (ArithmeticError, ValueError):
         raise invalid(f"{known.name}: {text} cannot be compared") from None
-    return text.lower()
+    return text if known.kind == "enumeration" else text.lower()
 
 
 def _compare(holds: Callable[[Any, Any], bool]) -> Callable[[Property, str, Record], bool]:
