@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -35,6 +35,11 @@ def same(value: Any) -> Any:
 def to_iso_date(value: Any) -> Any:
     """A date as ISO 8601 text; empty stays out."""
     return value.isoformat() if value is not None else None
+
+
+def to_last_day(end: Any) -> Any:
+    """An exclusive end as the last day that counts, as ISO 8601 text; empty stays out."""
+    return (end - timedelta(days=1)).isoformat() if end is not None else None
 
 
 def to_utc(stamp: str) -> datetime:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from isthmus.domain.errors import Unreachable
 from isthmus.kit.mapping import to_utc
 from isthmus.kit.wire import Row, Verb
 
+T = TypeVar("T")
 PAGES_MAX = 10_000  # a list that goes on after that does not end
 
 
@@ -26,7 +27,12 @@ class Page:
 def batches(ids: Iterable[Any], size: int) -> Iterator[list[str]]:
     """Numeric ids, each once, in order, as many at a time as one request takes."""
     wanted = sorted({str(each) for each in ids}, key=int)
-    return (wanted[start : start + size] for start in range(0, len(wanted), size))
+    return (list(some) for some in chunks(wanted, size))
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Items in their order, as many at a time as one request takes."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def in_batches(ids: Iterable[Any], size: int, ask: Callable[[list[str]], Verb[list[Row]]]) -> Verb[list[Row]]:

@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 from isthmus.domain.errors import Unreachable
 from isthmus.kit.connector import Connector
-from isthmus.kit.mapping import to_utc
-from isthmus.kit.wire import Answer, Request, Row
+from isthmus.kit.mapping import Table, to_utc
+from isthmus.kit.paging import chunks
+from isthmus.kit.wire import Answer, Request, Row, Verb
 
+OURS = {"Sforce-Call-Options": "client=isthmus"}
 PAGES_MAX = 1000  # 2,000,000 records: a query that goes on after that does not end
 
 
@@ -32,6 +34,8 @@ def soql_moment(stamp: str, overlap_seconds: int) -> str:
 
 class SoqlConnector(Connector):
     """Subclasses ask with queries and write by external id. The manifest names the version of the REST API."""
+
+    together = 200  # records of one collection request
 
     @property
     def root(self) -> str:
@@ -65,10 +69,63 @@ class SoqlConnector(Connector):
             records += answer.body["records"]
         raise Unreachable(f"{self.system}: a query of {entity} does not end after {PAGES_MAX} pages")
 
+    def record(self, entity: str, field: str, key: str, columns: Iterable[str]) -> Verb[Row | None]:
+        """The record that a key of ours names; None when there is none."""
+        query = {"fields": ",".join(columns)}
+        answer = yield Request("GET", self.by_key(entity, field, key), query=query, allow=(404,))
+        found: Row | None = None if answer.status == 404 else answer.body
+        return found
+
+    def named(self, entity: str, name: str, what: str) -> Verb[str]:
+        """The id of master data by its name. A refusal names what is missing: we make none up."""
+        rows = yield from self.query(("Id", "Name"), entity, (f"Name = {soql_text(name)}",), "Id")
+        return self.ids_by_name([{"id": row["Id"], "name": row["Name"]} for row in rows], (name,), what)[name]
+
+    def upsert(self, entity: str, field: str, key: str, body: Row, *, create: bool = True) -> Verb[Row]:
+        """Create or change the record that a key of ours names. create=False: only change it, 404 when it is not there.
+
+        Changes say who made them, so that a reader of change events can tell the hub's own.
+        """
+        query = {} if create else {"updateOnly": "true"}
+        answer = yield Request("PATCH", self.by_key(entity, field, key), query=query, json=body, headers=OURS)
+        made: Row = answer.body
+        return made
+
+    def save_all(self, entity: str, records: Sequence[Row], field: str = "") -> Verb[None]:
+        """Create or change records by a key of ours (field), or change those with an id; the 200 of a request together
+        or not at all."""
+        path = "/".join(part for part in (f"{self.root}/composite/sobjects", field and entity, field) if part)
+        for some in chunks(records, self.together):
+            typed = [{"attributes": {"type": entity}, **record} for record in some]
+            answer = yield Request("PATCH", path, json={"allOrNone": True, "records": typed}, headers=OURS)
+            self._insist(answer.body)
+
+    def delete_all(self, ids: Iterable[str]) -> Verb[None]:
+        """Move records to the recycle bin, those of a request together or not at all."""
+        for some in chunks(sorted(ids), self.together):
+            query = {"ids": ",".join(some), "allOrNone": "true"}
+            answer = yield Request("DELETE", f"{self.root}/composite/sobjects", query=query, headers=OURS)
+            self._insist(answer.body)
+
+    def _insist(self, results: list[Row]) -> None:
+        """The first failure of a collection as the error it stands for; the others were only rolled back with it."""
+        failures = [error for result in results if not result["success"] for error in result["errors"]]
+        own = [error for error in failures if error["statusCode"] != "ALL_OR_NONE_OPERATION_ROLLED_BACK"]
+        for error in own or failures:
+            said = f"{self.system}: {error['statusCode']} {error['message']}"
+            if error["statusCode"] == "UNABLE_TO_LOCK_ROW":
+                raise Unreachable(said)
+            raise self.refusal(said, error["statusCode"], next(iter(error["fields"]), ""))
+
 
 def latest_stamp(records: Iterable[Row], watermark: str) -> str:
     """The watermark after these records: the latest SystemModstamp, or the old one when there is none later."""
     return max([watermark, *(str(record["SystemModstamp"]) for record in records)])
+
+
+def columns_of(table: Table) -> list[str]:
+    """The columns a mapping table reads."""
+    return [field.theirs for field in table.fields]
 
 
 def columns_under(path: str, columns: Iterable[str]) -> list[str]:

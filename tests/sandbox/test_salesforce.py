@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-import requests
 from simple_salesforce import Salesforce, SalesforceAuthenticationFailed
 from simple_salesforce.exceptions import SalesforceExpiredSession, SalesforceMoreThanOneRecord
 
 from isthmus.sandbox import server
 from isthmus.sandbox.platform import ids
 from isthmus.sandbox.salesforce import SalesforceSandbox
+from tests.sandbox.platform_client import published_client
 
 DATA = "/services/data/v67.0"
 WIRE = httpx.Client(verify=False, trust_env=False)  # plain http; one client spares a certificate store per call
@@ -54,39 +54,10 @@ def http(plain: server.Running, box: SalesforceSandbox) -> Iterator[httpx.Client
         yield client
 
 
-class _ToLoopback(requests.adapters.HTTPAdapter):
-    """Sends what is meant for the vendor's login host to the sandbox."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.url = url
-
-    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        request.url = self.url + request.path_url
-        return super().send(request, *args, **kwargs)
-
-
-def _session(tls: server.Running) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # or a bundle named in the environment would win over the sandbox's authority
-    session.verify = str(tls.ca_file)
-    session.mount("https://login.salesforce.com", _ToLoopback(tls.url))
-    return session
-
-
-def _published_client(tls: server.Running, **changes: str) -> Salesforce:
-    session = _session(tls)
-    given = tls.sandbox.credentials()
-    login = {"username": given["username"], "consumer_key": given["consumer_key"], **changes}
-    made = Salesforce(privatekey=changes.pop("privatekey", given["private_key"]), session=session, **login)
-    # The client takes the host of the answer but drops the port.
-    return Salesforce(instance_url=tls.url, session_id=made.session_id, session=session, version="59.0")
-
-
 @pytest.fixture
 def sf(tls: server.Running) -> Salesforce:
     tls.sandbox.reset()
-    return _published_client(tls)
+    return published_client(tls)
 
 
 def _app(box: SalesforceSandbox) -> tuple[str, str]:
@@ -160,10 +131,10 @@ def test_published_client_upserts_in_bulk(sf: Salesforce, tls: server.Running) -
 
 def test_published_client_hears_of_bad_sign_in_and_expired_session(tls: server.Running) -> None:
     with pytest.raises(SalesforceAuthenticationFailed, match="user hasn't approved this consumer"):
-        _published_client(tls, username="stranger@firm.example")
+        published_client(tls, username="stranger@firm.example")
     with pytest.raises(SalesforceAuthenticationFailed, match="client identifier invalid"):
-        _published_client(tls, consumer_key="unknown")
-    client = _published_client(tls)
+        published_client(tls, consumer_key="unknown")
+    client = published_client(tls)
     tls.sandbox.auth.expire_all()  # type: ignore[attr-defined]
     with pytest.raises(SalesforceExpiredSession):
         client.query("SELECT Id FROM Account")

@@ -9,7 +9,7 @@ from isthmus.connectors.salesforce import mapping as m
 from isthmus.domain.errors import BadInput, NotFound, StaleRead
 from isthmus.domain.objects import ContractVersion, ExternalRef
 from isthmus.kit.contract_rows import SETTINGS, ContractRows
-from isthmus.kit.soql import SoqlConnector, columns_under, latest_stamp, soql_text
+from isthmus.kit.soql import OURS, SoqlConnector, columns_under, latest_stamp, soql_text
 from isthmus.kit.wire import Request, Verb, dig
 from isthmus.ports.messages import ContractNotice, ContractNotices, ContractStatus
 
@@ -66,7 +66,7 @@ class Salesforce(SoqlConnector):
             self._by_number(status.contract_no),
             query={"updateOnly": "true"},
             json=self._rows.status_body(status, None),
-            headers={"Sforce-Call-Options": "client=isthmus"},
+            headers=OURS,
         )
         return self.ref("Contract", answer.body["id"])
 

@@ -68,10 +68,12 @@ class PlatformSandbox(Sandbox):
         self.jobs = bulk.Jobs()
         self.api_calls = 0
 
-    def reset(self) -> None:
-        """Empty the organisation, its schema changes and its sessions."""
-        super().reset()
+    def on_reset(self) -> None:
+        """A new organisation: no schema changes, no sessions, nothing but its standing records."""
+        self.records.clear()
         self._begin()
+        self.package.standing(self.store)
+        self.store.changes.clear()
 
     # -- what the base asks for ----------------------------------------------------------------------------------
     def routes(self) -> list[BaseRoute]:

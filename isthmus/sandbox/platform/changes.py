@@ -76,6 +76,11 @@ class ChangeLog:
             self._events.append({**event, "payload": change.fields})
         self._forget()
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._events.clear()
+        self.latest = 0
+
     def since(self, replay_id: int, limit: int = 1000) -> list[dict[str, Any]]:
         """Events after a replay id (-2 for the earliest kept); ReplayExpired when some of them are gone."""
         self._forget()

@@ -66,5 +66,5 @@ class Package:
     def after_save(self, store: Store, entity: str, before: Record | None, after: Record) -> None:
         """Write what follows from a saved record into other records, in the same transaction."""
 
-    def before_delete(self, store: Store, entity: str, record: Record) -> None:
-        """Refuse a deletion the package refuses."""
+    def standing(self, store: Store) -> None:
+        """Put in what every organisation of this kind starts with."""

@@ -134,7 +134,6 @@ class Store:
 
     def delete(self, sobject: SObject, before: Record) -> None:
         """Move one record to the recycle bin, and its children with it."""
-        self.package.before_delete(self, sobject.name, before)
         for name, column in self.package.children.get(sobject.name, ()):
             child = self.schema.object(name)
             for child_id in self.find(name, child.fields[column], before["Id"]):
