@@ -19,7 +19,7 @@ from isthmus.domain.money import round_half_away
 from isthmus.domain.periods import FxRate
 from isthmus.domain.terms import ExpenseTerms, PerDiem
 from isthmus.domain.work import Expense
-from isthmus.policies.fx import check_alive, convert
+from isthmus.policies.fx import AGREED, FxTable, check_alive, convert, rate_day
 
 POLICY = "expenses/1"
 ZERO, WHOLE = Decimal(0), Decimal(100)
@@ -30,9 +30,9 @@ class ExpensePrice:
     """An expense as it is billed.
 
     cost: net of recoverable tax and of the worker's own part, in cost_currency; base: the cost in the contract's
-    currency; markup, net: in the contract's currency, net = base + markup. quantity: 1, or the distance. hold: a reason
-    why it waits (RECEIPT_MISSING), or empty. billable False: it keeps its cost and is worth nothing. disbursement: paid
-    in the client's name, not taxed again.
+    currency; markup, net: in the contract's currency, net = base + markup = round(quantity * unit_price). quantity: 1,
+    or the distance. hold: a reason why it waits (RECEIPT_MISSING), or empty. billable False: it keeps its cost and is
+    worth nothing. disbursement: paid in the client's name, not taxed again.
     """
 
     cost: Decimal
@@ -41,6 +41,7 @@ class ExpensePrice:
     markup: Decimal
     net: Decimal
     quantity: Decimal
+    unit_price: Decimal
     hold: str = ""
     billable: bool = True
     disbursement: bool = False
@@ -55,14 +56,14 @@ def currency_of(expense: Expense, terms: ExpenseTerms, currency: str) -> str:
 
 
 def price_expense(
-    expense: Expense, terms: ExpenseTerms, currency: str, rate: FxRate | Decimal | None = None
+    expense: Expense, terms: ExpenseTerms, currency: str, rate: FxTable | FxRate | Decimal | None = None
 ) -> ExpensePrice:
     """What an expense is billed at under the terms of its line, in the contract's currency.
 
-    rate: units of the contract's currency for one of ``currency_of`` the expense, on the day its terms ask for; needed
-    when they differ and the terms do not say "card" and bring a card rate, or "fixed". Raises NeedsDecision EX-FX-RATE
-    without one, EX-RATE-MISSING for a per diem or a distance the terms have no rate for, and BadInput for a currency
-    that is no more or a markup on a disbursement.
+    rate: units of the contract's currency for one of ``currency_of`` the expense on the day its terms ask for, or the
+    table to look it up in; needed when they differ and the terms do not say "card" and bring a card rate, or "fixed".
+    Raises NeedsDecision EX-FX-RATE without one, EX-RATE-MISSING for a per diem or a distance the terms have no rate
+    for, and BadInput for a currency that is no more or a markup on a disbursement.
     """
     cost_currency = check_alive(currency_of(expense, terms, currency), expense.expense_date)
     cost, how = _cost(expense, terms, cost_currency)
@@ -72,8 +73,9 @@ def price_expense(
     percent = terms.markup_percent.get(expense.category, ZERO)
     if disbursement and percent:
         raise BadInput(f"{expense.category} is a disbursement and has a markup of {percent} %: it can only be one")
-    markup = round_half_away(base * percent / WHOLE, currency)
     billable, why = _billable(expense, terms)
+    quantity, unit_price = _unit(expense, terms, base, percent, currency)
+    net = round_half_away(quantity * unit_price, currency) if billable else ZERO
     trace = {
         "policy": POLICY,
         "reason": why or how,
@@ -86,14 +88,24 @@ def price_expense(
         cost=cost,
         cost_currency=cost_currency,
         base=base,
-        markup=markup if billable else ZERO,
-        net=base + markup if billable else ZERO,
-        quantity=expense.distance if expense.distance is not None else Decimal(1),
+        markup=net - base if billable else ZERO,
+        net=net,
+        quantity=quantity,
+        unit_price=unit_price if billable else ZERO,
         hold="RECEIPT_MISSING" if billable and lacks_receipt(expense, terms) else "",
         billable=billable,
         disbursement=disbursement,
         trace=trace,
     )
+
+
+def _unit(
+    expense: Expense, terms: ExpenseTerms, base: Decimal, percent: Decimal, currency: str
+) -> tuple[Decimal, Decimal]:
+    """Quantity and unit price, markup included: so much a kilometre, or one of what it came to."""
+    if expense.distance is not None and terms.mileage_rate is not None and not expense.per_diem_day:
+        return expense.distance, terms.mileage_rate * (1 + percent / WHOLE)
+    return Decimal(1), base + round_half_away(base * percent / WHOLE, currency)
 
 
 def _billable(expense: Expense, terms: ExpenseTerms) -> tuple[bool, str]:
@@ -150,7 +162,7 @@ def _day_allowance(expense: Expense, terms: PerDiem) -> tuple[Decimal, str]:
 
 
 def _rate(
-    expense: Expense, terms: ExpenseTerms, cost_currency: str, currency: str, rate: FxRate | Decimal | None
+    expense: Expense, terms: ExpenseTerms, cost_currency: str, currency: str, rate: FxTable | FxRate | Decimal | None
 ) -> tuple[Decimal, dict[str, str]]:
     """The rate that applies and where it is from: the card's, the agreed one, or the one that was looked up."""
     if cost_currency == currency:
@@ -158,7 +170,12 @@ def _rate(
     if terms.fx.rate_type == "card" and expense.card_rate is not None:
         return expense.card_rate, {"fx_rate": str(expense.card_rate), "fx_source": "card settlement"}
     if terms.fx.rate_type == "fixed" and terms.fx.fixed_rate is not None:
-        return terms.fx.fixed_rate, {"fx_rate": str(terms.fx.fixed_rate), "fx_source": "agreed in the contract"}
+        return terms.fx.fixed_rate, {"fx_rate": str(terms.fx.fixed_rate), "fx_source": AGREED}
+    if isinstance(rate, FxTable):
+        day = rate_day(terms.fx, service_date=expense.expense_date, expense_date=expense.expense_date)
+        # A card's own rate is not there: what the bank published is the next best that can be proved.
+        published = terms.fx.model_copy(update={"rate_type": "ecb"}) if terms.fx.rate_type == "card" else terms.fx
+        rate = rate.rate(published, cost_currency, currency, day)
     if isinstance(rate, FxRate):
         if (rate.from_currency, rate.to_currency) != (cost_currency, currency):
             raise BadInput(f"a rate from {rate.from_currency} to {rate.to_currency} is none from {cost_currency}")

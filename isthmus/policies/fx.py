@@ -28,6 +28,7 @@ from isthmus.domain.terms import FxPolicy
 
 POLICY = "fx/1"
 DAYS_BACK_MAX = 7
+AGREED = "agreed in the contract"
 ZERO, ONE = Decimal(0), Decimal(1)
 Key = TypeVar("Key", bound=str | int)
 
@@ -69,24 +70,29 @@ class FxTable:
         """The rate of a pair for a day. BadInput for a currency that was replaced by then; NeedsDecision EX-FX-RATE
         when the table has no rate that the policy allows.
         """
+        found = self.lookup(from_currency, to_currency, day, policy)
+        if found is not None:
+            return found
+        within = f" or on the {_days_back(policy)} days before" if _days_back(policy) else ""
+        why = "does not say which" if policy.rate_type == "fixed" else f"has none on {day}{within}"
+        raise _no_rate(policy.rate_type, from_currency, to_currency, day, why)
+
+    def lookup(self, from_currency: str, to_currency: str, day: date, policy: FxPolicy) -> FxRate | None:
+        """The rate of a pair for a day, None when there is none. BadInput for a currency that was replaced by then."""
         for currency in (from_currency, to_currency):
             check_alive(currency, day)
         if from_currency == to_currency:
             return _made(policy.rate_type, from_currency, to_currency, day, ONE, "same currency")
         if policy.rate_type == "fixed":
-            return self._fixed(policy, from_currency, to_currency, day)
-        days_back = DAYS_BACK_MAX if policy.missing_day == "previous_business_day" else 0
-        for back in range(days_back + 1):
+            agreed = policy.fixed_rate
+            if agreed is None or agreed <= 0:
+                return None
+            return _made("fixed", from_currency, to_currency, day, agreed, AGREED)
+        for back in range(_days_back(policy) + 1):
             found = self._on(policy.rate_type, from_currency, to_currency, day - timedelta(days=back))
             if found is not None:
                 return found
-        within = f" or on the {days_back} days before" if days_back else ""
-        raise _no_rate(policy.rate_type, from_currency, to_currency, day, f"has none on {day}{within}")
-
-    def _fixed(self, policy: FxPolicy, from_currency: str, to_currency: str, day: date) -> FxRate:
-        if policy.fixed_rate is None or policy.fixed_rate <= 0:
-            raise _no_rate("fixed", from_currency, to_currency, day, "does not say which")
-        return _made("fixed", from_currency, to_currency, day, policy.fixed_rate, "agreed in the contract")
+        return None
 
     def _on(self, rate_type: str, from_currency: str, to_currency: str, day: date) -> FxRate | None:
         """As published, else inverted, else crossed; both legs of a cross are of the day."""
@@ -109,6 +115,10 @@ class FxTable:
             return None
         inverse = round_derived_rate(ONE / turned.rate)
         return _made(rate_type, from_currency, to_currency, day, inverse, f"{turned.source}, inverted")
+
+
+def _days_back(policy: FxPolicy) -> int:
+    return DAYS_BACK_MAX if policy.missing_day == "previous_business_day" else 0
 
 
 def _made(rate_type: str, from_currency: str, to_currency: str, day: date, rate: Decimal, source: str) -> FxRate:

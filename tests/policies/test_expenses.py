@@ -17,6 +17,7 @@ from isthmus.domain.periods import FxRate
 from isthmus.domain.terms import ExpenseTerms
 from isthmus.domain.work import Expense
 from isthmus.policies.expenses import currency_of, lacks_receipt, price_expense
+from isthmus.policies.fx import FxTable
 from tests.policies.builders import day
 from tests.policies.tables import number, rows
 
@@ -131,7 +132,14 @@ def test_a_days_allowance_is_less_for_travel_and_for_meals_and_never_below_nothi
 def test_a_distance_is_what_the_terms_pay_for_it() -> None:
     drive = expense(category="mileage", gross="0", tax="0", receipt_ref="", distance="123.4", currency="USD")
     found = price_expense(drive, terms(), "GBP")
-    assert (found.quantity, found.net, found.hold) == (Decimal("123.4"), Decimal("55.53"), "")
+    assert (found.quantity, found.unit_price, found.net, found.hold) == (
+        Decimal("123.4"),
+        Decimal("0.45"),
+        Decimal("55.53"),
+        "",
+    )
+    marked = price_expense(drive, terms(markup_percent={"mileage": "10"}), "GBP")
+    assert (marked.base, marked.markup, marked.net) == (Decimal("55.53"), Decimal("5.55"), Decimal("61.08"))
     assert currency_of(drive, terms(), "GBP") == "GBP"
 
 
@@ -229,6 +237,25 @@ def test_which_exchange_rate_an_expense_has(row: dict[str, str]) -> None:
     assert (found.cost, found.net, found.trace["fx_source"]) == (Decimal("100.00"), number(row["net"]), row["source"])
 
 
+LOOKED_UP = rows("""
+| type | expense date | net    | source |
+| ecb  | 2026-03-10   | 86.00  | ECB    |
+| ecb  | 2026-03-14   | 86.00  | ECB    |
+| card | 2026-03-10   | 86.00  | ECB    |
+""")
+
+
+@pytest.mark.parametrize("row", LOOKED_UP, ids=lambda row: f"{row['type']} {row['expense date']}")
+def test_a_rate_is_looked_up_for_the_day_of_the_expense(row: dict[str, str]) -> None:
+    abroad = expense(category="taxi", currency="EUR", gross="100.00", tax="0", expense_date=row["expense date"])
+    found = price_expense(
+        abroad, terms(fx={"rate_type": row["type"], "date_rule": "expense_date"}), "GBP", FxTable([EURO])
+    )
+    assert (found.net, found.trace["fx_source"], found.trace["fx_date"]) == (number(row["net"]), "ECB", "2026-03-10")
+    with pytest.raises(NeedsDecision, match="no ecb rate from EUR to GBP"):
+        price_expense(abroad, terms(), "GBP", FxTable([]))
+
+
 def test_a_plain_rate_will_do() -> None:
     abroad = expense(category="taxi", currency="EUR", gross="100.00", tax="0")
     assert price_expense(abroad, terms(), "GBP", Decimal("0.5")).net == Decimal("50.00")
@@ -260,6 +287,7 @@ def test_a_price_is_base_and_markup_and_never_more_than_was_spent(
 ) -> None:
     one = expense(gross=gross, tax=min(tax, gross), personal=min(own, gross), tax_recoverable=recovers)
     found = price_expense(one, terms(markup_percent={"hotel": percent}), "GBP")
-    assert found.net == found.base + found.markup >= found.base == found.cost
+    assert found.net == found.base + found.markup == found.quantity * found.unit_price
+    assert found.net >= found.base == found.cost
     assert ZERO <= found.cost <= one.gross - one.personal
     assert recovers or found.cost == one.gross - one.personal
