@@ -7,17 +7,21 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import httpx
 
 from isthmus import connectors
-from isthmus.app.firm import ConnectionConfig, FirmConfig, parse, read_secret
+from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
+from isthmus.desk.config import DeskConfig, desk_config
+from isthmus.desk.filing import filer
 from isthmus.domain.errors import NeedsSetup, NotPermitted
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.connector import Connector, missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, make_budget
+from isthmus.kit.references import read_secret
 from isthmus.processes import amendment, contract_to_project, invoice_to_cash, time_to_invoice
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime.bells import Bells
@@ -116,6 +120,11 @@ class Hub:
     gate: Gate = field(default_factory=Gate)
     bells: Bells = field(default_factory=Bells)
 
+    @cached_property
+    def desk(self) -> DeskConfig:
+        """How the desk works at this firm."""
+        return desk_config(self.firm.desk)
+
     def close(self) -> None:
         """Give all connections back."""
         self.systems.close()
@@ -211,5 +220,6 @@ def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) ->
         subscribers=dict(SUBSCRIBERS),
         pace=pace,
         parallel_sends=PARALLEL_SENDS,
+        filed=filer(desk_config(firm.desk)),
     )
     return Hub(url, store, engine, kernel, firm, applied.version, systems, gate)

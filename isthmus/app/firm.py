@@ -1,51 +1,34 @@
 """The firm folder: who the firm is, which systems it has, who owns what. One TOML file a subject, validated as a whole.
 
-firm.toml         name, legal entities, pace
+firm.toml         name, legal entities, regions, pace
 connections.toml  one table per connection: connector, address, credentials by reference, ports it fills
-access.toml       API callers, their roles and the system they speak for
+access.toml       who may come in: API callers and people of the console, their roles and legal entities
 ownership.toml    rules that differ from the shipped defaults
+desk.toml         how the desk works where it differs: routes, service levels, approval matrix, alerts
 """
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from isthmus.domain.errors import BadInput, NeedsSetup
+from isthmus.app.console_config import ConsoleConfig
+from isthmus.desk.config import desk_config
+from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import LegalEntity
+from isthmus.kit.references import by_reference
+from isthmus.policies.authority import Actor
 from isthmus.policies.ownership import OwnershipRule
 from isthmus.ports import PORTS
 
-FILES = ("firm.toml", "connections.toml", "access.toml", "ownership.toml")
+FILES = ("firm.toml", "connections.toml", "access.toml", "ownership.toml", "desk.toml")
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def read_secret(reference: str) -> str:
-    """The value a reference names: ``env:NAME``, ``file:PATH``, or ``demo:VALUE`` for synthetic credentials."""
-    kind, _, rest = reference.partition(":")
-    if kind == "env":
-        if rest not in os.environ:
-            raise NeedsSetup(f"environment variable {rest} is not set")
-        return os.environ[rest]
-    if kind == "file":
-        try:
-            return Path(rest).read_text().rstrip("\n")
-        except OSError as missing:
-            raise NeedsSetup(f"secret file {rest} cannot be read: {missing.strerror}") from missing
-    return rest
-
-
-def _by_reference(reference: str) -> str:
-    if reference.partition(":")[0] not in ("env", "file", "demo"):
-        raise ValueError("a secret is given by reference: env:NAME or file:PATH, never as text")
-    return reference
 
 
 class ConnectionConfig(_Strict):
@@ -76,27 +59,45 @@ class ConnectionConfig(_Strict):
     @field_validator("secrets")
     @classmethod
     def _references(cls, secrets: dict[str, str]) -> dict[str, str]:
-        return {name: _by_reference(reference) for name, reference in secrets.items()}
+        return {name: by_reference(reference) for name, reference in secrets.items()}
 
     @field_validator("webhook_secret")
     @classmethod
     def _reference(cls, reference: str) -> str:
-        return _by_reference(reference) if reference else reference
+        return by_reference(reference) if reference else reference
+
+
+class Limited(Protocol):
+    """Whoever has a name, roles, and perhaps limits."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def roles(self) -> tuple[str, ...]: ...
+    @property
+    def entities(self) -> tuple[str, ...]: ...
+    @property
+    def regions(self) -> tuple[str, ...]: ...
 
 
 class Caller(_Strict):
-    """Someone who may call the API. token: reference. roles: what for. writes_as: see ConnectionConfig."""
+    """Someone who may call the API. token: reference. roles: what for. writes_as: see ConnectionConfig.
+
+    entities, regions: the legal entities it is limited to; none named, all of them.
+    """
 
     name: str
     token: str
     roles: tuple[str, ...]
+    entities: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
     writes_as: str = ""
     requests_per_minute: int = 6000
 
     @field_validator("token")
     @classmethod
     def _reference(cls, reference: str) -> str:
-        return _by_reference(reference)
+        return by_reference(reference)
 
 
 class PaceConfig(_Strict):
@@ -116,6 +117,9 @@ class FirmConfig(_Strict):
     callers: tuple[Caller, ...] = ()
     ownership: tuple[OwnershipRule, ...] = ()
     pace: PaceConfig = PaceConfig()
+    regions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    console: ConsoleConfig = ConsoleConfig()
+    desk: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> FirmConfig:
@@ -139,9 +143,32 @@ class FirmConfig(_Strict):
                 ]
                 if len(filling) > 1:
                     problems.append(f"{' and '.join(filling)} both fill {port} for {code}")
+        problems += self._limits_that_limit_nothing(codes)
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _limits_that_limit_nothing(self, codes: set[str]) -> list[str]:
+        """A misspelt entity, region or role would let somebody in for everything, or for nothing."""
+        placed = [(region, code) for region, inside in self.regions.items() for code in inside]
+        problems = [f"region {region} has {code}, which is no entity" for region, code in placed if code not in codes]
+        everybody: list[Limited] = [*self.callers, *self.console.people, *self.console.grants]
+        for who in everybody:
+            problems += [f"{who.name}: {e} is no entity" for e in who.entities if e not in codes]
+            problems += [f"{who.name}: {r} is no region" for r in who.regions if r not in self.regions]
+        return problems
+
+    @field_validator("desk")
+    @classmethod
+    def _desk_fits(cls, own: dict[str, Any]) -> dict[str, Any]:
+        desk_config(own)
+        return own
+
+    def actor(self, who: Limited) -> Actor:
+        """Whoever comes in as the one authorisation knows them: name, roles, and the legal entities they serve."""
+        named = {*who.entities, *(code for region in who.regions for code in self.regions.get(region, ()))}
+        limits = frozenset(named) if who.entities or who.regions else None
+        return Actor(who.name, frozenset(who.roles), limits)
 
 
 def _twice(what: str, names: list[str]) -> list[str]:

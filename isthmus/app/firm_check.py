@@ -18,11 +18,13 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ValidationError
 
 from isthmus.app.bootstrap import connector_class
-from isthmus.app.firm import FILES, Caller, ConnectionConfig, FirmConfig, PaceConfig, read_secret
+from isthmus.app.firm import FILES, Caller, ConnectionConfig, FirmConfig, PaceConfig
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsSetup
 from isthmus.domain.money import can_bill_in
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.connector import Connector, missing_verbs
+from isthmus.kit.references import read_secret
+from isthmus.policies.authority import ROLES
 from isthmus.policies.ownership import OwnershipRule
 from isthmus.ports import NEEDED_PORTS, PORTS
 from isthmus.runtime.gate import Gate
@@ -34,6 +36,9 @@ HOMES = {
     "connections": "connections.toml",
     "callers": "access.toml",
     "ownership": "ownership.toml",
+    "regions": "firm.toml",
+    "console": "access.toml",
+    "desk": "desk.toml",
 }
 LISTS: dict[str, tuple[type[BaseModel], str]] = {
     "entities": (LegalEntity, "code"),
@@ -224,8 +229,6 @@ class _Check:
                 self._add("entities", "cannot be negative", at, name)
 
     def _caller(self, at: int, caller: Caller) -> None:
-        from isthmus.app.api.access import ROLES  # here, because the API takes longer to import than a check to run
-
         self._reference("callers", at, "token", caller.token)
         for role in caller.roles:
             if role not in ROLES:

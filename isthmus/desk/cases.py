@@ -1,17 +1,20 @@
-"""Deciding a case: what each action needs, and what it changes besides letting the run go on.
+"""Deciding a case: its values are checked against its form, its side effects carried out, and its run goes on.
 
-One row per exception type and action that needs or changes something. An action without a row takes no values:
-a decision says exactly what it is asked for, nothing a step might misread.
+The checks that look into the books, and what a decision changes besides letting the run go on, are listed here by type
+and action. A decision says exactly what it is asked for, nothing a step might misread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from isthmus.domain.errors import BadInput, NotFound
+from isthmus.desk import clients
+from isthmus.desk.forms import correctable_paths, names_of, value_at
+from isthmus.desk.types import action_of
+from isthmus.domain.errors import BadInput, IllegalTransition, NotFound
 from isthmus.domain.money import is_exact_amount
 from isthmus.domain.objects import Client, LegalEntity
 from isthmus.domain.states import CaseState
@@ -25,12 +28,11 @@ Check = Callable[[Books, Case, Values], None]
 
 
 @dataclass(frozen=True)
-class Form:
-    """What an action asks for. needs: text values by name. check: whether they hold. carry_out: its side effect."""
+class Checked:
+    """Values that fit the form. original: what they replace, when the action corrects what was sent."""
 
-    needs: tuple[str, ...] = ()
-    check: Check = lambda books, case, values: None
-    carry_out: Check = lambda books, case, values: None
+    values: Values
+    original: Values | None = field(default=None)
 
 
 def case_of(tx: Tx, case_no: str) -> Case:
@@ -41,50 +43,82 @@ def case_of(tx: Tx, case_no: str) -> Case:
     return case
 
 
-def resolve(books: Books, case_no: str, *, action: str, actor: str, reason: str, values: Mapping[str, Any]) -> Case:
-    """Check the decision, carry its side effect out and let the run go on, in the transaction of the books."""
-    books.tx.lock(f"case:{case_no}")
-    case = case_of(books.tx, case_no)
-    given = {str(name): value for name, value in values.items()}
-    form = FORMS.get((case.exception, action), Form())
-    offered = case.state is CaseState.OPEN and action in case.actions
-    if offered:
-        given = _checked(books, case, action, form, given)
-    resolved = books.kernel.resolve(books.tx, case_no, action=action, actor=actor, reason=reason, values=given)
-    if offered:
-        form.carry_out(books, resolved, given)
-    return resolved
+def open_case(tx: Tx, case_no: str) -> Case:
+    """The case with this number, held by this transaction. IllegalTransition when it is decided already."""
+    tx.lock(f"case:{case_no}")
+    case = case_of(tx, case_no)
+    if case.state is not CaseState.OPEN:
+        raise IllegalTransition(f"case {case_no} is {case.state} already (by {case.resolved_by})")
+    return case
 
 
 def asks_for(case: Case) -> dict[str, list[str]]:
-    """The form of a case: for each action offered, the names of the values it needs."""
-    return {action: list(_needs(case, action, FORMS.get((case.exception, action), Form()))) for action in case.actions}
+    """For each action offered, the names of the values it needs."""
+    return {action: list(names_of(case, action)) for action in case.actions}
 
 
-def _needs(case: Case, action: str, form: Form) -> tuple[str, ...]:
-    if (case.exception, action) == ("EX-DIM", "fill"):
-        return tuple(str(name) for name in case.context.get("missing", ()))
-    return form.needs
-
-
-def _checked(books: Books, case: Case, action: str, form: Form, values: Values) -> Values:
-    needs = _needs(case, action, form)
-    missing = [name for name in needs if values.get(name) in (None, "", {}, [])]
-    unknown = sorted(set(values) - set(needs))
+def check(books: Books, case: Case, action: str, values: Mapping[str, Any]) -> Checked:
+    """The values of a decision, cleaned. BadInput says what is missing, unknown or does not fit."""
+    if action not in case.actions:
+        offers = ", ".join(case.actions) or "no action"
+        raise BadInput(f"case {case.case_no} offers {offers}; not {action!r}")
+    given = {str(name): value for name, value in values.items()}
+    if action_of(case.exception, action).edits:
+        return _corrections(books, case, given)
+    needs = names_of(case, action)
+    missing = [name for name in needs if given.get(name) in (None, "", {}, [])]
+    unknown = sorted(set(given) - set(needs))
     if missing or unknown:
         told = f"needs {' and '.join(missing)}" if missing else f"takes no {' and '.join(unknown)}"
         asked = f"it asks for {', '.join(needs)}" if needs else "it asks for nothing"
         raise BadInput(f"case {case.case_no}: {action} {told}; {asked}")
-    for name, value in values.items():
-        # An allocation is the one value that is a table; its own check looks into it.
-        if name != "allocate" and not (isinstance(value, str) and value.strip() and len(value) <= TEXT_MAX):
-            raise BadInput(f"case {case.case_no}: {name} is a text of at most {TEXT_MAX} characters")
-    cleaned = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
-    form.check(books, case, cleaned)
-    return cleaned
+    cleaned = {name: _text(case, name, value) for name, value in given.items()}
+    CHECKS.get((case.exception, action), _nothing)(books, case, cleaned)
+    return Checked(cleaned)
 
 
-# -- checks -----------------------------------------------------------------------------------------------------
+def carry_out(books: Books, case_no: str, *, action: str, actor: str, reason: str, checked: Checked) -> Case:
+    """Decide an open case with checked values; its run goes on, in the transaction of the books."""
+    resolved = books.kernel.resolve(
+        books.tx, case_no, action=action, actor=actor, reason=reason, values=dict(checked.values)
+    )
+    EFFECTS.get((resolved.exception, action), _nothing)(books, resolved, checked.values)
+    return resolved
+
+
+def _text(case: Case, name: str, value: Any) -> Any:
+    """A text without its edges. An allocation is the one value that is a table; its own check looks into it."""
+    if name == "allocate":
+        return value
+    if not (isinstance(value, str) and value.strip() and len(value) <= TEXT_MAX):
+        raise BadInput(f"case {case.case_no}: {name} is a text of at most {TEXT_MAX} characters")
+    return value.strip()
+
+
+def _corrections(books: Books, case: Case, given: Values) -> Checked:
+    """What differs from what was sent, for the step that was refused; both versions are kept with the decision."""
+    allowed, sent = correctable_paths(books.tx, case), case.context.get("sent", {})
+    unknown = sorted(set(given) - allowed)
+    if unknown:
+        raise BadInput(
+            f"case {case.case_no}: {', '.join(unknown)} cannot be corrected here; {', '.join(sorted(allowed))} can"
+        )
+    changes = {}
+    for path, value in given.items():
+        cleaned = "" if value == "" else _text(case, path, value)
+        if cleaned != value_at(sent, path):
+            changes[path] = cleaned
+    if not changes:
+        raise BadInput(f"case {case.case_no}: nothing is different from what was refused; use retry to send it again")
+    original = {path: value_at(sent, path) for path in changes}
+    return Checked({"key": str(case.context.get("key", "")), "changes": changes}, original)
+
+
+def _nothing(books: Books, case: Case, values: Values) -> None:
+    """Nothing to check, nothing to change."""
+
+
+# -- checks -------------------------------------------------------------------------------------------------------
 
 
 def _client_is_known(books: Books, case: Case, values: Values) -> None:
@@ -137,7 +171,18 @@ def _amount(case: Case, number: str, amount: Any) -> Decimal:
     return share
 
 
-# -- side effects -----------------------------------------------------------------------------------------------
+CHECKS: dict[tuple[str, str], Check] = {
+    ("EX-CLIENT-DUP", "link"): _client_is_known,
+    ("EX-CLIENT-DUP", "merge"): _client_is_known,
+    ("EX-LE", "choose"): _entity_is_active,
+    ("EX-TERMS", "map"): _terms_are_known,
+    ("EX-LINE-AMBIGUOUS", "assign"): _line_is_offered,
+    ("EX-NO-CONTRACT-LINE", "assign"): _line_is_offered,
+    ("EX-CASH-UNMATCHED", "allocate"): _allocation_adds_up,
+}
+
+
+# -- what a decision changes besides letting the run go on --------------------------------------------------------
 
 
 def _add_currency(books: Books, case: Case, values: Values) -> None:
@@ -159,15 +204,14 @@ def _add_currency(books: Books, case: Case, values: Values) -> None:
     )
 
 
-FORMS: dict[tuple[str, str], Form] = {
-    ("EX-CLIENT-DUP", "link"): Form(("client_no",), _client_is_known),
-    ("EX-CLIENT-NEW", "create"): Form(("client_no", "legal_name")),
-    ("EX-LE", "choose"): Form(("entity",), _entity_is_active),
-    ("EX-CCY", "add"): Form(carry_out=_add_currency),
-    ("EX-DIM", "fill"): Form(),  # asks for the dimensions that are missing
-    ("EX-TAX-REG", "exempt"): Form(("exemption_certificate",)),
-    ("EX-TERMS", "map"): Form(("payment_terms",), _terms_are_known),
-    ("EX-LINE-AMBIGUOUS", "assign"): Form(("line_uid",), _line_is_offered),
-    ("EX-NO-CONTRACT-LINE", "assign"): Form(("line_uid",), _line_is_offered),
-    ("EX-CASH-UNMATCHED", "allocate"): Form(("allocate",), _allocation_adds_up),
+def _merge_clients(books: Books, case: Case, values: Values) -> None:
+    """The number of the contract's client stands for the chosen client from now on."""
+    duplicate = str(case.context.get("offered", {}).get("client_no", ""))
+    reason = f"{case.case_no}: {(case.resolution or {}).get('reason', '')}"
+    clients.merge(books, duplicate, values["client_no"], by=case.resolved_by, reason=reason, case_no=case.case_no)
+
+
+EFFECTS: dict[tuple[str, str], Check] = {
+    ("EX-CCY", "add"): _add_currency,
+    ("EX-CLIENT-DUP", "merge"): _merge_clients,
 }

@@ -43,6 +43,11 @@ class KeyedConnector(Connector):
         answer: Answer = yield Request("GET", self.path_of(kind, key), allow=(404,))
         return None if answer.status == 404 else answer.body
 
+    def under(self, setting: str, values: Mapping[str, str]) -> Row:
+        """Values under the fields that a setting names for them; what it does not name is left out."""
+        fields = self.setting(setting)
+        return {fields[name]: value for name, value in values.items() if name in fields}
+
     def chosen(self, **settings: str) -> Row:
         """References by field, to the ids the firm has set; a setting left empty leaves its field out."""
         ids = {field: self.setting(name) for field, name in settings.items()}

@@ -23,6 +23,7 @@ from isthmus.policies.splits import check_payers
 
 Answers = Mapping[str, Mapping[str, Any]]
 SAME_NAME_SCORE = 88
+IS_ONE_OF_OURS = ("link", "merge", "create")  # what a steward may say about a client that resembles another
 
 
 def _stake(contract: ContractVersion) -> tuple[Decimal, str] | None:
@@ -116,8 +117,8 @@ def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: 
     """P1.3: the client of the contract among those the hub knows: by number, else a person links or creates.
 
     A new number whose tax id or name resembles a known client is EX-CLIENT-DUP; a client nobody resembles is created
-    without asking. A person's answer {"action": "link", "client_no": …} or {"action": "create"} decides; one to
-    EX-CLIENT-NEW gives the number and the name that are missing.
+    without asking. A person's answer {"action": "link", "client_no": …} (or "merge", which is remembered) or
+    {"action": "create"} decides; one to EX-CLIENT-NEW gives the number and the name that are missing.
     """
     told = answers.get("EX-CLIENT-NEW", {})
     given = {name: str(told[name]) for name in ("client_no", "legal_name") if told.get(name)}
@@ -126,10 +127,10 @@ def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: 
     if not offered.client_no or not offered.legal_name:
         raise _case(contract, "EX-CLIENT-NEW", "the client has no number or no name", "data-steward", "create")
     decision = answers.get("EX-CLIENT-DUP", {})
-    if decision.get("action") == "link":
+    if decision.get("action") in ("link", "merge"):
         if decision.get("client_no") not in by_number:
             raise _case(
-                contract, "EX-CLIENT-DUP", f"no client {decision.get('client_no')}", "data-steward", "link", "create"
+                contract, "EX-CLIENT-DUP", f"no client {decision.get('client_no')}", "data-steward", *IS_ONE_OF_OURS
             )
         return by_number[str(decision["client_no"])]
     if offered.client_no in by_number or decision.get("action") == "create":
@@ -138,8 +139,22 @@ def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: 
     if likely:
         names = "; ".join(f"{c['client_no']} {c['name']} ({c['reason']})" for c in likely)
         cause = f"client {offered.legal_name} resembles {names}"
-        raise _case(contract, "EX-CLIENT-DUP", cause, "data-steward", "link", "create", candidates=likely)
+        raise _case(
+            contract,
+            "EX-CLIENT-DUP",
+            cause,
+            "data-steward",
+            *IS_ONE_OF_OURS,
+            candidates=likely,
+            offered=_facts(offered),
+        )
     return offered
+
+
+def _facts(client: Client) -> dict[str, str]:
+    """What a person compares clients by."""
+    place = {"city": client.address.city, "region": client.address.region, "country": client.country}
+    return {"client_no": client.client_no, "name": client.legal_name, "tax_id": client.tax_id, **place}
 
 
 def _candidate(offered: Client, known: Client) -> dict[str, Any] | None:
@@ -147,7 +162,7 @@ def _candidate(offered: Client, known: Client) -> dict[str, Any] | None:
     same_tax_id = bool(offered.tax_id) and offered.tax_id == known.tax_id
     if same_tax_id or (score >= SAME_NAME_SCORE and offered.country == known.country):
         reason = "same tax id" if same_tax_id else f"name {score:.0f} % alike, same country"
-        return {"client_no": known.client_no, "name": known.legal_name, "score": round(score), "reason": reason}
+        return {**_facts(known), "score": round(score), "reason": reason}
     return None
 
 
@@ -158,7 +173,7 @@ def check_entity(contract: ContractVersion, entities: Mapping[str, LegalEntity],
     if entity is None or not entity.active:
         known = ", ".join(sorted(e.code for e in entities.values() if e.active))
         cause = f"legal entity {code or '(none)'} is not an active entity; there are: {known}"
-        raise _case(contract, "EX-LE", cause, "finance-master-data", "choose", known=known)
+        raise _case(contract, "EX-LE", cause, "finance-master-data", "choose", given=code, known=known)
     return entity
 
 
@@ -184,7 +199,7 @@ def check_dimensions(contract: ContractVersion, entity: LegalEntity, answers: An
     missing = [name for name in entity.dimensions_required if not given.get(name)]
     if missing:
         cause = f"financial dimension {' and '.join(missing)} missing"
-        raise _case(contract, "EX-DIM", cause, "finance-master-data", "fill", missing=missing)
+        raise _case(contract, "EX-DIM", cause, "finance-master-data", "fill", missing=missing, given=given)
     return given
 
 
@@ -209,7 +224,7 @@ def check_payment_terms(contract: ContractVersion, erp_terms: Sequence[str], ans
     terms = str(answers.get("EX-TERMS", {}).get("payment_terms", contract.payment_terms))
     if terms not in erp_terms:
         cause = f"payment terms {terms or '(none)'} are unknown to the ERP; it knows {', '.join(erp_terms)}"
-        raise _case(contract, "EX-TERMS", cause, "receivables", "map", known=list(erp_terms))
+        raise _case(contract, "EX-TERMS", cause, "receivables", "map", given=terms, known=list(erp_terms))
     if contract.client.blocked and "EX-CREDIT" not in answers:
         raise _case(contract, "EX-CREDIT", f"client {contract.client_no} is blocked", "receivables", "override")
     return terms

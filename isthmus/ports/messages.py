@@ -206,6 +206,7 @@ class PostInvoice(Canonical):
     """An issued invoice or credit memo on its way to the ERP. number is the legal number and the external id there.
 
     original_number: the invoice a credit memo credits; empty for an invoice. Amounts of a credit memo are positive.
+    dimensions: the project's financial dimensions, for books that want them on the document too.
     """
 
     number: str
@@ -223,6 +224,7 @@ class PostInvoice(Canonical):
     tax: Exact
     total: Exact
     memo: str = ""
+    dimensions: dict[str, str] = Field(default_factory=dict)
 
 
 class PostedInvoice(Canonical):

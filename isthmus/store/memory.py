@@ -73,8 +73,21 @@ class MemoryTx:
 
     def undo_all(self) -> None:
         """Roll back."""
-        for undo in reversed(self._undo):
-            undo()
+        self._undo_to(0)
+
+    def _undo_to(self, length: int) -> None:
+        while len(self._undo) > length:
+            self._undo.pop()()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """See Tx."""
+        length = len(self._undo)
+        try:
+            yield
+        except BaseException:
+            self._undo_to(length)
+            raise
 
     def get(self, model: type[M], *key: Any) -> M | None:
         """See Tx."""

@@ -219,3 +219,9 @@ class PostgresTx:
         if ordered:
             text = "select pg_advisory_xact_lock(hashtextextended(name, 0)) from unnest(cast(:names as text[])) as name"
             self._connection.execute(sa.text(text), {"names": ordered})
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """See Tx."""
+        with self._connection.begin_nested():
+            yield

@@ -81,6 +81,10 @@ class Tx(Protocol):
         """lock for many names, always in the same order, so that two callers cannot wait for each other."""
         ...
 
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part of this transaction that is rolled back alone when the with-block raises."""
+        ...
+
     @property
     def raw(self) -> Any:
         """The database connection under the transaction (None in memory), for the engine's own enqueue."""

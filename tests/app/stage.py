@@ -15,6 +15,8 @@ from standardwebhooks.webhooks import Webhook
 from isthmus.app.api import create_app
 from isthmus.app.bootstrap import ConnectedSystems, Hub
 from isthmus.app.firm import Caller, ConnectionConfig, FirmConfig
+from isthmus.desk.config import desk_config
+from isthmus.desk.filing import filer
 from isthmus.domain.objects import ContractVersion
 from isthmus.processes import sweeps
 from isthmus.runtime.clock import HandClock
@@ -37,6 +39,10 @@ PEOPLE = {
     "finn": "finance",
     "stella": "steward",
     "adam": "admin",
+    "sam": "sales",
+    "tara": "tax",
+    "cora": "controller",
+    "eve": "executive",
 }
 
 
@@ -74,7 +80,7 @@ class Stage:
         self.systems = FakeSystems()
         store, engine, config = PostgresStore(url), DbosEngine(url), firm()
         gate = Gate(config.ownership)
-        self.kernel = Kernel(store, self.clock, engine, self.systems, gate=gate)
+        self.kernel = Kernel(store, self.clock, engine, self.systems, gate=gate, filed=filer(desk_config()))
         systems = cast(ConnectedSystems, self.systems)
         self.hub = Hub(url, store, engine, self.kernel, config, 1, systems, gate)
         with store.transaction() as tx:

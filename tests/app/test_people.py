@@ -28,6 +28,12 @@ def resolve(stage: Stage, person: str, action: str, **values: Any) -> Any:
     return stage.post(f"/v1/cases/{case.case_no}/resolve", body, by=person)
 
 
+def agree(stage: Stage, person: str, answer: str = "approve") -> Any:
+    """Answer the proposal that waits."""
+    (case,) = (case for case in stage.rows(Case, state="open") if case.pending)
+    return stage.post(f"/v1/proposals/{case.pending}/{answer}", {"reason": "looked into it too"}, by=person)
+
+
 def active(stage: Stage) -> bool:
     """Whether the contract's engagement has become active."""
     stage.go()
@@ -66,7 +72,9 @@ def test_an_exempt_client_needs_its_certificate(stage: Stage) -> None:
     stage.set_up(contract(client=texan))
     told = problem_of(resolve(stage, "finn", "exempt"), 422)
     assert "needs exemption_certificate" in told["detail"]
-    assert resolve(stage, "finn", "exempt", exemption_certificate="CERT-1").status_code == 200
+    assert resolve(stage, "finn", "exempt", exemption_certificate="CERT-1").status_code == 202
+    assert not active(stage)  # it takes a second person
+    assert agree(stage, "tara").status_code == 200
     assert active(stage)
 
 
@@ -163,7 +171,8 @@ def test_an_allocation_must_fit_the_payment_and_the_invoices(stage: Stage, case:
 def test_an_allocation_by_hand_settles_the_invoice(stage: Stage) -> None:
     invoice = unmatched(stage)
     problem_of(resolve(stage, "finn", "allocate", allocate="all"), 422)
-    assert resolve(stage, "finn", "allocate", allocate={invoice.number: "1000.00"}).status_code == 200
+    assert resolve(stage, "finn", "allocate", allocate={invoice.number: "1000.00"}).status_code == 202
+    assert agree(stage, "ana").status_code == 200
     stage.go()
     (settled,) = stage.rows(Invoice)
     assert settled.open == settled.total - 1000 and stage.rows(Payment)

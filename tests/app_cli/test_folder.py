@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from isthmus.app.bootstrap import apply_firm
+from isthmus.app.console_config import ConsoleConfig, Grant, LocalPerson, Oidc
 from isthmus.app.firm import Caller, ConnectionConfig, FirmConfig, PaceConfig, read_folder
 from isthmus.app.firm_check import CREDENTIALS_NEEDED, check
 from isthmus.app.firm_plan import compare, plan
@@ -392,6 +393,7 @@ def test_a_plan_against_a_database_that_was_never_used(
 def test_every_field_and_shipped_rule_is_in_the_document() -> None:
     said = (Path(__file__).parents[2] / "docs" / "operate" / "firm-folder.md").read_text()
     fields = {*LegalEntity.model_fields, *ConnectionConfig.model_fields, *Caller.model_fields, *PaceConfig.model_fields}
+    fields |= {*ConsoleConfig.model_fields, *Oidc.model_fields, *Grant.model_fields, *LocalPerson.model_fields}
     assert [name for name in sorted(fields | {*FirmConfig.model_fields}) if name not in said] == []
     for rule in DEFAULT_RULES:
         assert f"| {rule.object} | {rule.field} | {rule.owner} |" in said

@@ -52,7 +52,8 @@ every_command = pytest.mark.parametrize("path", COMMANDS)
 
 def test_the_commands_are_these() -> None:
     expected = (
-        "api apply bill cancel cases check demo doctor firm init plan reconcile replay resolve runs sandbox trace"
+        "access api apply approve bill cancel cases check decline demo doctor firm init plan reconcile replay"
+        " resolve runs sandbox trace"
     )
     assert {*COMMANDS} == {*expected.split(), "up", "worker", "version", "audit verify"} | {
         f"db {name}" for name in ("start", "stop", "status", "backup")
@@ -75,7 +76,7 @@ def test_every_option_is_explained(path: str) -> None:
     assert silent <= set(NAMED_BY_METAVAR)
 
 
-NAMED_BY_METAVAR = ("case_no", "contract_no", "run_id")
+NAMED_BY_METAVAR = ("case_no", "contract_no", "proposal_no", "run_id")
 
 
 def test_help_comes_at_once() -> None:

@@ -11,15 +11,21 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from isthmus.app.api.access import ROUTES, SEES_COST, Access
+from isthmus.app.api.access import ROUTES, Access
 from isthmus.app.api.problems import KeyMissing, TooManyRequests, Unauthenticated
 from isthmus.app.bootstrap import Hub
-from isthmus.app.firm import Caller, read_secret
-from isthmus.domain.errors import BadInput, NeedsSetup, NotPermitted
+from isthmus.app.firm import Caller
+from isthmus.app.scope import demand_sight, within
+from isthmus.domain.errors import BadInput, NeedsSetup
+from isthmus.kit.references import read_secret
+from isthmus.policies.authority import Actor, demand, demand_entity
+from isthmus.store.postgres import PostgresTx
 
 KEY_LENGTH_MAX = 200
 STRANGERS_PER_MINUTE = 600
@@ -93,10 +99,8 @@ class Door:
         request.state.allowance_headers = taken.headers()
         if not taken.granted:
             raise TooManyRequests(f"{caller.name} may send {taken.limit} requests a minute", taken.after_seconds)
-        if not access.roles & set(caller.roles):
-            raise NotPermitted(
-                f"{caller.name} ({', '.join(caller.roles)}) may not: it is for {', '.join(sorted(access.roles))}"
-            )
+        request.state.acting = self.hub.firm.actor(caller)
+        demand(request.state.acting, access.permission)
         if access.key == "required" and not key_of(request):
             raise KeyMissing("a write needs an Idempotency-Key header: any text, new for each new intention")
 
@@ -141,7 +145,7 @@ class GuardedRoute(APIRoute):
         access = ROUTES[f"{method} {self.path_format}"]
 
         async def guarded(request: Request) -> Response:
-            if access.roles:
+            if access.permission:
                 request.app.state.door.admit(request, access)
             given = [*request.path_params.values(), *request.query_params.values()]
             if not all(is_storable(str(value)) for value in given):
@@ -153,20 +157,30 @@ class GuardedRoute(APIRoute):
 
 @dataclass(frozen=True)
 class Visit:
-    """One admitted request: the hub, who calls, and under which key."""
+    """One admitted request: the hub, who calls, what they may, and under which key."""
 
     hub: Hub
     caller: Caller
+    actor: Actor
     key: str
     route: str
 
     @property
     def sees_cost(self) -> bool:
         """Cost rates are personal: only roles with a need see them."""
-        return bool(SEES_COST & set(self.caller.roles))
+        return self.actor.may("cost_rate.read")
+
+    def within(self, model: type[BaseModel]) -> list[sa.ColumnElement[bool]]:
+        """Conditions that leave out what belongs to legal entities the caller does not serve."""
+        return within(self.actor, model)
+
+    def sees(self, tx: PostgresTx, found: BaseModel | None) -> None:
+        """NotPermitted when the object belongs to a legal entity the caller does not serve."""
+        demand_sight(self.actor, tx, found)
 
     def speak_for(self, obj: str, entity: str = "") -> None:
-        """A caller that speaks for a system is held to what that system owns; a person is held to roles."""
+        """Held to the legal entities they serve; a caller that speaks for a system also to what that system owns."""
+        demand_entity(self.actor, entity)
         if self.caller.writes_as:
             self.hub.gate.check(writer=self.caller.writes_as, obj=obj, entity=entity)
 
@@ -174,7 +188,8 @@ class Visit:
 async def _visit(request: Request) -> Visit:
     query = f"?{request.url.query}" if request.url.query else ""
     route = f"{request.method} {request.url.path}{query}"
-    return Visit(request.app.state.hub, request.state.caller, key_of(request), route)
+    state = request.state
+    return Visit(request.app.state.hub, state.caller, state.acting, key_of(request), route)
 
 
 Visiting = Annotated[Visit, Depends(_visit)]

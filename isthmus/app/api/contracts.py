@@ -84,7 +84,7 @@ class TimeAllowed(BaseModel):
 def list_contracts(visit: Visiting, limit: Limit = 100, cursor: Cursor = "") -> Page[Engagement]:
     """List engagements, one per contract."""
     with reading(visit.hub) as tx:
-        items, more = page(tx, Engagement, limit=limit, cursor=cursor)
+        items, more = page(tx, Engagement, limit=limit, cursor=cursor, where=visit.within(Engagement))
     return Page(items=items, next_cursor=more)
 
 
@@ -94,6 +94,7 @@ def get_contract(visit: Visiting, contract_no: str) -> ContractView:
     with reading(visit.hub) as tx:
         versions = tx.find(ContractVersion, contract_no=contract_no, order=("version",))
         engagement = tx.get(Engagement, contract_no)
+        visit.sees(tx, engagement or (versions[-1] if versions else None))
         lines = _net_by_line(tx, contract_no)
         states = state_totals(tx, contract_no)
     if not versions and engagement is None:
@@ -157,6 +158,7 @@ def check_time_allowed(visit: Visiting, code: str, date: date | None = None) -> 
     with reading(visit.hub) as tx:
         books = visit.hub.kernel.books(tx, key="time-allowed", actor=visit.caller.name)
         engagement = _engagement(tx, code)
+        visit.sees(tx, engagement)
         day = date or books.today(engagement.entity)
         reason = _why_not(books, engagement, day)
     return TimeAllowed(project_code=code, day=day, allowed=not reason, reason=reason)
@@ -186,6 +188,7 @@ def get_project(visit: Visiting, code: str) -> ProjectView:
         project = tx.get(Project, code)
         if project is None:
             raise NotFound(f"no project {code}")
+        visit.sees(tx, project)
         engagement = tx.find(Engagement, project_code=code, limit=1)
         state = engagement[0].state if engagement else None
         return ProjectView(project=project, engagement_state=state, external=external_ids(tx, (code,)))
@@ -201,7 +204,9 @@ def external_ids(tx: PostgresTx, keys: tuple[str, ...]) -> list[ExternalId]:
 def list_time_entries(visit: Visiting, project: str = "", limit: Limit = 100, cursor: Cursor = "") -> Page[TimeEntry]:
     """List approved time with all its revisions."""
     with reading(visit.hub) as tx:
-        items, more = page(tx, TimeEntry, limit=limit, cursor=cursor, project_code=project)
+        items, more = page(
+            tx, TimeEntry, limit=limit, cursor=cursor, where=visit.within(TimeEntry), project_code=project
+        )
     if not visit.sees_cost:
         items = [entry.model_copy(update={"cost_rate": None, "cost_currency": ""}) for entry in items]
     return Page(items=items, next_cursor=more)

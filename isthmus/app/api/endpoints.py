@@ -70,7 +70,7 @@ def _problems(one: Endpoint) -> set[int]:
     """What may go wrong here, from the access table and the shape of the address."""
     access, method = ROUTES[one.route], one.route.split(" ")[0]
     found = {422, 500, 503}
-    if access.roles:
+    if access.permission:
         found |= {400, 401, 403, 429}
     if method == "POST":
         found |= {400, 401, 403, 404, 409, 413, 429}
@@ -82,7 +82,7 @@ def _problems(one: Endpoint) -> set[int]:
 def _extra(one: Endpoint) -> dict[str, Any]:
     access = ROUTES[one.route]
     extra: dict[str, Any] = {"x-owner": access.owner, "x-roles": sorted(access.roles), **one.extra}
-    if access.roles:
+    if access.permission:
         extra["security"] = [{"token": []}]
     if access.key != "none":
         header = {

@@ -13,11 +13,14 @@ from isthmus.app.journey import Journey, journey_of
 def get_journey(visit: Visiting, key: str) -> Journey:
     """Show the whole journey behind any key: contract, invoice, entry, run, case, id in another system."""
     with reading(visit.hub) as tx:
-        return journey_of(tx, key)
+        journey = journey_of(tx, key)
+        for found in (*journey.engagements, *journey.cases):
+            visit.sees(tx, found)
+        return journey
 
 
 @endpoint("GET /v1/summary", answer=Summary)
 def get_summary(visit: Visiting) -> Summary:
     """Show where all contracts, hours and amounts stand."""
     with reading(visit.hub) as tx:
-        return summarise(tx)
+        return summarise(tx, visit.actor)

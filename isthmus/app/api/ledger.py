@@ -59,7 +59,8 @@ def list_parts(
 ) -> Page[BillablePart]:
     """List billable parts by contract and state."""
     with reading(visit.hub) as tx:
-        items, more = page(tx, BillablePart, limit=limit, cursor=cursor, contract_no=contract, state=state)
+        mine = visit.within(BillablePart)
+        items, more = page(tx, BillablePart, limit=limit, cursor=cursor, where=mine, contract_no=contract, state=state)
     return Page(items=items, next_cursor=more)
 
 
@@ -75,7 +76,7 @@ def list_invoices(
     """List invoices and drafts."""
     wanted: dict[str, Any] = {"contract_no": contract, "client_no": client, "life": life}
     with reading(visit.hub) as tx:
-        items, more = page(tx, Invoice, limit=limit, cursor=cursor, **wanted)
+        items, more = page(tx, Invoice, limit=limit, cursor=cursor, where=visit.within(Invoice), **wanted)
     return Page(items=items, next_cursor=more)
 
 
@@ -86,6 +87,7 @@ def get_invoice(visit: Visiting, key: str) -> InvoiceView:
         invoice = invoice_by(tx, key)
         if invoice is None:
             raise NotFound(f"no invoice {key}")
+        visit.sees(tx, invoice)
         keys = tuple(k for k in (invoice.number, invoice.invoice_id) if k)
         return InvoiceView(
             invoice=invoice,
@@ -119,7 +121,7 @@ def _parts_of(tx: PostgresTx, invoice: Invoice) -> list[PartView]:
 def list_payments(visit: Visiting, client: str = "", limit: Limit = 100, cursor: Cursor = "") -> Page[Payment]:
     """List payments received."""
     with reading(visit.hub) as tx:
-        items, more = page(tx, Payment, limit=limit, cursor=cursor, client_no=client)
+        items, more = page(tx, Payment, limit=limit, cursor=cursor, where=visit.within(Payment), client_no=client)
     return Page(items=items, next_cursor=more)
 
 
@@ -129,7 +131,7 @@ def list_effects(
 ) -> Page[Effect]:
     """List writes to other systems by run and state."""
     with reading(visit.hub) as tx:
-        items, more = page(tx, Effect, limit=limit, cursor=cursor, run_id=run, state=state)
+        items, more = page(tx, Effect, limit=limit, cursor=cursor, where=visit.within(Effect), run_id=run, state=state)
     return Page(items=items, next_cursor=more)
 
 
@@ -144,6 +146,7 @@ def list_events(
     table = TABLES[OutboxEvent]
     where = [table.c.position > after, table.c.position <= settled[0]]
     where += [table.c.occurred_at < settled[1]] if settled[1] is not None else []
+    where += visit.within(OutboxEvent)
     with reading(visit.hub) as tx:
         rows, _ = page(tx, OutboxEvent, limit=limit, by=("position",), where=where)
     return EventFeed(events=[cloudevent(row) for row in rows], next_after=rows[-1].position if rows else after)

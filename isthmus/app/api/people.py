@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
 
-from isthmus.app.api.access import QUEUES
 from isthmus.app.api.admission import Visit, Visiting
 from isthmus.app.api.endpoints import Asked, Cursor, Limit, Page, endpoint
 from isthmus.app.api.idempotency import Reply, once
@@ -18,10 +17,16 @@ from isthmus.app.api.ledger import invoice_by
 from isthmus.app.api.reading import page, reading
 from isthmus.app.api.starts import Started, Words, started
 from isthmus.desk import cases as desk
-from isthmus.domain.errors import IllegalTransition, NotFound, NotPermitted
+from isthmus.desk import proposals
+from isthmus.desk.dry_run import DryRun
+from isthmus.desk.forms import FormView, forms_of
+from isthmus.desk.proposals import Choice
+from isthmus.desk.second import need_of
+from isthmus.domain.errors import IllegalTransition, NotFound
 from isthmus.domain.states import CaseState
 from isthmus.runtime import inbox, outbox
 from isthmus.runtime.books import Books
+from isthmus.store.desk_records import Proposal, ProposalState
 from isthmus.store.records import Case, Effect, InboxMessage, OutboxEvent, RunRow, RunState, RunStep
 from isthmus.store.tables import TABLES
 from isthmus.store.tx import Tx
@@ -83,6 +88,13 @@ class Resolution(Why):
     values: dict[str, Any] = Field(default_factory=dict)
 
 
+class CaseForm(BaseModel):
+    """The form of one action. second: why another person must agree, or who may decide; empty when nobody else."""
+
+    form: FormView
+    second: str
+
+
 class Replay(Why):
     """Past events to one subscriber again, or one message again. dry_run: only count."""
 
@@ -125,7 +137,7 @@ def list_runs(
     """List runs by state and process."""
     wanted: dict[str, Any] = {"state": state, "process": process, "correlation_id": correlation_id}
     with reading(visit.hub) as tx:
-        rows, more = page(tx, RunRow, limit=limit, cursor=cursor, **wanted)
+        rows, more = page(tx, RunRow, limit=limit, cursor=cursor, where=visit.within(RunRow), **wanted)
     return Page(items=[summary_of(row) for row in rows], next_cursor=more)
 
 
@@ -147,6 +159,7 @@ def get_run(visit: Visiting, run_id: str) -> RunView:
         row = tx.get(RunRow, run_id)
         if row is None:
             raise NotFound(f"no run {run_id}")
+        visit.sees(tx, row)
         steps = tx.find(RunStep, run_id=run_id, order=("seq",), limit=STEPS_MAX)
         effects = tx.find(Effect, run_id=run_id, order=("seq", "effect_key"), limit=EFFECTS_MAX)
         cases = tx.find(Case, run_id=run_id, order=("case_no",))
@@ -166,6 +179,7 @@ def cancel_run(visit: Visiting, run_id: str, asked: Why) -> Response:
     """Call a parked or waiting run off; what it did is undone."""
 
     def act(books: Books) -> Reply:
+        visit.sees(books.tx, books.tx.get(RunRow, run_id))  # type: ignore[arg-type]
         run = visit.hub.kernel.cancel(books.tx, run_id, actor=visit.caller.name, reason=asked.reason)
         books.audit("run.cancel", f"run:{run_id}", reason=asked.reason)
         return Reply(202, started(run))
@@ -182,7 +196,7 @@ def list_cases(
 ) -> Page[Case]:
     """List cases by queue and state."""
     with reading(visit.hub) as tx:
-        items, more = page(tx, Case, limit=limit, cursor=cursor, queue=queue, state=state)
+        items, more = page(tx, Case, limit=limit, cursor=cursor, where=visit.within(Case), queue=queue, state=state)
     return Page(items=items, next_cursor=more)
 
 
@@ -190,22 +204,73 @@ def list_cases(
 def get_case(visit: Visiting, case_no: str) -> Case:
     """Show a case: money, client, cause, suggested actions."""
     with reading(visit.hub) as tx:
-        return desk.case_of(tx, case_no)
+        case = desk.case_of(tx, case_no)
+        visit.sees(tx, case)
+        return case
+
+
+@endpoint("GET /v1/cases/{case_no}/form", answer=list[CaseForm])
+def get_case_form(visit: Visiting, case_no: str) -> list[CaseForm]:
+    """Show what each action of a case asks for, with options, and who must agree."""
+    with reading(visit.hub) as tx:
+        case = desk.case_of(tx, case_no)
+        visit.sees(tx, case)
+        config = visit.hub.desk
+        return [CaseForm(form=form, second=need_of(tx, case, form.action, config).why) for form in forms_of(tx, case)]
+
+
+@endpoint("POST /v1/cases/{case_no}/dry-run", answer=DryRun)
+def try_case(visit: Visiting, case_no: str, asked: Resolution) -> DryRun:
+    """Show what a decision would write where and change in money; nothing is changed."""
+    return proposals.preview(visit.hub.kernel, visit.actor, case_no, _choice(asked))
+
+
+def _choice(asked: Resolution) -> Choice:
+    return Choice(asked.action, asked.reason, asked.values)
 
 
 @endpoint("POST /v1/cases/{case_no}/resolve", answer=Case)
 def resolve_case(visit: Visiting, case_no: str, asked: Resolution) -> Response:
-    """Decide a case; its run goes on at the same step."""
+    """Decide a case; its run goes on at the same step. 202 when a second person must agree first: see pending."""
 
     def act(books: Books) -> Reply:
-        case = desk.case_of(books.tx, case_no)
-        deciders = QUEUES.get(case.queue, frozenset({"admin"}))
-        if not deciders & set(visit.caller.roles):
-            raise NotPermitted(f"case {case_no} is in {case.queue}, which {', '.join(sorted(deciders))} decides")
-        resolved = desk.resolve(
-            books, case_no, action=asked.action, actor=visit.caller.name, reason=asked.reason, values=asked.values
+        evidence = proposals.preview(visit.hub.kernel, visit.actor, case_no, _choice(asked))
+        case, proposal = proposals.decide(
+            books, visit.actor, case_no, _choice(asked), evidence=evidence, config=visit.hub.desk
         )
-        return Reply(200, resolved)
+        return Reply(202 if proposal.needs_second else 200, case)
+
+    return once(visit, asked, act)
+
+
+@endpoint("GET /v1/proposals", answer=Page[Proposal])
+def list_proposals(
+    visit: Visiting, state: ProposalState | None = None, case: str = "", limit: Limit = 100, cursor: Cursor = ""
+) -> Page[Proposal]:
+    """List decisions as they were made, each with its dry run."""
+    with reading(visit.hub) as tx:
+        mine = [TABLES[Proposal].c.case_no.in_(sa.select(TABLES[Case].c.case_no).where(*visit.within(Case)))]
+        where = mine if visit.actor.entities is not None else []
+        items, more = page(tx, Proposal, limit=limit, cursor=cursor, where=where, state=state, case_no=case)
+    return Page(items=items, next_cursor=more)
+
+
+@endpoint("POST /v1/proposals/{proposal_no}/approve", answer=Case)
+def approve_proposal(visit: Visiting, proposal_no: str, asked: Why) -> Response:
+    """Agree to another person's decision; it is carried out."""
+
+    def act(books: Books) -> Reply:
+        return Reply(200, proposals.approve(books, visit.actor, proposal_no, asked.reason, visit.hub.desk)[0])
+
+    return once(visit, asked, act)
+
+
+@endpoint("POST /v1/proposals/{proposal_no}/decline", answer=Case)
+def decline_proposal(visit: Visiting, proposal_no: str, asked: Why) -> Response:
+    """Disagree with another person's decision; the case is open for another one."""
+
+    def act(books: Books) -> Reply:
+        return Reply(200, proposals.decline(books, visit.actor, proposal_no, asked.reason, visit.hub.desk)[0])
 
     return once(visit, asked, act)
 

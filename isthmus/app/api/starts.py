@@ -114,6 +114,7 @@ def start_contract_to_project(visit: Visiting, asked: ContractToProject) -> Resp
 
     def act(books: Books) -> Reply:
         key = f"{asked.contract_no}@{asked.version}"
+        visit.sees(books.tx, books.tx.get(Engagement, asked.contract_no))  # type: ignore[arg-type]
         return _start(books, "contract_to_project", key, args, asked.contract_no)
 
     return once(visit, asked, act)

@@ -7,23 +7,16 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel
 
+from isthmus.app.figures import Evidence, evidence
+from isthmus.app.scope import within
 from isthmus.domain.money import Exact
-from isthmus.domain.objects import BillablePart, Engagement, Invoice
-from isthmus.domain.states import CaseState, InvoiceLife, PartState, Posting, Settlement
+from isthmus.domain.objects import Engagement, Invoice
+from isthmus.domain.states import CaseState, InvoiceLife, Posting, Settlement
+from isthmus.policies.authority import Actor
 from isthmus.runtime.effects import FINISHED
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.records import Case, Effect
 from isthmus.store.tables import TABLES
-
-
-class Evidence(BaseModel):
-    """Hours and amount in one state and currency."""
-
-    state: PartState
-    currency: str
-    hours: Exact
-    net: Exact
-    parts: int
 
 
 class InvoiceTotals(BaseModel):
@@ -68,35 +61,28 @@ class Summary(BaseModel):
     duplicates: list[Duplicate]
 
 
-def summarise(tx: PostgresTx) -> Summary:
-    """All of it from one snapshot."""
+def summarise(tx: PostgresTx, actor: Actor) -> Summary:
+    """All of it from one snapshot, of the legal entities the actor serves."""
     engagement, case, effect = TABLES[Engagement], TABLES[Case], TABLES[Effect]
     count = sa.func.count()
-    by_state = sa.select(engagement.c.state, count).group_by(engagement.c.state).order_by(engagement.c.state)
-    queues = sa.select(case.c.queue, count).where(case.c.state == CaseState.OPEN)
+    by_state = sa.select(engagement.c.state, count).where(*within(actor, Engagement))
+    by_state = by_state.group_by(engagement.c.state).order_by(engagement.c.state)
+    queues = sa.select(case.c.queue, count).where(case.c.state == CaseState.OPEN, *within(actor, Case))
     by_queue = queues.group_by(case.c.queue).order_by(case.c.queue)
     labels = (effect.c.connection, effect.c.verb, effect.c.state)
-    effects = sa.select(*labels, count.label("count")).group_by(*labels).order_by(*labels)
+    effects = sa.select(*labels, count.label("count")).where(*within(actor, Effect))
+    effects = effects.group_by(*labels).order_by(*labels)
     return Summary(
         contracts={str(state): number for state, number in tx.raw.execute(by_state)},
-        evidence=_evidence(tx),
-        invoices=_invoices(tx),
+        evidence=evidence(tx, actor),
+        invoices=_invoices(tx, actor),
         cases_open={str(queue): number for queue, number in tx.raw.execute(by_queue)},
         effects=[EffectCount.model_validate(dict(row)) for row in tx.raw.execute(effects).mappings()],
         duplicates=duplicates(tx),
     )
 
 
-def _evidence(tx: PostgresTx) -> list[Evidence]:
-    part = TABLES[BillablePart]
-    labels = (part.c.state, part.c.currency)
-    sums = (sa.func.sum(part.c.quantity).label("hours"), sa.func.sum(part.c.net).label("net"))
-    query = sa.select(*labels, *sums, sa.func.count().label("parts")).where(part.c.state != PartState.SUPERSEDED)
-    rows = tx.raw.execute(query.group_by(*labels).order_by(*labels)).mappings()
-    return [Evidence.model_validate(dict(row)) for row in rows]
-
-
-def _invoices(tx: PostgresTx) -> list[InvoiceTotals]:
+def _invoices(tx: PostgresTx, actor: Actor) -> list[InvoiceTotals]:
     invoice, count = TABLES[Invoice], sa.func.count
     issued = invoice.c.life == InvoiceLife.ISSUED
 
@@ -113,7 +99,8 @@ def _invoices(tx: PostgresTx) -> list[InvoiceTotals]:
         total(invoice.c.total, "total"),
         total(invoice.c.open, "open"),
     )
-    rows = tx.raw.execute(query.group_by(invoice.c.currency).order_by(invoice.c.currency)).mappings()
+    query = query.where(*within(actor, Invoice)).group_by(invoice.c.currency).order_by(invoice.c.currency)
+    rows = tx.raw.execute(query).mappings()
     return [InvoiceTotals.model_validate(dict(row)) for row in rows]
 
 

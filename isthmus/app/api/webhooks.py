@@ -23,10 +23,11 @@ from isthmus.app.api.endpoints import endpoint
 from isthmus.app.api.idempotency import answer_of
 from isthmus.app.api.intake import Delivery
 from isthmus.app.bootstrap import Hub, connector_class
-from isthmus.app.firm import ConnectionConfig, read_secret
+from isthmus.app.firm import ConnectionConfig
 from isthmus.domain.errors import NeedsSetup, NotFound, SignatureInvalid
 from isthmus.kit import signatures
 from isthmus.kit.capture import is_echo
+from isthmus.kit.references import read_secret
 from isthmus.kit.wire import decode
 from isthmus.runtime.bells import ring_everywhere
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from isthmus.domain.errors import NeedsSetup
 
 if TYPE_CHECKING:
+    from isthmus.desk.config import DeskConfig
+    from isthmus.policies.authority import Actor
     from isthmus.runtime.kernel import Kernel
     from isthmus.store.postgres import PostgresStore
 
@@ -40,9 +42,18 @@ def opened() -> Iterator[PostgresStore]:
 
 @contextmanager
 def desk() -> Iterator[Kernel]:
-    """A kernel that can start, resolve, cancel and replay, with the applied firm's ownership rules."""
+    """A kernel that can start, cancel and replay, with the applied firm's ownership rules."""
+    with deciding() as (kernel, _):
+        yield kernel
+
+
+@contextmanager
+def deciding() -> Iterator[tuple[Kernel, DeskConfig]]:
+    """A kernel as of desk, and how the desk of the applied firm works."""
     from isthmus.app.bootstrap import applied_firm
     from isthmus.app.firm import parse
+    from isthmus.desk.config import desk_config
+    from isthmus.desk.filing import filer
     from isthmus.processes.subscribers import SUBSCRIBERS
     from isthmus.runtime.clock import SystemClock
     from isthmus.runtime.engine_dbos import DbosEngine
@@ -57,9 +68,19 @@ def desk() -> Iterator[Kernel]:
         engine = DbosEngine(store.url)
         try:
             rules, listening = Gate(firm.ownership), dict(SUBSCRIBERS)
-            yield Kernel(store, SystemClock(), engine, _NoSystems(), gate=rules, subscribers=listening)
+            settings = desk_config(firm.desk)
+            kernel = Kernel(store, SystemClock(), engine, _NoSystems(), gate=rules, subscribers=listening)
+            kernel.filed = filer(settings)
+            yield kernel, settings
         finally:
             engine.close()
+
+
+def operator(name: str) -> Actor:
+    """Whoever may use this machine's database may do everything; two persons are still two names."""
+    from isthmus.policies.authority import EVERYBODY, Actor
+
+    return Actor(name, EVERYBODY)
 
 
 def whoami() -> str:

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from isthmus.desk.dry_run import DryRun
     from isthmus.domain.objects import BillableItem, BillablePart, Invoice
     from isthmus.runtime.books import Books
     from isthmus.runtime.kernel import Kernel
-    from isthmus.store.records import RunRow
+    from isthmus.store.desk_records import Proposal
+    from isthmus.store.records import Case, RunRow
 
 PANEL = "Decide"
 POLL_SECONDS = 0.1
@@ -33,8 +35,8 @@ Reason = Annotated[str, typer.Option(help="Why; goes into the audit.", show_defa
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for name, act in (("resolve", resolve), ("replay", replay), ("cancel", cancel), ("bill", bill)):
-        app.command(name, rich_help_panel=PANEL)(common(act))
+    for act in (resolve, approve, decline, replay, cancel, bill):
+        app.command(act.__name__, rich_help_panel=PANEL)(common(act))
 
 
 def resolve(
@@ -45,22 +47,94 @@ def resolve(
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the action needs; repeat it.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be written where and change in money; decide nothing.")
+    ] = False,
 ) -> None:
     """Decide an open case; its run goes on at the same step. A preparer cannot approve their own work.
 
+    Exit code 3 when a second person must agree first: 'isthmus approve' with the number that is printed.
+
     Example: isthmus resolve CASE-00012 approve --reason "checked against the SOW" --as carla
     """
-    from isthmus.app.cli.books import desk
-    from isthmus.desk import cases
+    from isthmus.app.cli.books import deciding, operator
+    from isthmus.desk import proposals
 
     _named(by, reason)
-    given = _values(values or [])
-    with desk() as kernel, kernel.store.transaction() as tx:
-        books = kernel.books(tx, key=f"resolve/{case_no}", actor=by)
-        case = cases.resolve(books, case_no, action=action, actor=by, reason=reason, values=given)
+    choice = proposals.Choice(action, reason, _values(values or []))
+    with deciding() as (kernel, config):
+        evidence = proposals.preview(kernel, operator(by), case_no, choice)
+        if dry_run:
+            show(evidence.model_dump(mode="json"), lambda console: _print_dry_run(console, evidence))
+            return
+        with kernel.store.transaction() as tx:
+            books = kernel.books(tx, key=f"resolve/{case_no}", actor=by)
+            case, proposal = proposals.decide(books, operator(by), case_no, choice, evidence=evidence, config=config)
+    _show_decided(case, proposal)
+
+
+def approve(
+    proposal_no: Annotated[str, typer.Argument(metavar="PROPOSAL", show_default=False)], reason: Reason, by: As
+) -> None:
+    """Agree to another person's decision on a case; it is carried out and the run goes on.
+
+    Example: isthmus approve P-000007 --reason "code is right" --as finn
+    """
+    from isthmus.app.cli.books import deciding, operator
+    from isthmus.desk import proposals
+
+    _named(by, reason)
+    with deciding() as (kernel, config), kernel.store.transaction() as tx:
+        books = kernel.books(tx, key=f"approve/{proposal_no}", actor=by)
+        case, proposal = proposals.approve(books, operator(by), proposal_no, reason, config)
+    _show_decided(case, proposal)
+
+
+def decline(
+    proposal_no: Annotated[str, typer.Argument(metavar="PROPOSAL", show_default=False)], reason: Reason, by: As
+) -> None:
+    """Disagree with another person's decision on a case; the case is open for another one.
+
+    Example: isthmus decline P-000007 --reason "wrong cost centre" --as finn
+    """
+    from isthmus.app.cli.books import deciding, operator
+    from isthmus.desk import proposals
+
+    _named(by, reason)
+    with deciding() as (kernel, config), kernel.store.transaction() as tx:
+        books = kernel.books(tx, key=f"decline/{proposal_no}", actor=by)
+        case, proposal = proposals.decline(books, operator(by), proposal_no, reason, config)
+    _show_decided(case, proposal)
+
+
+def _show_decided(case: Case, proposal: Proposal) -> None:
+    waits = proposal.state == "proposed"
+    told = f"{case.case_no} is {case.state} by {case.resolved_by}: {proposal.action}"
+    if waits:
+        told = f"{proposal.proposal_no} waits for a second person: {proposal.why_second}"
+    elif proposal.state == "declined":
+        told = f"{case.case_no} is open again: {proposal.proposal_no} was declined"
     show(
-        case.model_dump(mode="json"), lambda console: console.print(f"{case.case_no} is {case.state} by {by}: {action}")
+        {**case.model_dump(mode="json"), "proposal": proposal.model_dump(mode="json")},
+        lambda console: console.print(told),
     )
+    if waits:
+        raise typer.Exit(PERSON)
+
+
+def _print_dry_run(console: Console, run: DryRun) -> None:
+    for step in run.steps:
+        console.print(f"done here   {step}", style="dim")
+    for write in run.writes:
+        money = f"  {write.amount} {write.currency}" if write.amount else ""
+        console.print(f"would write {write.system}: {write.what} ({write.key}){money}")
+        for name, (was, now) in write.changed.items():
+            console.print(f"            {name}: {was or '(nothing)'} becomes {now or '(nothing)'}")
+    for change in run.money:
+        console.print(f"money       {change.what}: {change.before} becomes {change.after} {change.currency}")
+    for line in run.then:
+        console.print(f"then        {line.what}", style="dim")
+    console.print(run.ends, style="yellow" if run.stops else "bold")
 
 
 def _named(by: str, reason: str) -> None:

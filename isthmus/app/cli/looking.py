@@ -33,7 +33,7 @@ Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="How many at most
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for name, act in (("trace", trace), ("runs", runs), ("cases", cases)):
+    for name, act in (("trace", trace), ("runs", runs), ("cases", cases), ("access", access)):
         app.command(name, rich_help_panel=PANEL)(common(act))
 
 
@@ -209,6 +209,30 @@ def _print_case(console: Console, case: Case) -> None:
             console.print(f"{command} --reason TEXT --as USER")
         if not case.actions:
             console.print("nothing to decide: its run goes on by itself")
+
+
+def access(
+    role: Annotated[list[str] | None, typer.Option(help="Only these roles; repeat it.", show_default=False)] = None,
+) -> None:
+    """Print who may do what: every permission and every queue of cases, by role. The same for tokens and sessions.
+
+    Example: isthmus access --role finance --role tax
+    """
+    from isthmus.policies.authority import ROLES, matrix
+
+    unknown = sorted(set(role or ()) - set(ROLES))
+    if unknown:
+        raise WrongUsage(f"no role {', '.join(unknown)}; there are: {', '.join(ROLES)}")
+    roles = [one for one in ROLES if one in (role or ROLES)]
+    rows = matrix(roles)
+
+    def show_matrix(console: Console) -> None:
+        lines = table("permission", *roles)
+        for name, cells in rows:
+            lines.add_row(name, *("yes" if cells[one] else "" for one in roles))
+        console.print(lines)
+
+    show([{"permission": name, **cells} for name, cells in rows], show_matrix)
 
 
 def money(amount: Any, currency: str) -> str:

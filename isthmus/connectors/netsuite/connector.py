@@ -56,9 +56,8 @@ class NetSuite(KeyedConnector):
     # -- project -----------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
         """Create or update the job with its dimensions, open for time."""
-        fields = self.setting("dimensions")
         body = m.PROJECT.out(project) | self._books(project) | {"allowTime": True, "isInactive": False}
-        body |= {fields[name]: value for name, value in project.dimensions.items() if name in fields}
+        body |= self.under("dimensions", project.dimensions)
         body["entityStatus"] = by_id(self.setting("project_open"))
         body["comments"] = f"Contract {project.contract_no} version {project.contract_version}"
         return self.put_record("job", project.project_code, body)
@@ -134,6 +133,7 @@ class NetSuite(KeyedConnector):
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """Post the invoice with the engine's tax per line, and read it back: its total must be ours to the cent."""
         body = m.INVOICE.out(invoice) | self.chosen(approvalStatus="invoice_approval")
+        body |= self.under("invoice_dimensions", invoice.dimensions)
         if invoice.payment_terms:
             body["terms"] = yield from self._term(invoice.payment_terms)
         return (yield from self._post("invoice", invoice, body, "item,taxDetails"))

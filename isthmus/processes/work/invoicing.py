@@ -262,7 +262,13 @@ def posting_of(books: Books, invoice_id: str) -> PostInvoice:
         tax=invoice.tax,
         total=invoice.total,
         memo=f"{invoice.contract_no} {invoice.period}",
+        dimensions=_dimensions_of(books, invoice),
     )
+
+
+def _dimensions_of(books: Books, invoice: Invoice) -> dict[str, str]:
+    project = books.tx.get(Project, invoice.project_code)
+    return project.dimensions if project else {}
 
 
 def keep_posting(books: Books, invoice_id: str, posted: PostedInvoice) -> Invoice:

@@ -20,6 +20,7 @@ from isthmus.domain.work import milestone_code
 from isthmus.policies import readiness
 from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
 from isthmus.runtime.books import Books
+from isthmus.store.desk_records import ClientAlias
 
 
 def approved_terms(contract: ContractVersion) -> ContractVersion:
@@ -67,7 +68,11 @@ def _to(books: Books, engagement: Engagement, state: EngagementState) -> Engagem
 
 
 def find_client(books: Books, contract: ContractVersion) -> Client:
-    """P1.3: the client by number; a look-alike is a person's decision."""
+    """P1.3: the client by number, or the one a steward has merged it with; a look-alike is a person's decision."""
+    alias = books.tx.get(ClientAlias, contract.client_no)
+    canonical = books.tx.get(Client, alias.canonical_no) if alias is not None and alias.active else None
+    if canonical is not None:
+        return canonical
     found = readiness.resolve_client(contract, books.tx.find(Client, order=("client_no",)), books.answers)
     return found
 

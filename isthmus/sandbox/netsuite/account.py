@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from isthmus.sandbox.base import Record, Sandbox
@@ -57,7 +57,13 @@ class NetSuiteSandbox(Sandbox):
 
     def routes(self) -> list[BaseRoute]:
         """One route for everything: the vendor answers unknown URLs and methods in its own shape."""
-        return [Route("/{path:path}", self._endpoint, methods=_METHODS)]
+        control = Route("/_control/mandatory", self._make_mandatory, methods=["POST"])
+        return [control, Route("/{path:path}", self._endpoint, methods=_METHODS)]
+
+    async def _make_mandatory(self, request: Request) -> Response:
+        """{"invoice": ["custbody_region"]}: an administrator makes fields of a record type mandatory in its form."""
+        self.books.mandatory = {name: tuple(fields) for name, fields in (await request.json()).items()}
+        return JSONResponse({name: list(fields) for name, fields in self.books.mandatory.items()})
 
     def credentials(self) -> dict[str, str]:
         """Both ways in: the client id with its certificate's key, and the four values of token-based login."""
@@ -82,6 +88,7 @@ class NetSuiteSandbox(Sandbox):
     def on_reset(self) -> None:
         """Reference data back in, no jobs; tokens stay good, as they would when records are deleted."""
         reference.stand(self.ledger)
+        self.books.mandatory = {}
         self.jobs.forget()
 
     # -- records of the vendor's own users ---------------------------------------------------------------------

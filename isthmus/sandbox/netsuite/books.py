@@ -35,6 +35,7 @@ class Books:
     def __init__(self, ledger: Ledger, now: Callable[[], datetime]) -> None:
         self.ledger = ledger
         self.now = now
+        self.mandatory: dict[str, tuple[str, ...]] = {}  # fields an administrator has made mandatory, by record type
 
     def stamp(self) -> str:
         """The time of a write; the vendor keeps whole seconds."""
@@ -132,6 +133,7 @@ class Books:
 
     def _check_mandatory(self, record_type: RecordType, draft: Record) -> None:
         required = list(record_type.required)
+        required += [name for name in self.mandatory.get(record_type.name, ()) if name not in required]
         if record_type.name == "customer":
             required += ["firstName", "lastName"] if draft.get("isPerson") else ["companyName"]
         missing = [name for name in required if draft.get(name) in (None, "")]

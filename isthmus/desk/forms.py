@@ -1,0 +1,125 @@
+"""The form of each action of a case, made from its type: fields with options, what was sent, who else must agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from isthmus.desk.options import LOOK_BACK, Option, options_for
+from isthmus.desk.types import Action, FormField, action_of, correctable
+from isthmus.domain.objects import LegalEntity, Project
+from isthmus.store.records import Case
+from isthmus.store.tx import Tx
+
+
+@dataclass(frozen=True)
+class FieldView:
+    """One field as people see it. value: what it holds now; required: an action cannot do without it."""
+
+    name: str
+    label: str
+    kind: str
+    options: tuple[Option, ...] = ()
+    hint: str = ""
+    value: str = ""
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class FormView:
+    """The form of one action."""
+
+    action: str
+    label: str
+    says: str
+    tone: str
+    rule: bool
+    fields: tuple[FieldView, ...] = field(default=())
+
+
+def forms_of(tx: Tx, case: Case) -> list[FormView]:
+    """A form for every action the case offers, in its order."""
+    return [form_of(tx, case, action) for action in case.actions]
+
+
+def form_of(tx: Tx, case: Case, action: str) -> FormView:
+    """The form of one action."""
+    known = action_of(case.exception, action)
+    fields = _sent(tx, case) if known.edits else _asked(tx, case, known)
+    return FormView(action, known.label, known.says, known.tone, known.rule, tuple(fields))
+
+
+def names_of(case: Case, action: str) -> tuple[str, ...]:
+    """The names of the values an action needs; none for one that corrects, where each is optional."""
+    known = action_of(case.exception, action)
+    return tuple(name for one in known.fields for name in _names(case, one))
+
+
+def _names(case: Case, one: FormField) -> list[str]:
+    return [str(name) for name in case.context.get(one.each, ())] if one.each else [one.name]
+
+
+def _asked(tx: Tx, case: Case, known: Action) -> list[FieldView]:
+    views = []
+    for one in known.fields:
+        for name in _names(case, one):
+            options = tuple(options_for(tx, case, one.options, name))
+            kind = "text" if one.kind in ("choice", "client") and not options else one.kind
+            views.append(FieldView(name, one.label or words(name), kind, options, one.hint))
+    return views
+
+
+def _sent(tx: Tx, case: Case) -> list[FieldView]:
+    """What was sent and may be corrected; the field the other system complained about comes first."""
+    paths = sorted(correctable_paths(tx, case), key=lambda path: (path != complained(case), path))
+    sent = case.context.get("sent", {})
+    return [
+        FieldView(
+            path,
+            words(path.removeprefix("dimensions.")),
+            "pick" if path.startswith("dimensions.") else "text",
+            tuple(options_for(tx, case, "dimension_values", path.removeprefix("dimensions.")))
+            if path.startswith("dimensions.")
+            else (),
+            value=value_at(sent, path),
+            hint="the other system asks for this" if path == complained(case) else "",
+            required=False,
+        )
+        for path in paths
+    ]
+
+
+def complained(case: Case) -> str:
+    """Which of our fields the other system complained about, if it said so."""
+    return str(case.context.get("field", ""))
+
+
+def correctable_paths(tx: Tx, case: Case) -> set[str]:
+    """Paths of the refused write that may be corrected, dimensions written out."""
+    paths = set(correctable(str(case.context.get("verb", ""))))
+    if "dimensions.*" in paths:
+        paths.remove("dimensions.*")
+        paths |= {f"dimensions.{name}" for name in _dimensions(tx, case)}
+    return paths
+
+
+def _dimensions(tx: Tx, case: Case) -> set[str]:
+    """Dimensions that were sent, that the legal entity requires, or that its other projects have."""
+    entity = tx.get(LegalEntity, case.entity)
+    projects = tx.find(Project, entity=case.entity, order=("-project_code",), limit=LOOK_BACK)
+    used = {name for project in projects for name, value in project.dimensions.items() if value}
+    return {*case.context.get("sent", {}).get("dimensions", {}), *(entity.dimensions_required if entity else ()), *used}
+
+
+def value_at(sent: dict[str, Any], path: str) -> str:
+    """The value under a path; empty when there is none."""
+    inner: Any = sent
+    for name in path.split("."):
+        inner = inner.get(name) if isinstance(inner, dict) else None
+    return "" if inner is None else str(inner)
+
+
+def words(name: str) -> str:
+    """cost_center as 'Cost center', address.city as 'Address: city'."""
+    told = name.replace("_", " ").replace(".", ": ")
+    return told[:1].upper() + told[1:]

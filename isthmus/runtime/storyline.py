@@ -1,0 +1,58 @@
+"""The lines of a story as they are written: read from the source, so that what comes next can be told beforehand."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from dataclasses import dataclass
+from functools import cache
+
+from isthmus.runtime.process import PROCESSES
+
+STEPS = frozenset({"read", "decide", "effect", "effects", "effect_if_offered"})
+WRITES = frozenset({"effect", "effects", "effect_if_offered"})
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a story. port: which system it asks or writes to, empty for the hub's own books; in the order of
+    the source, so a line under a condition may be left out when the run gets there.
+    """
+
+    phrase: str
+    port: str = ""
+    writes: bool = False
+
+
+@cache
+def lines_of(process: str) -> tuple[Line, ...]:
+    """All lines of a process, top down."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(PROCESSES[process].story)))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    return tuple(line for call in calls if (line := _line(call)) is not None)
+
+
+def rest_of(process: str, phrase: str) -> list[Line]:
+    """The lines after this phrase; all of them when it is none of the story's own."""
+    lines = list(lines_of(process))
+    places = [place for place, line in enumerate(lines) if line.phrase == phrase]
+    return lines[places[-1] + 1 :] if places else lines
+
+
+def _line(call: ast.Call) -> Line | None:
+    """run.effect("phrase", Port.verb, …), or helper(run, "phrase", …)."""
+    function, args = call.func, call.args
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "run":
+        if function.attr not in STEPS or not args or not _text(args[0]):
+            return None
+        verb = args[1] if len(args) > 1 else None
+        named = isinstance(verb, ast.Attribute) and isinstance(verb.value, ast.Name) and function.attr != "decide"
+        return Line(_text(args[0]), verb.value.id if named else "", function.attr in WRITES)  # type: ignore[union-attr]
+    hands_on = len(args) > 1 and isinstance(args[0], ast.Name) and args[0].id == "run" and _text(args[1])
+    return Line(_text(args[1])) if hands_on else None
+
+
+def _text(node: ast.expr) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
