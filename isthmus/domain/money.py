@@ -137,6 +137,25 @@ def allocate(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[
     return shares
 
 
+def allocate_exact(total: Decimal, exact: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """Rule R0.3: exact shares, of either sign, as amounts that add up to a total that is rounded from their sum.
+
+    Each is cut toward zero; missing units go to the largest remainders of their sign, earlier first. So shares with
+    the opposite sign give amounts with the opposite sign. Raises BadAmount when the total is not within a unit of the
+    shares: then no rounding explains it.
+    """
+    unit = minor_unit(currency)
+    if not is_exact_amount(total, currency) or abs(total - sum(exact, Decimal(0))) >= unit:
+        raise BadAmount(f"{total} {currency} is not the rounded sum of {sum(exact, Decimal(0))}")
+    amounts = [truncate(share, currency) for share in exact]
+    missing = int((total - sum(amounts, Decimal(0))) / unit)
+    sign = 1 if missing > 0 else -1
+    by_remainder = sorted(range(len(exact)), key=lambda i: -sign * (exact[i] - amounts[i]))
+    for i in by_remainder[: abs(missing)]:
+        amounts[i] += sign * unit
+    return amounts
+
+
 class Money(BaseModel):
     """An amount at the minor unit of its currency. Adding different currencies raises BadAmount."""
 

@@ -47,9 +47,10 @@ class LegalEntity(Canonical):
 
     invoice_approval_limit: invoices above this net need a second person (0: none does). payment_tolerance: a
     difference up to this amount on the last payment is written off as a small difference. payment_days: days until
-    due, per payment term. tax_rounding: line as US engines round, category as EN 16931 does. prior_period_threshold:
-    evidence of a closed period above this net needs the controller. accrual_percent: of the sales value of unapproved
-    time at close. holidays: ISO 3166 code of the calendar of public holidays.
+    due, per payment term. tax_rounding: line as US engines round, category as EN 16931 does. tax_rates: rate (0.21) per
+    tax category, used where no tax engine serves the entity. prior_period_threshold: evidence of a closed period above
+    this net needs the controller. accrual_percent: of the sales value of unapproved time at close. holidays: ISO 3166
+    code of the calendar of public holidays.
     """
 
     code: str
@@ -64,6 +65,7 @@ class LegalEntity(Canonical):
     tax_id: str = ""
     tax_rounding: Literal["line", "category"] = "line"
     invoice_series: str = "INV"
+    tax_rates: dict[str, Exact] = Field(default_factory=dict)
     invoice_approval_limit: Exact = Decimal("0")
     payment_tolerance: Exact = Decimal("0")
     payment_days: dict[str, int] = Field(default_factory=dict)

@@ -5,27 +5,33 @@ from __future__ import annotations
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
-from isthmus.domain.money import is_exact_amount, minor_unit, round_half_away
+from isthmus.domain.money import is_exact_amount, minor_unit
 from isthmus.domain.objects import Invoice, TaxAnswer
+from isthmus.policies.tax_amounts import Rounding, Taxable, work_out
 
-POLICY = "tax/1"
+POLICY = "tax/2"
 
 
-def check_answer(invoice: Invoice, answer: TaxAnswer) -> TaxAnswer:
-    """The answer, if its base is the invoice's and its tax is what its own rates give, within one unit a line.
+def check_answer(
+    invoice: Invoice, answer: TaxAnswer, rounding: Rounding = "line", tolerance: Decimal | None = None
+) -> TaxAnswer:
+    """The answer, if its base is the invoice's and its tax is what its own rates give.
 
-    Line rounding, as US engines do it: each line's tax is rounded half away from zero, the total is their sum. Tax the
+    rounding: how the regime of the entity rounds. By line, as US engines do: each line's tax is rounded half away from
+    zero, the total is their sum. By category, as EN 16931 does: the tax of all lines of a rate is rounded once.
+    tolerance: how far a line or a category may be off, in the invoice's currency; one minor unit unless told. Tax the
     engine gives no rate for is a difference too. Raises NeedsDecision EX-TAX-DIFF with the difference.
     """
     if answer.net != invoice.net or answer.currency != invoice.currency:
         raise _difference(invoice, f"the engine taxed {answer.net} {answer.currency}", answer.net - invoice.net)
-    expected = Decimal(0)
-    for line in invoice.lines:
-        rate = answer.rates.get(str(line.number), Decimal(0))
-        expected += round_half_away(line.net * rate, invoice.currency)
-    allowed = minor_unit(invoice.currency) * len(invoice.lines)
-    if abs(expected - answer.tax) > allowed:
-        raise _difference(invoice, f"its rates give {expected}, it says {answer.tax}", answer.tax - expected)
+    rates = {line.number: answer.rates.get(str(line.number), Decimal(0)) for line in invoice.lines}
+    rows = [Taxable(line.number, line.net, "", rates[line.number]) for line in invoice.lines]
+    expected = work_out(rows, invoice.currency, rounding)
+    rounded = len(invoice.lines) if rounding == "line" else len(expected.breakdown)
+    allowed = (minor_unit(invoice.currency) if tolerance is None else tolerance) * rounded
+    if abs(expected.tax - answer.tax) > allowed:
+        cause = f"its rates give {expected.tax} by {rounding}, it says {answer.tax}"
+        raise _difference(invoice, cause, answer.tax - expected.tax)
     if not is_exact_amount(answer.tax, invoice.currency):
         raise _difference(invoice, f"its tax of {answer.tax} does not fit the currency", answer.tax)
     by_line = sum((answer.line_taxes.get(line.number, Decimal(0)) for line in invoice.lines), Decimal(0))

@@ -45,8 +45,8 @@ def test_what_is_accepted_is_the_engines_own_amount(given: TaxAnswer) -> None:
 
 
 REFUSED = [
-    ("more than a cent a line too little", answer("8.85"), "its rates give 8.88, it says 8.85", "0.03"),
-    ("more than a cent a line too much", answer("8.91"), "its rates give 8.88, it says 8.91", "0.03"),
+    ("more than a cent a line too little", answer("8.85"), "its rates give 8.88 by line, it says 8.85", "0.03"),
+    ("more than a cent a line too much", answer("8.91"), "its rates give 8.88 by line, it says 8.91", "0.03"),
     ("another base", answer("8.88", net="149.99"), "taxed 149.99 USD", "0.01"),
     ("another currency", answer("8.88", currency="CAD"), "taxed 150.00 CAD", "0.00"),
     ("tax nobody gave a rate for", answer("8.88", rates={}), "its rates give 0", "8.88"),
@@ -76,6 +76,28 @@ def test_the_tolerance_is_a_unit_of_the_currency(tax: str, good: bool) -> None:
     else:
         with pytest.raises(NeedsDecision):
             check_answer(yen, given)
+
+
+BY_CATEGORY = [("0.05", True), ("0.06", True), ("0.04", True), ("0.07", False), ("0.03", False)]
+
+
+@pytest.mark.parametrize(("tax", "good"), BY_CATEGORY)
+def test_a_category_is_rounded_once_where_the_regime_says_so(tax: str, good: bool) -> None:
+    """Ten lines of 0.05 at 10 % are 0.05 by category (and 0.10 by line); the tolerance is one cent a category."""
+    ten = invoice("INV-1", "0.50", lines=tuple(invoice_line(n, "0.05") for n in range(1, 11)))
+    given = answer(tax, {1: tax}, net="0.50", rates={str(n): "0.10" for n in range(1, 11)})
+    if good:
+        assert check_answer(ten, given, "category") is given
+    else:
+        with pytest.raises(NeedsDecision, match=r"its rates give 0\.05 by category, it says"):
+            check_answer(ten, given, "category")
+
+
+def test_the_tolerance_is_the_firms() -> None:
+    assert check_answer(TWO_LINES, answer("8.88"), tolerance=Decimal(0))
+    with pytest.raises(NeedsDecision):
+        check_answer(TWO_LINES, answer("8.89"), tolerance=Decimal(0))
+    assert check_answer(TWO_LINES, answer("9.08"), tolerance=Decimal("0.10"))
 
 
 def test_each_line_is_rounded_for_itself_as_engines_do() -> None:
