@@ -130,7 +130,7 @@ def test_a_snapshot_is_the_same_for_the_same_totals_and_no_other() -> None:
 
 def test_closing_again_makes_the_next_version_and_keeps_the_first() -> None:
     first = snapshot("US01", "2026-01", TOTALS, AT)
-    other = snapshot("DE01", "2026-01", {}, AT)
+    other = snapshot("DE01", "2026-01", {}, AT, [snapshot("DE01", "2026-01", {}, AT)])
     again = snapshot("US01", "2026-01", {**TOTALS, "revenue USD": "1200.00"}, AT, [first, other])
     assert (first.version, again.version) == (1, 2)
     assert first.content_hash != again.content_hash
