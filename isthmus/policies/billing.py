@@ -8,7 +8,6 @@ in the order (service date, approval, entry), and only parts no invoice holds ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from isthmus.domain.errors import BadAmount, NeedsDecision
@@ -25,6 +24,7 @@ from isthmus.domain.objects import (
 )
 from isthmus.domain.states import PartState
 from isthmus.policies.caps import Placement, Share, binds, place
+from isthmus.policies.layouts import Evidence, compose
 from isthmus.policies.rates import resolve_rate, version_in_force
 
 POLICY = "billing/1"
@@ -125,41 +125,9 @@ def as_correction(item: BillableItem, placed_quantity: Decimal, placed_net: Deci
     return item.model_copy(update=left)
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """A ready part with what an invoice line shows of its item."""
-
-    part_id: str
-    line_uid: str
-    role: str
-    unit_price: Decimal
-    quantity: Decimal
-    net: Decimal
-
-
 def compose_lines(evidence: Sequence[Evidence], version: ContractVersion) -> tuple[InvoiceLine, ...]:
-    """One line per contract line, role and price; its net is the sum of the rounded nets, never quantity * price."""
-    groups: dict[tuple[str, str, Decimal], list[Evidence]] = {}
-    for piece in sorted(evidence, key=lambda e: (e.line_uid, e.role, e.unit_price, e.part_id)):
-        groups.setdefault((piece.line_uid, piece.role, piece.unit_price), []).append(piece)
-    lines = []
-    for number, ((line_uid, role, price), pieces) in enumerate(groups.items(), start=1):
-        line = version.line(line_uid)
-        lines.append(
-            InvoiceLine(
-                number=number,
-                description=f"{line.description}: {role}"
-                if role and role not in line.description
-                else line.description,
-                quantity=sum((p.quantity for p in pieces), Decimal(0)),
-                unit_price=price,
-                net=sum((p.net for p in pieces), Decimal(0)),
-                tax_code=line.tax_code,
-                line_uid=line_uid,
-                part_ids=tuple(p.part_id for p in pieces),
-            )
-        )
-    return tuple(lines)
+    """One line per contract line, role and price: the layout by_role of one contract."""
+    return compose(evidence, [version], "by_role")
 
 
 def write_off_order(parts: Sequence[tuple[str, Decimal]], amount: Decimal) -> list[tuple[str, Decimal]]:

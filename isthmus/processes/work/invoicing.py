@@ -17,7 +17,8 @@ from isthmus.domain.objects import (
     TaxAnswer,
 )
 from isthmus.domain.states import Composition, Delivery, InvoiceLife, PartState, Posting, TaxTrack, move
-from isthmus.policies.billing import Evidence, compose_lines
+from isthmus.policies.billing import compose_lines
+from isthmus.policies.layouts import Evidence
 from isthmus.policies.tax import check_answer
 from isthmus.ports import Crm
 from isthmus.ports.messages import (
