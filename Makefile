@@ -1,6 +1,8 @@
 # isthmus: the commands of the house. `make` alone prints this help.
 PY := .venv/bin/python
 RUN := .venv/bin/
+# Some build machines forbid it, and then every process compiles all it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test check simulate bench requirements lock clean
 help: ## print this help

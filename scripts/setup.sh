@@ -10,5 +10,6 @@ if ! "$python" -m venv --help >/dev/null 2>&1 || ! "$python" -c 'import ensurepi
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check "uv==0.13.8"
-.venv/bin/uv pip install -q --python .venv/bin/python --require-hashes -r requirements.lock
+# Compiled once here, so that no command compiles it again at its start, whoever may write to the environment.
+.venv/bin/uv pip install -q --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
 .venv/bin/uv pip install -q --python .venv/bin/python --no-deps -e .

@@ -24,6 +24,7 @@ from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
 from isthmus.domain.errors import IsthmusError, NeedsSetup, NotFound, Unreachable
 from isthmus.domain.objects import Rate
 from isthmus.domain.states import CaseState
+from isthmus.kit.executor import trusted
 from isthmus.ports.calls import Exchange, exchanges_of_call
 from isthmus.ports.messages import RateCardIn, ScheduleIn
 from isthmus.runtime import audit
@@ -308,7 +309,7 @@ def _read(firm: FirmConfig, config: ConnectionConfig, port: str) -> str:
     """The port's harmless read, under a short patience of its own. What it found, in words."""
     entity = (config.entities or tuple(e.code for e in firm.entities if e.active) or ("",))[0]
     limit = connector_class(config.connector).read_manifest().timeout_seconds
-    with httpx.Client(timeout=min(limit, ANSWER_SECONDS), verify=config.ca_file or True) as client:
+    with httpx.Client(timeout=min(limit, ANSWER_SECONDS), verify=trusted(config.ca_file or True)) as client:
         connection = connect(config, client=client)
         found = HARMLESS_READS[port](connection, entity)
     if port == "Erp" and not found:

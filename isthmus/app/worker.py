@@ -26,6 +26,7 @@ from isthmus.runtime.loops import Loop
 
 log = structlog.get_logger("isthmus.worker")
 TICK_SECONDS = 0.05
+IDLE_SECONDS = 0.25  # a loop that finds nothing looks less and less often, down to this: an idle hub costs little
 # For the crash tests: kill -9 at a checkpoint, named by its number ("7") or by name and occurrence ("run finished#2");
 # counted from the moment the file ARMED exists (at once when none is named); LOG gets a line per checkpoint. SIGNAL
 # names another signal: STOP lets the process stand still, as a machine does that is moved or swaps.
@@ -94,9 +95,13 @@ class Worker:
         wait = self.hub.bells.hang(bell) if bell else self._stopping.wait
 
         def run() -> None:
+            pause = seconds
             while not self._stopping.is_set():
-                if not loop.turn(work):
-                    wait(seconds)
+                if loop.turn(work):
+                    pause = seconds
+                else:
+                    wait(pause)
+                    pause = max(seconds, min(pause * 1.5, IDLE_SECONDS))
 
         self._thread(name, run)
 

@@ -6,6 +6,7 @@ import inspect
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,11 @@ from isthmus.kit.mapping import StatusTable, to_utc
 from isthmus.kit.wire import Row
 from isthmus.ports import PORTS
 from isthmus.ports.verbs import spec_of
+
+
+@cache
+def _manifest_in(folder: Path) -> Manifest:
+    return load(folder)
 
 
 class Connector:
@@ -51,7 +57,7 @@ class Connector:
     @classmethod
     def read_manifest(cls) -> Manifest:
         """The manifest beside the connector's module."""
-        return load(Path(inspect.getfile(cls)).parent)
+        return _manifest_in(Path(inspect.getfile(cls)).parent)
 
     @property
     def system(self) -> str:

@@ -7,11 +7,13 @@ token, then reads the credentials again, which takes a rotated one over; NeedsSe
 from __future__ import annotations
 
 import hashlib
+import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,12 @@ _KEYS = uuid.UUID("5f7f4b53-7a53-5d0e-9d6c-5c1b9d3f8f10")  # name space of idemp
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+@cache
+def trusted(verify: str | bool) -> ssl.SSLContext:
+    """Whom to trust: a file of authorities, or everybody's (True). Read once: that takes tens of milliseconds."""
+    return httpx.create_ssl_context(verify=verify)
 
 
 class Connection:
@@ -71,12 +79,12 @@ class Connection:
         facts, own = connector.manifest.auth, connector.auth_kinds
         self.auth: Auth = make_auth(auth_kind, self.secrets, self.base_url, facts, own)
         self.budget = budget or make_budget(connector.manifest.limits)
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+        limits, tls = httpx.Limits(max_connections=64, max_keepalive_connections=64), trusted(verify)
         if cassette is not None:
-            network = transport or httpx.HTTPTransport(verify=verify, limits=limits)
+            network = transport or httpx.HTTPTransport(verify=tls, limits=limits)
             transport = Recording(network, cassette, self._guarded)
         timeout = connector.manifest.timeout_seconds
-        self._client = client or httpx.Client(timeout=timeout, limits=limits, verify=verify, transport=transport)
+        self._client = client or httpx.Client(timeout=timeout, limits=limits, verify=tls, transport=transport)
         self._token_lock = threading.Lock()
         manifest_says = connector.manifest.settling_seconds
         self._settling_seconds = manifest_says if settling_seconds is None else settling_seconds

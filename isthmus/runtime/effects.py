@@ -50,6 +50,7 @@ NOT_THERE = frozenset({EffectState.NOT_SENT, EffectState.REFUSED, EffectState.UN
 SENDS_MAX = 3
 _JOB = "underway"  # where the row of a write in doubt keeps what the other system calls its job
 TAKE_OVER_AFTER = timedelta(seconds=60)
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 @cache
@@ -266,7 +267,7 @@ class Ledger:
         return self._finished(done, EffectState.RESENT if resent else EffectState.DONE, result)
 
     def _finished(self, effect: Effect, state: EffectState, result: Any) -> Effect:
-        kept = TypeAdapter(Any).dump_python(result, mode="json")
+        kept = _ANYTHING.dump_python(result, mode="json")
         return effect.model_copy(update={"state": state, "result": kept, "done_at": self._kernel.clock.now()})
 
     def _case(self, refusal: RemoteRefusal, effect: Effect, spec: VerbSpec, args: tuple[Any, ...]) -> NeedsDecision:

@@ -104,7 +104,7 @@ class DbosWorker:
             DBOS.register_queue(
                 lane,
                 worker_concurrency=self._concurrency if lane != "bulk" else max(1, self._concurrency // 2),
-                polling_interval_sec=self._polling_seconds,
+                polling_interval_sec=self._polling_seconds * (1 if lane != "bulk" else 4),  # bulk can wait
                 on_conflict="always_update",
             )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,9 +19,16 @@ from isthmus.store.tx import M
 Key = tuple[Any, ...]
 
 
+@cache
+def _reader(names: tuple[str, ...]) -> Callable[[BaseModel], Key]:
+    """A function that takes the values of these fields of an object."""
+    values = attrgetter(*names)
+    return values if len(names) > 1 else lambda row: (values(row),)
+
+
 def key_of(row: BaseModel) -> Key:
     """The key of an object as its table declares it."""
-    return tuple(getattr(row, name) for name in SPECS[type(row)].key)
+    return _reader(SPECS[type(row)].key)(row)
 
 
 def check_moves(old: BaseModel, new: BaseModel) -> None:
@@ -105,10 +114,11 @@ class MemoryTx:
         """See Tx."""
         rows: list[M] = list(self._store.rows[model].values())  # type: ignore[arg-type]
         for name, value in equals.items():
+            field = attrgetter(name)
             if isinstance(value, tuple):
-                rows = [row for row in rows if getattr(row, name) in value]
+                rows = [row for row in rows if field(row) in value]
             else:
-                rows = [row for row in rows if getattr(row, name) == value]
+                rows = [row for row in rows if field(row) == value]
         for name in reversed(order):
             rows.sort(key=lambda row: _sortable(getattr(row, name.lstrip("-"))), reverse=name.startswith("-"))
         return rows[:limit]
@@ -121,7 +131,7 @@ class MemoryTx:
     def insert_new(self, row: BaseModel) -> bool:
         """See Tx."""
         spec, table, key = SPECS[type(row)], self._store.rows[type(row)], key_of(row)
-        if key in table or self._taken_by_another(row):
+        if key in table or self._taken_by_another(row, key):
             return False
         if spec.serial:
             row = row.model_copy(update={spec.serial: len(table) + 1})
@@ -133,10 +143,10 @@ class MemoryTx:
     def _unique(self, row: BaseModel) -> Iterator[tuple[dict[Key, Key], Key]]:
         """For each unique rule: who has taken which values, and the values of this row."""
         for group in SPECS[type(row)].unique:
-            yield self._store.unique[type(row), group], tuple(getattr(row, name) for name in group)
+            yield self._store.unique[type(row), group], _reader(group)(row)
 
-    def _taken_by_another(self, row: BaseModel) -> bool:
-        return any(taken.get(values, key_of(row)) != key_of(row) for taken, values in self._unique(row))
+    def _taken_by_another(self, row: BaseModel, key: Key) -> bool:
+        return any(taken.get(values, key) != key for taken, values in self._unique(row))
 
     def _claim(self, row: BaseModel) -> None:
         for taken, values in self._unique(row):
@@ -169,7 +179,7 @@ class MemoryTx:
         old = table[key]
         check_growing(old, row)
         check_moves(old, row)
-        if self._taken_by_another(row):
+        if self._taken_by_another(row, key):
             raise SameKeyOtherContent(f"{type(row).__name__} {key}: another one has its unique values")
         serial = SPECS[type(row)].serial
         if serial:

@@ -46,6 +46,7 @@ ARGUMENTS: dict[str, Any] = {
     "NeedsDecision": lambda c: c("EX-X", "no", queue="q"),
     "TooManyRequests": lambda c: c("no", 3),
     "NotUsable": lambda c: c("no", "m"),
+    "Underway": lambda c: c("no", job="7"),
 }
 
 

@@ -24,6 +24,7 @@ from isthmus.app import bootstrap, worker
 from isthmus.domain.errors import IsthmusError, LostRace
 from isthmus.domain.objects import TimeEntry
 from isthmus.domain.states import CaseState
+from isthmus.kit.executor import trusted
 from isthmus.kit.time_file import read_time_file
 from isthmus.processes import sweeps
 from isthmus.runtime import outbox
@@ -31,7 +32,7 @@ from isthmus.runtime.books import Books
 from isthmus.runtime.clock import ShiftedClock
 from isthmus.store.records import Case, OutboxEvent
 
-worker.TICK_SECONDS = 0.02
+worker.TICK_SECONDS, worker.IDLE_SECONDS = 0.02, 0.06
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 WITNESS = "witness"
 WITNESSED = frozenset({"invoice.issued", "invoice.posted", "invoice.paid", "payment.received"})
@@ -39,6 +40,9 @@ WITNESSED = frozenset({"invoice.issued", "invoice.posted", "invoice.paid", "paym
 
 def main() -> None:
     """Obey until standard input ends: fork a hub, or send one a signal."""
+    for connector in bootstrap.CONNECTORS:
+        bootstrap.connector_class(connector).read_manifest()
+    trusted(True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: a dead hub's process id is gone at once
     children: list[int] = []
     os.write(1, b"{}\n")

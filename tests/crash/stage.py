@@ -242,7 +242,7 @@ def wait_for(what: str, true: Callable[[], bool], hub: HubProcess) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not true():
         assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS:g} s for {what}: {hub.log.read_text()[-3000:]}"
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def open_folder() -> Path:
