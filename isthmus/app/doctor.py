@@ -65,7 +65,7 @@ HARMLESS_READS: dict[str, Callable[[Any, str], Any]] = {
     "Crm": lambda connection, entity: connection.read_contract(NOBODY),
     "Delivery": lambda connection, entity: connection.milestones_changed(_just_now()),
     "Erp": lambda connection, entity: connection.payment_terms(),
-    "Esign": lambda connection, entity: connection.signed_since(_just_now()),
+    "Esign": lambda connection, entity: connection.envelopes_ended(_just_now()),
     "ExpenseSource": lambda connection, entity: connection.approved_expenses(_just_now()),
     "Psa": lambda connection, entity: connection.read_project(NOBODY),
     "RateBook": lambda connection, entity: connection.find_rates(_NO_CARD),

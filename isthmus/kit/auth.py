@@ -28,8 +28,8 @@ from isthmus.kit.wire import Answer, Request
 __all__ = ["IDENTIFIERS", "Auth", "Secrets", "make_auth"]
 # Credentials that say who somebody is and prove nothing: they may be seen.
 IDENTIFIERS = frozenset(
-    {"account", "audience", "algorithm", "certificate", "certificate_id", "client_id", "consumer_key", "tenant"}
-    | {"token_url", "username"}
+    {"account", "account_id", "audience", "algorithm", "certificate", "certificate_id", "client_id", "consumer_key"}
+    | {"integration_key", "tenant", "token_url", "user_id", "username"}
 )
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -45,7 +45,7 @@ class Auth(ABC):
         self.expires: datetime | None = None
 
     def token_request(self, now: datetime) -> Request | None:
-        """The request that gets a token, or None when this kind needs none or has one that lasts."""
+        """The next request of a sign-in: None when this kind needs none, or has a token that lasts. Most take one."""
         return None
 
     def given(self, body: dict[str, Any]) -> bool:
@@ -181,20 +181,20 @@ class RefreshToken(_Token):
 
 
 class JwtBearer(_Token):
-    """OAuth 2.0 JWT bearer: RS256, iss the application's key, sub the user, aud the login address.
-
-    Salesforce wants consumer key and user name; DocuSign integration key and user id, a scope, and a host as audience.
-    """
+    """OAuth 2.0 JWT bearer: RS256, iss the application's key, sub the user, aud the login address."""
 
     def form(self, now: datetime) -> dict[str, str]:
+        grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        return {"grant_type": grant, "assertion": self.assertion(now, self.claims(), "RS256")}
+
+    def claims(self) -> dict[str, str]:
+        """Who asks, and for whom."""
         claims = {
             "iss": self.secrets["consumer_key"],
             "sub": self.secrets["username"],
             "aud": self.secrets.get("audience", self.facts.audience or self.base_url),
         }
-        claims |= {"scope": self.facts.scope} if self.facts.scope else {}
-        grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-        return {"grant_type": grant, "assertion": self.assertion(now, claims, "RS256")}
+        return claims | ({"scope": self.facts.scope} if self.facts.scope else {})
 
 
 class MachineToMachine(_Token):

@@ -34,6 +34,7 @@ from isthmus.ports.calls import Exchange, exchanges_of_call, priority_of_call
 
 log = structlog.get_logger("isthmus.kit")
 RENEWALS_MAX = 2  # a token may be taken back between two requests, but not for ever
+SIGN_IN_REQUESTS_MAX = 3  # a token, and what some vendors want to be asked before it opens anything
 _KEYS = uuid.UUID("5f7f4b53-7a53-5d0e-9d6c-5c1b9d3f8f10")  # name space of idempotency keys
 
 
@@ -197,6 +198,15 @@ class Connection:
                 self._sign_in(again)
 
     def _sign_in(self, request: Request) -> None:
+        """Get a token, by as many requests as this kind needs."""
+        asked: Request | None = request
+        for _ in range(SIGN_IN_REQUESTS_MAX):
+            if asked is None:
+                return
+            self._ask_for_token(asked)
+            asked = self.auth.token_request(datetime.now(UTC))
+
+    def _ask_for_token(self, request: Request) -> None:
         answer = self._transmit(request, signed=False)
         if answer.status >= 500 or answer.status == 429:
             raise Unreachable(f"{self.name}: the token endpoint answered {answer.status}")

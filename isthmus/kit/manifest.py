@@ -45,7 +45,8 @@ class AuthFacts(_Strict):
     """Kinds of authentication (see kit.auth), and the names of the credentials a connection must supply.
 
     optional: those with a default, which hold no secret. token_path: where tokens come from, relative to the base URL
-    or whole; {tenant} and the like stand for credentials. scope: of the token; {base_url} is the connection's.
+    or whole; {tenant} and the like stand for credentials. accounts_path: where a token is asked which accounts it opens
+    and where they lie. scope: of the token; {base_url} is the connection's.
     audience: of a signed assertion, when it is neither the base URL nor the token endpoint; assertion_seconds: how
     long one lasts. client_in: where client id and secret go in a token request. key_header, key_prefix, key_query:
     where an API key goes.
@@ -53,6 +54,7 @@ class AuthFacts(_Strict):
 
     kinds: tuple[str, ...]
     token_path: str = ""
+    accounts_path: str = ""
     credentials: tuple[str, ...]
     optional: tuple[str, ...] = ()
     scope: str = ""

@@ -94,7 +94,8 @@ class Signature(Canonical):
 class SignedEnvelope(Canonical):
     """An envelope and the contract version or change order it is about.
 
-    state: sent, completed, declined or voided; document_hash: SHA-256 of the signed document, empty when not offered.
+    state: sent, completed, declined or voided; reason: why it was declined or voided; document_hash: SHA-256 of the
+    signed document, empty when not offered.
     """
 
     envelope_id: str
@@ -106,10 +107,11 @@ class SignedEnvelope(Canonical):
     signatures: tuple[Signature, ...] = ()
     document_ref: str = ""
     document_hash: str = ""
+    reason: str = ""
 
 
 class SignedPage(Canonical):
-    """Envelopes completed after a watermark. unreadable: what names no contract of ours, with the reason."""
+    """Envelopes that ended after a watermark. unreadable: what names no version of a contract, with the reason."""
 
     envelopes: tuple[SignedEnvelope, ...]
     watermark: str

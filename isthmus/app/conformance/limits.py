@@ -11,27 +11,31 @@ import httpx
 
 from isthmus.app.conformance.bench import Bench
 from isthmus.app.conformance.verdict import expect
+from isthmus.app.conformance.weather import is_sign_in
 from isthmus.domain.errors import IsthmusError, Throttled
 from isthmus.kit.limits import make_budget
-from isthmus.kit.manifest import LimitFacts
+from isthmus.kit.manifest import LimitFacts, Manifest
 from isthmus.ports.calls import BULK, FINANCIAL, priority_of_call
 
 CALLERS = 12
 CALLS = 36
 SMALL_WINDOW_SECONDS, SMALL_LIMIT = 0.5, 5
+HELD_BACK_SECONDS = 0.1  # between the budget's leave and the request on its way, on a busy machine
 
 
 class Counted(httpx.BaseTransport):
-    """Carries requests on, slowly, and counts how many are under way and when each began."""
+    """Carries requests on, slowly, and counts how many are under way and when each began; sign-ins are no calls."""
 
-    def __init__(self, inner: httpx.BaseTransport, seconds: float) -> None:
-        self.inner, self.seconds = inner, seconds
+    def __init__(self, inner: httpx.BaseTransport, manifest: Manifest, seconds: float) -> None:
+        self.inner, self.manifest, self.seconds = inner, manifest, seconds
         self.under_way = self.most = 0
         self.begun: list[float] = []
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The counterpart's answer, after a while."""
+        if is_sign_in(request, self.manifest):
+            return self.inner.handle_request(request)
         with self._lock:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
@@ -55,7 +59,7 @@ def never_exceeded(bench: Bench) -> str:
     facts = _small(bench.manifest.limits)
     if facts.kind == "none":
         return "the vendor publishes no number"
-    counted = Counted(bench.counterpart.transport(), 0.005)
+    counted = Counted(bench.counterpart.transport(), bench.manifest, 0.005)
     connection = bench.connect(transport=counted, budget=make_budget(facts))
     verb = next(iter([*bench.manifest.reads, *bench.manifest.verbs]))
     trial = bench.prepare(verb, 1, bench.connect())
@@ -74,7 +78,7 @@ def never_exceeded(bench: Bench) -> str:
     if facts.kind == "concurrency":
         expect(counted.most <= facts.limit, f"{counted.most} requests at once, the limit is {facts.limit}")
         return f"{CALLS} calls of {CALLERS} callers, at most {counted.most} at once of {facts.limit}"
-    most = max(_within(counted.begun, facts.window_seconds))
+    most = max(_within(counted.begun, facts.window_seconds - HELD_BACK_SECONDS))
     expect(most <= facts.limit, f"{most} requests within {facts.window_seconds} s, the limit is {facts.limit}")
     return f"{len(counted.begun)} requests, at most {most} within a window of {facts.limit}"
 
@@ -92,7 +96,7 @@ def _within(moments: list[float], seconds: float) -> list[int]:
 
 def patience_obeyed(bench: Bench) -> str:
     """A 429 with Retry-After is Throttled with those seconds, for a read and for a write, and nothing was done."""
-    connection = bench.connect(transport=_Refusing(bench.counterpart.transport(), 7))
+    connection = bench.connect(transport=_Refusing(bench.counterpart.transport(), bench.manifest, 7))
     told: list[Any] = []
     for n, verb in enumerate((*list(bench.manifest.verbs)[:1], *bench.manifest.reads[:1]), start=1):
         trial = bench.prepare(verb, n, bench.connect())
@@ -110,11 +114,11 @@ def patience_obeyed(bench: Bench) -> str:
 
 
 class _Refusing(httpx.BaseTransport):
-    def __init__(self, inner: httpx.BaseTransport, seconds: int) -> None:
-        self._inner, self._seconds = inner, seconds
+    def __init__(self, inner: httpx.BaseTransport, manifest: Manifest, seconds: int) -> None:
+        self._inner, self._manifest, self._seconds = inner, manifest, seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "POST" and "token" in request.url.path:
+        if is_sign_in(request, self._manifest):
             return self._inner.handle_request(request)
         return httpx.Response(429, headers={"Retry-After": str(self._seconds)}, json={}, request=request)
 

@@ -59,6 +59,7 @@ class Weather(httpx.BaseTransport):
 
 
 def is_sign_in(request: httpx.Request, manifest: Manifest) -> bool:
-    """True for a request to the token endpoint."""
-    path = manifest.auth.token_path.rpartition("/")[2]
-    return bool(path) and request.method == "POST" and request.url.path.endswith(f"/{path}")
+    """True for a request to the token endpoint, and for one that asks which accounts a token opens."""
+    auth = manifest.auth
+    path = (auth.accounts_path if request.method == "GET" else auth.token_path).rpartition("/")[2]
+    return bool(path) and request.method in ("GET", "POST") and request.url.path.endswith(f"/{path}")
