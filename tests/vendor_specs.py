@@ -34,7 +34,8 @@ class OpenApi:
     """
 
     def __init__(self, *files: Path, newer: frozenset[str] = frozenset()) -> None:
-        self._documents = [yaml.safe_load(file.read_text()) for file in files]
+        self._documents = [_read(file) for file in files]
+        self._components = {id(each): _nullable(each["components"]) for each in self._documents}
         self._newer = newer
         self.seen: set[str] = set()
 
@@ -61,7 +62,7 @@ class OpenApi:
     def _validate(self, document: Any, schema: Any, value: Any, where: str) -> None:
         if schema is None:
             return
-        whole = {**_nullable(schema), "components": _nullable(document["components"])}
+        whole = {**_nullable(schema), "components": self._components[id(document)]}
         problems = [f"{error.json_path}: {error.message}" for error in _validator(whole).iter_errors(value)]
         problems += [f"{name} is not documented" for name in self._unknown(document, schema, value, "$")]
         assert problems == [], f"{where}: {problems}\n{json.dumps(value)[:2000]}"
@@ -83,6 +84,11 @@ class OpenApi:
             elif name not in self._newer and "additionalProperties" not in schema:
                 found.append(f"{where}.{name}")
         return found
+
+
+def _read(file: Path) -> Any:
+    text = file.read_text()
+    return json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
 
 
 def _json_of(body: Any) -> Any:
