@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from isthmus import connectors
+from isthmus.app.desk_tasks import desk_subscribers
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
 from isthmus.desk.config import DeskConfig, desk_config
 from isthmus.desk.filing import filer
@@ -217,7 +218,7 @@ def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) ->
         engine,
         systems,
         gate=gate,
-        subscribers=dict(SUBSCRIBERS),
+        subscribers={**SUBSCRIBERS, **desk_subscribers(desk_config(firm.desk))},
         pace=pace,
         parallel_sends=PARALLEL_SENDS,
         filed=filer(desk_config(firm.desk)),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
+from isthmus.app import desk_tasks
 from isthmus.app.bootstrap import Hub
 from isthmus.domain.errors import NeedsSetup
 from isthmus.processes import sweeps
@@ -59,6 +60,7 @@ class Worker:
         self._loop("gather", "gather approved time", TICK_SECONDS, lambda: sweeps.drain_time(self.hub.kernel))
         self._loop("wake", "wake waiting runs", TICK_SECONDS, self.hub.kernel.wake_due)
         self._loop("events", "hand events on", TICK_SECONDS, self._hand_events_on)
+        self._loop("desk", "work at the desk", 1.0, lambda: desk_tasks.tick(self.hub.kernel, self.hub.desk))
         self._loop("audit", "seal the audit", 1.0, lambda: audit.seal(self.hub.store))
         if self._sweeping:
             for config in self.hub.firm.connections:

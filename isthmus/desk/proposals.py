@@ -58,8 +58,12 @@ def decide(
     config: DeskConfig,
     bulk_no: str = "",
     rule_no: str = "",
+    agreed_by: str = "",
 ) -> tuple[Case, Proposal]:
-    """Decide a case. Carried out at once, or kept until a second person agrees when that is needed."""
+    """Decide a case. Carried out at once, or kept until a second person agrees when that is needed.
+
+    agreed_by: the second person who has agreed already, to a bulk this case is in; the bulk has checked that they may.
+    """
     case = open_case(books.tx, case_no)
     _may(who, case)
     need = need_of(books.tx, case, choice.action, config)
@@ -79,14 +83,15 @@ def decide(
         proposed_at=books.now,
         needs_second=need.second,
         why_second=need.why,
-        state=ProposalState.PROPOSED if need.second else ProposalState.CARRIED_OUT,
+        state=ProposalState.PROPOSED if need.second and not agreed_by else ProposalState.CARRIED_OUT,
         bulk_no=bulk_no,
         rule_no=rule_no,
+        decided_by=agreed_by if need.second else "",
     )
     books.tx.insert(proposal)
-    if need.second:
+    if proposal.state is ProposalState.PROPOSED:
         return _keep_for_second(books, case, proposal, need), proposal
-    return _carry_out(books, proposal, checked), proposal
+    return _carry_out(books, proposal, checked, proposal.decided_by), proposal
 
 
 def _may(who: Actor, case: Case) -> None:

@@ -69,7 +69,8 @@ def wait(books: Books, who: Actor, case_no: str, waiting_for: str, until: dateti
         raise BadInput(f"case {case_no}: say for whom it waits, and until when (later than now)")
     told = f"waits for {named} until {until:%Y-%m-%d %H:%M} UTC" + (f": {_plain(reason, 500)}" if reason else "")
     since = case.waiting_since or books.now
-    facts = {"waiting_for": named, "waiting_since": since, "waiting_until": until, "escalate_at": None}
+    # The clock looks at escalate_at: while the case waits, that is when the waiting ends.
+    facts = {"waiting_for": named, "waiting_since": since, "waiting_until": until, "escalate_at": until}
     return change(books, case, "wait", told, **facts)
 
 

@@ -43,6 +43,7 @@ EVENT_TYPES: dict[str, str] = {
     "write_off.approved": "A second person has approved a write-off",
     "case.opened": "A person must decide",
     "case.resolved": "A person has decided",
+    "case.escalated": "A case is past its service level",
     "case.proposed": "A decision on a case waits for a second person",
 }
 

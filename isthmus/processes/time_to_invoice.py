@@ -44,7 +44,15 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
     starts="a billing run for a contract up to a cut-off date (API, CLI, month end)",
     owner="Billing; a second person above the entity's limit",
     key="contract number and the billing run's name",
-    parks=("EX-REVIEW", "EX-TAX-REJECT", "EX-TAX-DIFF", "EX-POST-REJECT", "EX-POST-DIFF", "EX-WRITEBACK"),
+    parks=(
+        "EX-REVIEW",
+        "EX-TAX-CODE",
+        "EX-TAX-REJECT",
+        "EX-TAX-DIFF",
+        "EX-POST-REJECT",
+        "EX-POST-DIFF",
+        "EX-WRITEBACK",
+    ),
     undo="until the number is allocated: the tax document is voided, the draft discarded, its parts ready again",
     lane="financial",
 )

@@ -13,6 +13,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Generic, TypeVar, get_type_hints
 
+import sqlalchemy as sa
+
 from isthmus.domain.errors import NeedsSetup
 from isthmus.domain.objects import ExternalRef
 from isthmus.domain.states import CaseState
@@ -27,6 +29,7 @@ from isthmus.store.tx import Tx
 
 T = TypeVar("T")
 NOT_YET = "not yet"
+LOCK_SECONDS_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def rehearse(
     noted, seen = _Noted(reads), list[Rehearsed[T]]()
     try:
         with kernel.store.transaction() as tx:
+            if tx.raw is not None:  # whoever waits for a lock that long would keep others waiting too
+                tx.raw.execute(sa.text(f"set local lock_timeout = '{LOCK_SECONDS_MAX}s'"))
             acting = _rehearsing(kernel, tx, noted)
             before = look(tx)
             run_id = act(acting, tx)
@@ -128,19 +133,21 @@ def _told(tx: Tx, run_id: str | None, noted: _Noted, before: T, after: T) -> Reh
         after=after,
         steps=tuple(noted.steps),
         writes=tuple(noted.writes),
-        then=tuple(_rest(tx, row)),
+        then=tuple(_rest(tx, row, noted)),
         state=row.state if row else None,
         stops=row.reason if row and (parked or waits) else "",
         next_case=cases[0] if parked and cases else None,
     )
 
 
-def _rest(tx: Tx, row: RunRow | None) -> list[Line]:
-    """The lines of the story after the last step that was carried out."""
+def _rest(tx: Tx, row: RunRow | None, noted: _Noted) -> list[Line]:
+    """The lines of the story after the last step that was carried out, or whose write was noted."""
     if row is None or row.cancelling or row.state in (RunState.DONE, RunState.CANCELLED):
         return []
     last = tx.find(RunStep, run_id=row.run_id, order=("-seq",), limit=1)
-    return rest_of(row.process, last[0].phrase if last else "")
+    rest = rest_of(row.process, last[0].phrase if last else "")
+    in_hand = bool(rest and noted.writes and rest[0].verb == noted.writes[-1].verb)
+    return rest[1:] if in_hand else rest
 
 
 # -- stand-ins --------------------------------------------------------------------------------------------------------

@@ -16,13 +16,18 @@ WRITES = frozenset({"effect", "effects", "effect_if_offered"})
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a story. port: which system it asks or writes to, empty for the hub's own books; in the order of
-    the source, so a line under a condition may be left out when the run gets there.
+    """One line of a story. verb: what it asks of another system, empty for the hub's own books; in the order of the
+    source, so a line under a condition may be left out when the run gets there.
     """
 
     phrase: str
-    port: str = ""
+    verb: str = ""
     writes: bool = False
+
+    @property
+    def port(self) -> str:
+        """Which system it asks or writes to."""
+        return self.verb.partition(".")[0]
 
 
 @cache
@@ -48,8 +53,10 @@ def _line(call: ast.Call) -> Line | None:
         if function.attr not in STEPS or not args or not _text(args[0]):
             return None
         verb = args[1] if len(args) > 1 else None
-        named = isinstance(verb, ast.Attribute) and isinstance(verb.value, ast.Name) and function.attr != "decide"
-        return Line(_text(args[0]), verb.value.id if named else "", function.attr in WRITES)  # type: ignore[union-attr]
+        told = ""
+        if isinstance(verb, ast.Attribute) and isinstance(verb.value, ast.Name) and function.attr != "decide":
+            told = f"{verb.value.id}.{verb.attr}"
+        return Line(_text(args[0]), told, function.attr in WRITES)
     hands_on = len(args) > 1 and isinstance(args[0], ast.Name) and args[0].id == "run" and _text(args[1])
     return Line(_text(args[1])) if hands_on else None
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from isthmus.app import desk_tasks
+from isthmus.app.desk_tasks import desk_subscribers
 from isthmus.desk import proposals
 from isthmus.desk.config import DeskConfig, desk_config
 from isthmus.desk.filing import filer
 from isthmus.desk.proposals import Choice
 from isthmus.policies.authority import Actor
+from isthmus.runtime import outbox
 from isthmus.store.desk_records import CaseNote, Proposal
 from isthmus.store.records import AuditEntry, Case
 from tests.processes.hub import Hub
@@ -35,6 +38,20 @@ class Desk(Hub):
         self.config: DeskConfig = desk_config(own)
         super().__init__(**more)
         self.kernel.filed = filer(self.config)
+        self.kernel.subscribers = desk_subscribers(self.config)
+
+    def hand_on(self) -> None:
+        """Events to the desk's subscribers, and what follows from them."""
+        for name in self.kernel.subscribers:
+            while outbox.dispatch(self.kernel, name):
+                pass
+        self.go()
+
+    def tick(self, times: int = 1) -> None:
+        """Turns of the desk's own work."""
+        for _ in range(times):
+            desk_tasks.tick(self.kernel, self.config)
+        self.go()
 
     def books(self, who: Actor) -> Any:
         """Books in a transaction, as a context manager."""
@@ -58,6 +75,9 @@ class Desk(Hub):
 
     def notes(self, case_no: str) -> list[CaseNote]:
         return self.rows(CaseNote, case_no=case_no, order=("number",))
+
+    def rows_of_rule(self, rule_no: str) -> list[AuditEntry]:
+        return [entry for entry in self.rows(AuditEntry) if entry.subject == f"rule:{rule_no}"]
 
     def audited(self, action: str) -> list[AuditEntry]:
         return [entry for entry in self.rows(AuditEntry) if entry.action == action]

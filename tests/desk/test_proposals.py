@@ -340,3 +340,27 @@ def test_a_decision_the_kernel_refuses_leaves_nothing() -> None:
     finally:
         Kernel.resolve = real  # type: ignore[method-assign]
     assert not desk.rows(Proposal) and desk.case().state is CaseState.OPEN
+
+
+@pytest.mark.requirement("EXC-01")
+def test_an_invoice_stuck_on_a_missing_tax_code_is_released_by_the_tax_desk() -> None:
+    desk = Desk()
+    bare = contract().lines[0].model_copy(update={"tax_code": ""})
+    desk.set_up(contract(lines=(bare,)))
+    desk.capture(entry(1, "8"))
+    run = desk.bill("2026-03")
+    case = desk.case()
+    assert (case.exception, case.queue, case.amount) == ("EX-TAX-CODE", "tax", Decimal("1480.00"))
+    assert "line 1 (Advice" in case.cause and not desk.systems.tax.things
+    _, proposal = desk.decide(TARA, "fill", tax_code="SERVICES")
+    assert [w["what"] for w in proposal.dry_run["writes"]] == [
+        "Calculate and keep the document uncommitted under its code"
+    ]
+    assert [line["what"] for line in proposal.dry_run["then"]][:2] == [
+        "Accept the tax",
+        "Issue the invoice under its number",
+    ]
+    desk.agree(FINN, proposal)
+    (invoice,) = desk.rows(Invoice)
+    assert invoice.posting is Posting.POSTED and invoice.lines[0].tax_code == "SERVICES"
+    assert desk.run(run.run_id).state is RunState.DONE

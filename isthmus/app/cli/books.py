@@ -51,6 +51,7 @@ def desk() -> Iterator[Kernel]:
 def deciding() -> Iterator[tuple[Kernel, DeskConfig]]:
     """A kernel as of desk, and how the desk of the applied firm works."""
     from isthmus.app.bootstrap import applied_firm
+    from isthmus.app.desk_tasks import desk_subscribers
     from isthmus.app.firm import parse
     from isthmus.desk.config import desk_config
     from isthmus.desk.filing import filer
@@ -69,6 +70,7 @@ def deciding() -> Iterator[tuple[Kernel, DeskConfig]]:
         try:
             rules, listening = Gate(firm.ownership), dict(SUBSCRIBERS)
             settings = desk_config(firm.desk)
+            listening |= desk_subscribers(settings)
             kernel = Kernel(store, SystemClock(), engine, _NoSystems(), gate=rules, subscribers=listening)
             kernel.filed = filer(settings)
             yield kernel, settings

@@ -33,6 +33,7 @@ from isthmus.ports.messages import (
 from isthmus.processes.work.correcting import reunite
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.partition import move_parts
+from isthmus.processes.work.tax_codes import coded
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
 
@@ -178,7 +179,7 @@ def approve(books: Books, invoice_id: str) -> Invoice:
 
 def tax_question(books: Books, invoice_id: str) -> TaxDocument:
     """P2.11: what the tax engine is asked; its code is the invoice's id, the same on every attempt."""
-    invoice = invoice_of(books, invoice_id)
+    invoice = coded(books, invoice_of(books, invoice_id))
     version = version_of(books, invoice)
     client = books.tx.get(Client, invoice.client_no) or version.client
     return TaxDocument(
