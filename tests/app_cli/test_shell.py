@@ -52,7 +52,7 @@ every_command = pytest.mark.parametrize("path", COMMANDS)
 
 def test_the_commands_are_these() -> None:
     expected = (
-        "access api apply approve bill cancel cases check decline demo doctor firm init plan reconcile replay"
+        "access api apply approve bill cancel cases check decline demo doctor firm init plan prices reconcile replay"
         " resolve runs sandbox trace"
     )
     assert {*COMMANDS} == {*expected.split(), "up", "worker", "version", "audit verify"} | {
