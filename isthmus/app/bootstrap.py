@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,14 +11,14 @@ from pathlib import Path
 
 import httpx
 
-from isthmus import connectors
+from isthmus.app.connecting.found import OURS, connector_class
 from isthmus.app.desk_tasks import desk_subscribers
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
 from isthmus.desk.config import DeskConfig, desk_config
 from isthmus.desk.filing import filer
 from isthmus.domain.errors import NeedsSetup, NotPermitted
 from isthmus.domain.objects import LegalEntity
-from isthmus.kit.connector import Connector, missing_verbs
+from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, make_budget
 from isthmus.kit.references import read_secret
@@ -36,8 +35,7 @@ from isthmus.store import embedded, migrate
 from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import AuditEntry, FirmVersion
 
-# Every folder with a manifest is a connector.
-CONNECTORS = tuple(sorted(path.parent.name for path in Path(connectors.__file__).parent.glob("*/manifest.toml")))
+CONNECTORS = OURS
 STORIES = (amendment, contract_to_project, invoice_to_cash, time_to_invoice)  # importing registers their processes
 PARALLEL_SENDS = 4
 
@@ -48,14 +46,6 @@ def database_url(data_dir: Path | None = None) -> str:
     if named:
         return named.replace("postgresql://", "postgresql+psycopg://", 1)
     return embedded.ensure(data_dir or embedded.default_data_dir())
-
-
-def connector_class(name: str) -> type[Connector]:
-    """The connector of this name. NeedsSetup lists the known ones."""
-    if name not in CONNECTORS:
-        raise NeedsSetup(f"no connector {name!r}; there are: {', '.join(CONNECTORS)}")
-    found: type[Connector] = importlib.import_module(f"isthmus.connectors.{name}").connector
-    return found
 
 
 def connect(config: ConnectionConfig, budget: Budget | None = None, client: httpx.Client | None = None) -> Connection:

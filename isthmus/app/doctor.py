@@ -19,7 +19,8 @@ from typing import Any, Literal
 import httpx
 import sqlalchemy as sa
 
-from isthmus.app.bootstrap import applied_firm, connect, connector_class
+from isthmus.app.bootstrap import applied_firm, connect
+from isthmus.app.connecting.found import connector_class
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
 from isthmus.domain.errors import IsthmusError, NeedsSetup, NotFound, Unreachable
 from isthmus.domain.objects import Rate

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
 
-from isthmus.app.bootstrap import connector_class
+from isthmus.app.connecting.found import connector_class
 from isthmus.app.firm import FILES, Caller, ConnectionConfig, FirmConfig, PaceConfig
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsSetup
 from isthmus.domain.money import can_bill_in

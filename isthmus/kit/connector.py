@@ -14,7 +14,7 @@ from isthmus.domain.errors import NeedsSetup, RemoteRefusal
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.auth import Auth
 from isthmus.kit.manifest import Manifest, load
-from isthmus.kit.mapping import StatusTable, to_utc
+from isthmus.kit.mapping import StatusTable, Table, to_utc
 from isthmus.kit.wire import Row
 from isthmus.ports import PORTS
 from isthmus.ports.verbs import spec_of
@@ -34,6 +34,7 @@ class Connector:
 
     settings_known: ClassVar[frozenset[str]] = frozenset()
     defaults: ClassVar[Mapping[str, Any]] = {}
+    mappings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # version -> tables that are new in it, oldest first
     auth_kinds: ClassVar[Mapping[str, type[Auth]]] = {}  # kinds that only this system has; the others are in kit.auth
 
     def __init_subclass__(cls) -> None:
@@ -43,6 +44,8 @@ class Connector:
             cls.defaults = tomllib.loads(beside.read_text())
         if "defaults" in vars(cls) and "settings_known" not in vars(cls):
             cls.settings_known = frozenset(cls.defaults)
+        if cls.mappings:
+            cls.settings_known |= {"mapping_version"}
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         self.manifest = type(self).read_manifest()
@@ -53,6 +56,33 @@ class Connector:
             raise NeedsSetup(
                 f"{self.manifest.system.name}: unknown setting {', '.join(sorted(unknown))}; known: {known}"
             )
+        self.mapping_version = str(self.settings.get("mapping_version") or next(reversed(list(self.mappings)), ""))
+        if self.mapping_version not in ("", *self.mappings):
+            known = ", ".join(self.mappings)
+            raise NeedsSetup(f"{self.system}: no mapping version {self.mapping_version!r}; there are: {known}")
+
+    def mapped(self, name: str) -> Any:
+        """The table of this name in the mapping version of this connection: the newest one up to it that has it."""
+        for version in reversed(self._versions()):
+            if name in self.mappings[version]:
+                return self.mappings[version][name]
+        raise NeedsSetup(f"{self.system}: mapping version {self.mapping_version} has no table {name}")
+
+    def _versions(self) -> list[str]:
+        """The mapping versions up to the one of this connection, oldest first."""
+        versions = list(self.mappings)
+        return versions[: versions.index(self.mapping_version) + 1] if versions else []
+
+    def tables(self) -> dict[str, Table]:
+        """The mapping tables of this connection by name: those of its mapping module, in their version."""
+        module = inspect.getmodule(type(self))
+        found: dict[str, Table] = {}
+        for each in vars(module).values() if module else ():
+            if inspect.ismodule(each):
+                found |= {name: table for name, table in vars(each).items() if isinstance(table, Table)}
+        for version in self._versions():
+            found |= {name: table for name, table in self.mappings[version].items() if isinstance(table, Table)}
+        return found
 
     @classmethod
     def read_manifest(cls) -> Manifest:
@@ -70,6 +100,10 @@ class Connector:
         if isinstance(default, Mapping):
             return {str(key): str(value) for key, value in {**default, **(given or {})}.items()}
         return default if given is None else str(given)
+
+    def state(self, kind: str, remote: Any) -> str:
+        """Our state of a remote object, by the manifest's [states.kind]. BadInput for one nobody has decided about."""
+        return StatusTable(f"{self.system} {kind}", self.manifest.states[kind]).read(remote)
 
     def coded(self, name: str, code: str) -> str:
         """What the firm calls our code over there, by a table of settings. NeedsSetup when the row is missing."""

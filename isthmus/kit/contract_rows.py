@@ -26,7 +26,7 @@ from isthmus.domain.objects import (
     Milestone,
     Rate,
 )
-from isthmus.kit.mapping import Field, StatusTable, Table, at_minor_unit
+from isthmus.kit.mapping import StatusTable, Table, at_minor_unit
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import ContractStatus
 
@@ -81,7 +81,7 @@ class ContractRows:
         self._shape = shape
         self.tables = {name: table.renamed(names.get(name, {})) for name, table in shape.tables.items()}
         own = settings.get("dimensions")
-        self.dimensions = shape.dimensions if own is None else Table(*(Field(k, v) for k, v in own.items()))
+        self.dimensions = shape.dimensions if own is None else shape.dimensions.replaced(own)
         types = {**BILLING_TYPES, **settings.get("billing_types", {})}
         wrong = set(types.values()) - set(BillingType)
         if wrong:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.connector import Connector
-from isthmus.kit.keys import revision_of, to_external_id
+from isthmus.kit.keys import from_external_id, revision_of, to_external_id
 from isthmus.kit.wire import Answer, Request, Row, Verb
 
 
@@ -22,6 +22,21 @@ def by_id(internal_id: Any) -> dict[str, str]:
 def by_external_id(key: str) -> dict[str, str]:
     """A reference, in a body, to the record the hub has put under this key."""
     return {"externalId": to_external_id(key)}
+
+
+def id_of(reference: Mapping[str, Any]) -> str:
+    """The internal id of a reference, undoing by_id."""
+    return str(reference["id"])
+
+
+def key_of(reference: Mapping[str, Any]) -> str:
+    """The hub's key of a reference, undoing by_external_id."""
+    return from_external_id(reference["externalId"])
+
+
+# In pairs for mapping tables, out and back.
+BY_ID = (by_id, id_of)
+BY_KEY = (by_external_id, key_of)
 
 
 class KeyedConnector(Connector):

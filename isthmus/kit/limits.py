@@ -97,35 +97,52 @@ class Concurrency:
 
 
 class Window:
-    """At most limit requests in any window of window_seconds."""
+    """At most limit requests in any window of window_seconds, as the vendor counts them.
 
-    def __init__(self, limit: int, window_seconds: float) -> None:
+    The vendor counts when a request arrives, which is some time between its start and its answer; so it is counted from
+    its start until one window after its answer. Bulk leaves one place free when there is more than one.
+    """
+
+    def __init__(self, limit: int, window_seconds: float, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
         self.limit = limit
         self.window_seconds = window_seconds
-        self._sent: deque[float] = deque()
+        self._under_way = 0
+        self._answered: deque[float] = deque()
         self._queue = _Queue()
+        self._wait_seconds_max = wait_seconds_max
 
     @contextmanager
     def slot(self, priority: int) -> Iterator[None]:
-        """Wait until the oldest request of the window has left it."""
+        """Wait until one of the counted requests is out of its window, at most wait_seconds_max."""
+        deadline = time.monotonic() + self._wait_seconds_max
         with self._queue.condition:
             ticket = self._queue.join(priority)
             try:
-                while not (self._queue.first(ticket) and self._room()):
-                    self._queue.condition.wait(self._wait())
+                while not (self._queue.first(ticket) and self._room(priority)):
+                    if time.monotonic() >= deadline:
+                        text = f"no place among {self.limit} requests in {self.window_seconds:g} s"
+                        raise Throttled(f"{text} within {self._wait_seconds_max:g} s")
+                    self._queue.condition.wait(min(self._wait(), deadline - time.monotonic()))
             finally:
                 self._queue.leave(ticket)
-            self._sent.append(time.monotonic())
-        yield
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._queue.condition:
+                self._under_way -= 1
+                self._answered.append(time.monotonic())
+                self._queue.condition.notify_all()
 
-    def _room(self) -> bool:
+    def _room(self, priority: int) -> bool:
         horizon = time.monotonic() - self.window_seconds
-        while self._sent and self._sent[0] <= horizon:
-            self._sent.popleft()
-        return len(self._sent) < self.limit
+        while self._answered and self._answered[0] <= horizon:
+            self._answered.popleft()
+        reserved = 1 if priority == BULK and self.limit > 1 else 0
+        return self._under_way + len(self._answered) < self.limit - reserved
 
     def _wait(self) -> float:
-        oldest = self._sent[0] if self._sent else time.monotonic()
+        oldest = self._answered[0] if self._answered else time.monotonic()
         return max(0.001, oldest + self.window_seconds - time.monotonic())
 
 

@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 
 
 class SystemFacts(_Strict):
-    """Who the vendor is and what its API promises."""
+    """Who the vendor is and what its API promises. extension: how a firm adds fields of its own there."""
 
     name: str
     vendor: str
@@ -38,6 +38,7 @@ class SystemFacts(_Strict):
     api_version: str
     release_cadence: str
     residency: str
+    extension: str = ""
     modelled_from: str
 
 
@@ -205,7 +206,7 @@ class Manifest(_Strict):
 
     error_code_path, error_message_path, error_field_path: where a refusal says what, why and about which field; a list
     or an object of fields speaks by its first one. errors_in_success: a 2xx answer with something at error_code_path is
-    an error, as RPC services answer.
+    an error, as RPC services answer. states: by object there, its states in our words; total, see Connector.state.
     """
 
     system: SystemFacts
@@ -222,6 +223,7 @@ class Manifest(_Strict):
     errors_in_success: bool = False
     idempotency: IdempotencyFacts = IdempotencyFacts()
     verbs: dict[str, VerbFacts] = Field(default_factory=dict)
+    states: dict[str, dict[str, str]] = Field(default_factory=dict)
     reads: tuple[str, ...] = ()
     errors: tuple[ErrorRow, ...] = ()
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -40,6 +40,21 @@ def to_iso_date(value: Any) -> Any:
 def to_last_day(end: Any) -> Any:
     """An exclusive end as the last day that counts, as ISO 8601 text; empty stays out."""
     return (end - timedelta(days=1)).isoformat() if end is not None else None
+
+
+def from_iso_date(text: str) -> date:
+    """The day of ISO 8601 text, of a moment too."""
+    return date.fromisoformat(str(text)[:10])
+
+
+def from_last_day(text: str) -> date:
+    """An exclusive end from the last day that counts, undoing to_last_day."""
+    return from_iso_date(text) + timedelta(days=1)
+
+
+def negated(value: bool) -> bool:
+    """Yes for no: some vendors ask the question the other way round."""
+    return not value
 
 
 def to_utc(stamp: str) -> datetime:
@@ -110,6 +125,14 @@ def hours_to_clock(hours: Decimal) -> str:
     return f"{whole}:{minutes:02d}"
 
 
+def clock_to_hours(clock: str) -> Decimal:
+    """Hours from a clock, undoing hours_to_clock. BadInput for what is no clock."""
+    whole, _, minutes = str(clock).partition(":")
+    if not (whole.isdigit() and minutes.isdigit()):
+        raise BadInput(f"{clock!r} is no time such as 7:30")
+    return minutes_to_hours(int(whole) * 60 + int(minutes))
+
+
 @dataclass(frozen=True)
 class Field:
     """One row: canonical field, remote field (dotted path when nested), converters out and back.
@@ -123,18 +146,42 @@ class Field:
     back: Converter | None = same
 
 
+# Converters in pairs, out and back: Field("start", "startDate", *DAY)
+DAY = (to_iso_date, from_iso_date)
+LAST_DAY = (to_last_day, from_last_day)
+CLOCK = (hours_to_clock, clock_to_hours)
+NEGATED = (negated, negated)
+
+
 @dataclass(frozen=True)
 class Table:
-    """A mapping table."""
+    """A mapping table. of: the canonical object that is sent with it, empty for a table that is only read; there: what
+    the vendor calls the object.
+    """
 
     fields: tuple[Field, ...]
+    of: type | None
+    there: str
 
-    def __init__(self, *fields: Field) -> None:
+    def __init__(self, *fields: Field, of: type | None = None, there: str = "") -> None:
         object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "of", of)
+        object.__setattr__(self, "there", there)
 
     def extended(self, custom: Mapping[str, str]) -> Table:
         """The table with a firm's own fields added."""
-        return Table(*self.fields, *(Field(ours, theirs) for ours, theirs in custom.items()))
+        own = (Field(ours, theirs) for ours, theirs in custom.items())
+        return Table(*self.fields, *own, of=self.of, there=self.there)
+
+    def replaced(self, custom: Mapping[str, str]) -> Table:
+        """The table with a firm's own fields instead of its own, each as it is."""
+        return Table(*(Field(ours, theirs) for ours, theirs in custom.items()), of=self.of, there=self.there)
+
+    def changed(self, *fields: Field) -> Table:
+        """The table with other rows for some of our fields, and rows for new ones: its next version."""
+        new = {field.ours: field for field in fields}
+        kept = [new.pop(field.ours, field) for field in self.fields]
+        return Table(*kept, *new.values(), of=self.of, there=self.there)
 
     def renamed(self, names: Mapping[str, str]) -> Table:
         """The table with a firm's own remote names for fields it has; an empty name takes a field out.
@@ -146,7 +193,7 @@ class Table:
             known = ", ".join(field.ours for field in self.fields)
             raise NeedsSetup(f"unknown field {', '.join(sorted(unknown))}; known: {known}")
         kept = (replace(field, theirs=names.get(field.ours, field.theirs)) for field in self.fields)
-        return Table(*(field for field in kept if field.theirs))
+        return Table(*(field for field in kept if field.theirs), of=self.of, there=self.there)
 
     def out(self, source: Any) -> dict[str, Any]:
         """The remote body; fields that are None or empty text stay out."""
@@ -155,7 +202,7 @@ class Table:
             value = source.get(field.ours) if isinstance(source, Mapping) else getattr(source, field.ours, None)
             value = field.out(value) if value not in (None, "") else None
             if value not in (None, ""):
-                _set(body, field.theirs, value)
+                set_at(body, field.theirs, value)
         return body
 
     def back(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +215,8 @@ class Table:
         return found
 
 
-def _set(body: dict[str, Any], path: str, value: Any) -> None:
+def set_at(body: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value at a dotted path."""
     *parents, last = path.split(".")
     for parent in parents:
         body = body.setdefault(parent, {})

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from isthmus.domain.errors import Unreachable
 from isthmus.kit.connector import Connector
+from isthmus.kit.drift import Described, RemoteField
 from isthmus.kit.mapping import Table, to_utc
 from isthmus.kit.paging import chunks
 from isthmus.kit.wire import Answer, Request, Row, Verb
@@ -41,6 +42,15 @@ class SoqlConnector(Connector):
     def root(self) -> str:
         """Where the data API is."""
         return f"services/data/{self.manifest.system.api_version}"
+
+    def describe(self, there: str) -> Verb[Described]:
+        """The fields of an object, and the names under which a query reaches the records they refer to."""
+        answer = yield Request("GET", f"{self.root}/sobjects/{there}/describe")
+        found: Described = {}
+        for field in answer.body["fields"]:
+            writable = bool(field["createable"] or field["updateable"])
+            found |= {name: RemoteField(writable) for name in (field["name"], field["relationshipName"]) if name}
+        return found
 
     def by_key(self, entity: str, field: str, key: str) -> str:
         """The address of the record that a key of ours names; served from the primary, not from a search index."""

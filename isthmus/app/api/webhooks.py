@@ -22,7 +22,8 @@ from starlette.responses import Response
 from isthmus.app.api.endpoints import endpoint
 from isthmus.app.api.idempotency import answer_of
 from isthmus.app.api.intake import Delivery
-from isthmus.app.bootstrap import Hub, connector_class
+from isthmus.app.bootstrap import Hub
+from isthmus.app.connecting.found import connector_class
 from isthmus.app.firm import ConnectionConfig
 from isthmus.domain.errors import NeedsSetup, NotFound, SignatureInvalid
 from isthmus.kit import signatures

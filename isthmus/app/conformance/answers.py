@@ -141,12 +141,13 @@ def _states_noticed(reader: Reader, tables: list[StatusTable]) -> dict[str, bool
 
 
 def status_tables(bench: Bench) -> list[StatusTable]:
-    """The state tables of the connector's mapping."""
+    """The state tables of the connector: of its manifest and of its mapping."""
     module = inspect.getmodule(bench.kind)
     members = {**vars(module)} if module else {}
     for each in [value for value in members.values() if inspect.ismodule(value)]:
         members |= vars(each)
-    found: dict[int, StatusTable] = {}
+    declared = [StatusTable(f"{bench.name} {kind}", rows) for kind, rows in bench.manifest.states.items()]
+    found = {id(table): table for table in declared}
     for value in members.values():
         for table in value.values() if isinstance(value, dict) else [value]:
             if isinstance(table, StatusTable):

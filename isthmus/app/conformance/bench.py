@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import httpx
 
-from isthmus.app.bootstrap import connector_class
 from isthmus.app.conformance.counterpart import Counterpart, counterpart_of
 from isthmus.app.conformance.samples import (
     Samples,
@@ -21,12 +21,11 @@ from isthmus.app.conformance.samples import (
     read_samples,
     references,
 )
+from isthmus.app.connecting.found import connector_class, folder_of, in_folder
 from isthmus.domain.errors import NeedsSetup
 from isthmus.kit.connector import Connector
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, Unlimited
-
-CONNECTORS = Path(__file__).parents[2] / "connectors"
 
 
 @dataclass
@@ -41,13 +40,15 @@ class Trial:
 class Bench:
     """A connector and its counterpart."""
 
-    def __init__(self, name: str, folder: Path | None = None, kind: type[Connector] | None = None) -> None:
-        self.name = name
-        self.folder = folder or CONNECTORS / name
-        self.kind = kind or connector_class(name)
+    def __init__(self, name: str) -> None:
+        """name: of a connector, or the path of a folder that holds one."""
+        folder = folder_of(name)
+        self.kind: type[Connector] = in_folder(folder) if folder else connector_class(name)
+        self.folder = Path(inspect.getfile(self.kind)).parent
+        self.name = self.folder.name
         self.manifest = self.kind.read_manifest()
         self.samples: Samples = read_samples(self.folder)
-        self.counterpart: Counterpart = counterpart_of(self.samples.counterpart or name)
+        self.counterpart: Counterpart = counterpart_of(self.samples.counterpart or self.name)
         self._standing: set[int] = set()
         self._given: dict[str, Any] = {}
 

@@ -12,7 +12,7 @@ from typing import Literal, get_type_hints
 
 import httpx
 
-from isthmus.app.conformance import answers, doubt, drift, echoes, facts, limits, secrecy, tokens, verbs
+from isthmus.app.conformance import answers, doubt, drift, echoes, facts, limits, secrecy, tables, tokens, verbs
 from isthmus.app.conformance.bench import Bench
 from isthmus.app.conformance.samples import all_verbs
 from isthmus.domain.errors import IsthmusError
@@ -52,6 +52,8 @@ SUITE = (
     Check("answers masked", "auth kind", echoes.masked_in_answers, sandbox=False),
     Check("sign-in masked", "auth kind", echoes.masked_at_the_sign_in, sandbox=False),
     Check("missing credential", "auth kind", echoes.missing_is_named, sandbox=False),
+    Check("mapping losses", "connector", tables.losses_are_named, sandbox=False),
+    Check("mapping drift", "connector", tables.no_drift),
     Check("over the network", "auth kind", verbs.over_the_network),
     Check("write", "write", verbs.written_and_found),
     Check("read", "read", verbs.read),
@@ -67,6 +69,15 @@ SUITE = (
     Check("unknown states", "connector", answers.unknown_states),
     Check("secrets nowhere", "auth kind", secrecy.secrets_nowhere),
 )
+
+
+def doubts(outcomes: int) -> Check:
+    """Many unknown outcomes of each write."""
+
+    def many(bench: Bench, verb: str) -> str:
+        return doubt.many_doubts(bench, verb, outcomes).told()
+
+    return Check(f"{outcomes} unknown outcomes", "write", many)
 
 
 # What a check of a connector that is not right may raise.

@@ -7,18 +7,21 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from isthmus.kit.mapping import Field, StatusTable, Table, to_iso_date
-from isthmus.ports.messages import TaxDocument
+from isthmus.domain.objects import Address
+from isthmus.kit.mapping import DAY, Field, StatusTable, Table
+from isthmus.ports.messages import TaxDocument, TaxLineIn
 
 DOCUMENT_TYPES = {"invoice": "SalesInvoice", "credit": "ReturnInvoice"}
 
 DOCUMENT = Table(
     Field("code", "code"),
-    Field("document_date", "date", out=to_iso_date),
+    Field("document_date", "date", *DAY),
     Field("client_no", "customerCode"),
     Field("currency", "currencyCode"),
     Field("po_number", "purchaseOrderNo"),
     Field("exemption_certificate", "exemptionNo"),
+    of=TaxDocument,
+    there="transactions",
 )
 
 ADDRESS = Table(
@@ -27,12 +30,14 @@ ADDRESS = Table(
     Field("region", "region"),
     Field("postal_code", "postalCode"),
     Field("country", "country"),
+    of=Address,
 )
 
 LINE = Table(
-    Field("number", "number", out=str),
+    Field("number", "number", out=str, back=int),
     Field("net", "amount"),
     Field("description", "description"),
+    of=TaxLineIn,
 )
 
 # Every DocumentStatus of the vendor's SDK; Any is a filter, not a state.

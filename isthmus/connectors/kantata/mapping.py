@@ -6,10 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from isthmus.domain.objects import TimeEntry
+from isthmus.domain.objects import Project, Task, TimeEntry
 from isthmus.kit.keys import task_key
 from isthmus.kit.loaded import Loaded
-from isthmus.kit.mapping import Field, StatusTable, Table, minutes_to_hours, to_iso_date, to_minor_units, to_utc
+from isthmus.kit.mapping import DAY, Field, StatusTable, Table, minutes_to_hours, to_minor_units, to_utc
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import InvoicedTime
 
@@ -28,14 +28,18 @@ SUBMISSION_STATUS = StatusTable(
 PROJECT = Table(
     Field("name", "title"),
     Field("currency", "currency"),
-    Field("start", "start_date", out=to_iso_date),
-    Field("end", "due_date", out=to_iso_date),
+    Field("start", "start_date", *DAY),
+    Field("end", "due_date", *DAY),
     Field("budget", "price"),
+    of=Project,
+    there="workspaces",
 )
 TASK = Table(
     Field("name", "title"),
     Field("billable", "billable"),
     Field("milestone", "story_type", out=lambda _: "milestone", back=None),
+    of=Task,
+    there="stories",
 )
 
 

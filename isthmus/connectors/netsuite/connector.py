@@ -8,9 +8,10 @@ from decimal import Decimal
 from isthmus.connectors.netsuite import mapping as m
 from isthmus.domain.errors import NeedsSetup
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
+from isthmus.kit.drift import Described, RemoteField
 from isthmus.kit.keyed import KeyedConnector, by_external_id, by_id
 from isthmus.kit.keys import from_external_id, task_codes, task_key, to_external_id, to_revision_text
-from isthmus.kit.mapping import StatusTable, at_minor_unit, sum_by_key
+from isthmus.kit.mapping import StatusTable, Table, at_minor_unit, sum_by_key
 from isthmus.kit.paging import Page, after_last_row, all_pages, in_batches, latest
 from isthmus.kit.posting import same_total
 from isthmus.kit.wire import Request, Row, Verb, dig
@@ -21,6 +22,16 @@ class NetSuite(KeyedConnector):
     """One NetSuite account."""
 
     write_headers = m.WRITE_HEADERS
+
+    def tables(self) -> dict[str, Table]:
+        """The tables, and the firm's own fields for dimensions."""
+        return {**super().tables(), "dimensions": Table(there="job").replaced(self.setting("dimensions"))}
+
+    def describe(self, there: str) -> Verb[Described]:
+        """The fields of a record type, the account's custom ones among them."""
+        as_schema = {"Accept": "application/schema+json"}
+        answer = yield Request("GET", f"record/v1/metadata-catalog/{there}", headers=as_schema)
+        return {name: RemoteField(not facts.get("readOnly")) for name, facts in answer.body["properties"].items()}
 
     # -- client ------------------------------------------------------------------------------------------------
     def put_client(self, client: Client) -> Verb[ExternalRef]:
@@ -173,7 +184,7 @@ class NetSuite(KeyedConnector):
             query = {"expandSubResources": "true"}
             # A payment deleted since the query is money that is not there.
             answer = yield Request("GET", f"record/v1/customerPayment/{row['id']}", query=query, allow=(404,))
-            if answer.status != 404 and m.PAYMENT_STATUS.read(answer.body["status"]["id"]) == "received":
+            if answer.status != 404 and self.state("customerPayment", answer.body["status"]["id"]) == "received":
                 records.append(answer.body)
         documents = [line["doc"]["id"] for record in records for line in m.applied(record)]
         numbers = yield from self._names("transaction", "tranid", documents)
@@ -213,8 +224,9 @@ class NetSuite(KeyedConnector):
 
     def _names(self, table: str, otherwise: str, ids: Iterable[str]) -> Verb[dict[str, str]]:
         """Our key of each record by internal id; of a record that is not ours the other column, or nothing."""
+        sql = f"SELECT id, externalid, {otherwise} AS other FROM {table} WHERE id IN ({{}}) ORDER BY id"
         # The database takes at most 1,000 values in a list.
-        rows = yield from in_batches(ids, 500, lambda some: self._query(m.names_sql(table, otherwise, some)))
+        rows = yield from in_batches(ids, 500, lambda some: self._query(sql.format(", ".join(some))))
         return {row["id"]: from_external_id(row.get("externalid") or row.get("other") or "") for row in rows}
 
     def _term(self, code: str) -> Verb[dict[str, str]]:
@@ -241,7 +253,7 @@ class NetSuite(KeyedConnector):
             open=at_minor_unit(Decimal(record["amountRemaining"]), currency),
             currency=currency,
             client_no=from_external_id(dig(record, "entity.externalId") or ""),
-            state=m.DOCUMENT_STATUS[kind].read(record["status"]["id"]),
+            state=self.state(kind, record["status"]["id"]),
         )
 
     def _is_open(self, job: Row) -> bool:

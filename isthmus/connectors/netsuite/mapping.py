@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from isthmus.domain.money import round_quantity
-from isthmus.domain.objects import Address
-from isthmus.kit.keyed import by_external_id, by_id
-from isthmus.kit.mapping import Field, StatusTable, Table, at_minor_unit, hours_to_clock, to_iso_date
-from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn
+from isthmus.domain.objects import Address, Client, Project, Task
+from isthmus.kit.keyed import BY_ID, BY_KEY, by_external_id, by_id
+from isthmus.kit.mapping import CLOCK, DAY, NEGATED, Field, Table, at_minor_unit
+from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TimeCost
 
 # By default an unknown property is dropped with a warning only: a misspelt custom field would lose its dimension.
 WRITE_HEADERS = {"X-NetSuite-PropertyNameValidation": "error"}
 TERMS_SQL = "SELECT id, name FROM term WHERE isinactive = 'F' ORDER BY id"
-
-DOCUMENT_STATUS = {
-    "invoice": StatusTable(
-        "netsuite invoice",
-        {"A": "posted", "B": "paid", "D": "pending_approval", "E": "rejected", "V": "voided"},
-    ),
-    # Open while something of it is unapplied.
-    "creditMemo": StatusTable("netsuite creditMemo", {"A": "posted", "B": "applied", "V": "voided"}),
-}
-# An unapproved or rejected payment is not money received; its approval changes it and brings it up again.
-PAYMENT_STATUS = StatusTable(
-    "netsuite customerPayment",
-    {"A": "unapproved", "B": "received", "C": "received", "R": "rejected"},
-)
 
 
 def to_schedule(schedule: ScheduleIn) -> dict[str, Any]:
@@ -75,11 +60,6 @@ def payments_sql(since: datetime, after: str) -> str:
     )
 
 
-def names_sql(table: str, otherwise: str, ids: Iterable[str]) -> str:
-    """External id and another column of the records with these ids."""
-    return f"SELECT id, externalid, {otherwise} AS other FROM {table} WHERE id IN ({', '.join(ids)}) ORDER BY id"
-
-
 def to_address_book(address: Address) -> dict[str, Any] | None:
     """The one address of a client as the address book; nothing when the client has none."""
     lines = ADDRESS.out(address)
@@ -91,43 +71,51 @@ ADDRESS = Table(
     Field("city", "city"),
     Field("region", "state"),
     Field("postal_code", "zip"),
-    Field("country", "country", out=by_id),
+    Field("country", "country", *BY_ID),
+    of=Address,
 )
 CLIENT = Table(
     Field("legal_name", "companyName"),
     Field("tax_id", "vatRegNumber"),
     Field("address", "addressBook", out=to_address_book, back=None),
+    of=Client,
+    there="customer",
 )
 PROJECT = Table(
     Field("name", "companyName"),
     Field("project_code", "entityId"),
-    Field("client_no", "parent", out=by_external_id),
-    Field("start", "startDate", out=to_iso_date),
-    Field("end", "projectedEndDate", out=to_iso_date),
+    Field("client_no", "parent", *BY_KEY),
+    Field("start", "startDate", *DAY),
+    Field("end", "projectedEndDate", *DAY),
+    of=Project,
+    there="job",
 )
-TASK = Table(Field("name", "title"), Field("billable", "nonBillableTask", out=lambda billable: not billable))
+TASK = Table(Field("name", "title"), Field("billable", "nonBillableTask", *NEGATED), of=Task, there="projectTask")
 TIME = Table(
-    Field("project_code", "customer", out=by_external_id),
-    Field("hours", "hours", out=hours_to_clock),
-    Field("service_date", "tranDate", out=to_iso_date),
+    Field("project_code", "customer", *BY_KEY),
+    Field("hours", "hours", *CLOCK),
+    Field("service_date", "tranDate", *DAY),
     Field("billable", "isBillable"),
     Field("bill_rate", "rate"),
+    of=TimeCost,
+    there="timeBill",
 )
 _DOCUMENT = (
-    Field("client_no", "entity", out=by_external_id),
-    Field("project_code", "job", out=by_external_id),
+    Field("client_no", "entity", *BY_KEY),
+    Field("project_code", "job", *BY_KEY),
     Field("number", "tranId"),
-    Field("issue_date", "tranDate", out=to_iso_date),
+    Field("issue_date", "tranDate", *DAY),
     Field("po_number", "otherRefNum"),
     Field("memo", "memo"),
 )
-INVOICE = Table(*_DOCUMENT, Field("due_date", "dueDate", out=to_iso_date))
-CREDIT = Table(*_DOCUMENT)
+INVOICE = Table(*_DOCUMENT, Field("due_date", "dueDate", *DAY), of=PostInvoice, there="invoice")
+CREDIT = Table(*_DOCUMENT, of=PostInvoice, there="creditMemo")
 # The amount is given, so that NetSuite does not make its own of quantity and rate.
 INVOICE_LINE = Table(
-    Field("number", "taxDetailsReference", out="line_{}".format),
+    Field("number", "taxDetailsReference", out="line_{}".format, back=None),
     Field("description", "description"),
     Field("quantity", "quantity"),
     Field("unit_price", "rate"),
     Field("net", "amount"),
+    of=PostLine,
 )

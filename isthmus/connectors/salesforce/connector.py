@@ -9,6 +9,7 @@ from isthmus.connectors.salesforce import mapping as m
 from isthmus.domain.errors import BadInput, NotFound, StaleRead
 from isthmus.domain.objects import ContractVersion, ExternalRef
 from isthmus.kit.contract_rows import SETTINGS, ContractRows
+from isthmus.kit.mapping import Table
 from isthmus.kit.soql import OURS, SoqlConnector, columns_under, latest_stamp, soql_text
 from isthmus.kit.wire import Request, Verb, dig
 from isthmus.ports.messages import ContractNotice, ContractNotices, ContractStatus
@@ -22,6 +23,10 @@ class Salesforce(SoqlConnector):
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__(settings)
         self._rows = ContractRows(self.system, m.SHAPE, self.settings)
+
+    def tables(self) -> dict[str, Table]:
+        """The tables under the firm's own names."""
+        return {**self._rows.tables, "dimensions": self._rows.dimensions}
 
     # -- Crm -----------------------------------------------------------------------------------------------------
     def contracts_changed(self, watermark: str) -> Verb[ContractNotices]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from isthmus.kit.contract_rows import Shape, amount, day, day_after
 from isthmus.kit.mapping import Field, StatusTable, Table
+from isthmus.ports.messages import ContractStatus
 
 CONTRACT = Table(
     Field("source_ref", "Id"),
@@ -31,11 +32,12 @@ CONTRACT = Table(
     Field("quote", "SBQQ__Quote__c"),
     Field("cap_limit", "Billing_Cap__c", back=amount),
     Field("cap_kind", "Cap_Kind__c"),
+    there="Contract",
 )
 # Fields of the table that a contract version needs; the others may be empty.
 CONTRACT_NEEDS = ("contract_no", "version", "entity", "currency", "effective_from", "signed_on", "quote")
 
-DIMENSIONS = Table(Field("practice", "Practice__c"), Field("cost_center", "Cost_Center__c"))
+DIMENSIONS = Table(Field("practice", "Practice__c"), Field("cost_center", "Cost_Center__c"), there="Contract")
 
 CLIENT = Table(
     Field("client_no", "Client_No__c"),
@@ -46,6 +48,7 @@ CLIENT = Table(
     Field("exemption_certificate", "Exemption_Certificate__c"),
     Field("parent_no", "Parent.Client_No__c"),
     Field("currency", "CurrencyIsoCode"),
+    there="Account",
 )
 
 ADDRESS = Table(
@@ -54,6 +57,7 @@ ADDRESS = Table(
     Field("region", "BillingState"),
     Field("postal_code", "BillingPostalCode"),
     Field("country", "BillingCountryCode"),
+    there="Account",
 )
 
 LINE = Table(
@@ -72,6 +76,7 @@ LINE = Table(
     Field("cap_kind", "Cap_Kind__c"),
     Field("due", "Milestone_Date__c", back=day),
     Field("deliverable", "Deliverable__c"),
+    there="SBQQ__QuoteLine__c",
 )
 # Not for a firm to rename; read with every line, so that prices and this answer are of the same moment.
 UNCALCULATED = "SBQQ__Quote__r.SBQQ__Uncalculated__c"
@@ -82,6 +87,8 @@ STATUS = Table(
     Field("billed", "Hub_Billed__c", back=amount),
     Field("paid", "Hub_Paid__c", back=amount),
     Field("last_invoice", "Hub_Last_Invoice__c"),
+    of=ContractStatus,
+    there="Contract",
 )
 
 CAP_KINDS = StatusTable("salesforce Cap_Kind__c", {"hard": "hard", "soft": "soft"})

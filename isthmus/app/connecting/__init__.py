@@ -1,0 +1,1 @@
+"""Making and finding connectors that live outside this package."""

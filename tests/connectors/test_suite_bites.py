@@ -1,0 +1,191 @@
+"""The conformance suite notices what it is for: the template's connector, broken in one place at a time."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from isthmus.app.conformance import doubt, suite
+from isthmus.app.conformance.bench import Bench
+from isthmus.app.connecting.new import write
+from isthmus.domain.errors import NeedsSetup
+
+_NUMBERS = itertools.count(1)
+
+
+def toy(folder: Path, file: str = "", old: str = "", new: str = "") -> Bench:
+    """The template's connector, with a text replaced in one of its files. Its name is its own: modules are kept."""
+    name = f"toy{next(_NUMBERS)}"
+    write(name, folder)
+    if file:
+        path = folder / name / name / file
+        text = path.read_text()
+        assert old in text, f"{file} no longer has {old!r}"
+        path.write_text(text.replace(old, new))
+    return Bench(str(folder / name / name))
+
+
+def problems(bench: Bench, check: str) -> list[str]:
+    """What a check of the suite finds."""
+    (found,) = [each for each in suite.SUITE if each.name == check]
+    verdicts = [suite.tried(bench, found, subject) for subject in found.subjects(bench)]
+    assert verdicts
+    return [f"{verdict.subject}: {verdict.problem}" for verdict in verdicts if verdict.problem]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake, and the check that finds it."""
+
+    check: str
+    file: str
+    old: str
+    new: str
+    told: str = field(default="")
+
+
+MISTAKES = {
+    "a verb is not declared": Mistake(
+        "manifest",
+        "manifest.toml",
+        '[verbs."Psa.put_task"]\nstrategy = "find_then_create"\nfind = "find_task"\nconditional = true\n',
+        "",
+        "Psa.put_task",
+    ),
+    "a port's read is left out": Mistake("manifest", "manifest.toml", '"Psa.read_project", ', "", "Psa.read_project"),
+    "an address without TLS": Mistake("manifest", "manifest.toml", "https://api", "http://api", "https"),
+    "it waits by itself": Mistake("code", "connector.py", "from datetime", "import time\nfrom datetime", "time"),
+    "a row of errors nobody reaches": Mistake(
+        "error rows",
+        "manifest.toml",
+        "[[errors]]\nstatus = 409",
+        '[[errors]]\nstatus = "4xx"\nraises = "RemoteRefusal"\n\n[[errors]]\nstatus = 409',
+        "409",
+    ),
+    "a look-up that never finds": Mistake(
+        "write", "connector.py", 'return self.ref("task", row["id"]) if row else None', "return None", "Psa.put_task"
+    ),
+    "a look-up that always finds": Mistake(
+        "write",
+        "connector.py",
+        'return self.ref("project", row["id"]) if row and self._is_open(row) else None',
+        'return self.ref("project", row["id"] if row else 0)',
+        "before Psa.put_project",
+    ),
+    "the look-up says another id": Mistake(
+        "write", "connector.py", 'self.ref("task", row["id"]) if row', 'self.ref("task", row["version"]) if row'
+    ),
+    "a create without looking first": Mistake(
+        "written before", "connector.py", "        if row is not None:\n", "        if False:\n", "Psa.put_project"
+    ),
+    "a read that leaves rows out": Mistake(
+        "read", "connector.py", "rows if m.HOURS_STATE", "rows[1:] if m.HOURS_STATE", "TimeSource.approved_time"
+    ),
+    "pages turned by their number": Mistake(
+        "paging drift",
+        "connector.py",
+        'rows = yield from after_last_row(self._hours_page, self.since(watermark), "changed_at")',
+        'rows = (yield from self._page("hours", {"changed_since": "2020-01-01T00:00:00+00:00"})).rows',
+    ),
+    "a state is guessed": Mistake(
+        "unknown states",
+        "connector.py",
+        'm.HOURS_STATE.read(row["state"]) == "approved"',
+        'm.HOURS_STATE.rows.get(row["state"]) == "approved"',
+        "hours",
+    ),
+    "a missing field is a bug": Mistake(
+        "missing fields", "connector.py", 'row["task_reference"].partition', 'row.get("task_reference").partition'
+    ),
+    "a converter that changes": Mistake(
+        "mapping losses",
+        "mapping.py",
+        'Field("budget", "budget", out=str, back=Decimal)',
+        'Field("budget", "budget", out=int)',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_found_by_its_check(name: str, tmp_path: Path) -> None:
+    mistake = MISTAKES[name]
+    found = problems(toy(tmp_path, mistake.file, mistake.old, mistake.new), mistake.check)
+    assert found, f"{mistake.check} does not notice"
+    assert mistake.told in " ".join(found), found
+
+
+def test_the_template_itself_has_none_of_these_mistakes(tmp_path: Path) -> None:
+    bench = toy(tmp_path)
+    for check in {mistake.check for mistake in MISTAKES.values()}:
+        assert problems(bench, check) == []
+
+
+# -- what only the sandbox shows ---------------------------------------------------------------------------------
+
+
+def test_a_second_object_is_counted_wherever_the_answer_was_lost(tmp_path: Path) -> None:
+    """Neither the connector looks first nor the vendor refuses a reference twice, and the look-up finds nothing."""
+    bench = toy(tmp_path, "connector.py", 'return self.ref("task", row["id"]) if row else None', "return None")
+    bench = Bench(str(bench.folder))
+    found = problems(bench, "each request lost")
+    assert any("Psa.put_task" in each for each in found)
+
+
+def test_a_vendor_that_makes_twins_is_told_by_the_thousand_doubts(tmp_path: Path) -> None:
+    blind = toy(tmp_path, "connector.py", "        if row is not None:\n", "        if False:\n")
+    sandbox = blind.folder / "sandbox.py"
+    sandbox.write_text(sandbox.read_text().replace('if record.get("reference") and any(', "if False and any("))
+    (blind.folder / "connector.py").write_text(
+        (blind.folder / "connector.py").read_text().replace("        if len(rows) > 1:\n", "        if False:\n")
+    )
+    # A module once imported stays as it was, so the changed one gets a name of its own.
+    again = tmp_path / "twins"
+    again.mkdir()
+    for path in blind.folder.glob("*.*"):
+        (again / path.name).write_text(path.read_text().replace(blind.folder.name, "twins"))
+    bench = Bench(str(again))
+    bench.reset()
+    with pytest.raises(AssertionError, match=r"there is|\+1 projects"):
+        doubt.many_doubts(bench, "Psa.put_project", 50)
+
+
+def test_a_limit_that_is_not_kept_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from isthmus.app.conformance import limits
+    from isthmus.kit.limits import Unlimited
+
+    bench = toy(tmp_path)
+    monkeypatch.setattr(limits, "make_budget", lambda facts: Unlimited())
+    assert problems(bench, "limits kept") != []
+
+
+def test_a_token_that_is_not_renewed_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from isthmus.kit import executor
+
+    monkeypatch.setattr(executor, "RENEWALS_MAX", 0)
+    assert "was not renewed" in " ".join(problems(toy(tmp_path), "token expires"))
+
+
+def test_a_secret_in_a_log_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import structlog
+
+    from isthmus.kit.executor import Connection
+
+    bench = toy(tmp_path)
+    plain = Connection._headers
+
+    def talkative(self: Connection, request: object) -> dict[str, str]:
+        structlog.get_logger("careless").info("sending", secret=self.secrets["client_secret"])
+        return plain(self, request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Connection, "_headers", talkative)
+    assert "client_secret" in " ".join(problems(bench, "secrets nowhere"))
+
+
+def test_a_samples_file_that_is_wrong_says_where(tmp_path: Path) -> None:
+    with pytest.raises(NeedsSetup, match=r"samples\.toml.*no port has the verb Psa\.put_projekt"):
+        toy(tmp_path, "samples.toml", '[verbs."TimeSource.mark_invoiced".inputs', '[verbs."Psa.put_projekt".inputs')
+    with pytest.raises(NeedsSetup, match=r"samples\.toml"):
+        toy(tmp_path, "samples.toml", "base_path", "base_pth")
