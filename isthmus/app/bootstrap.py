@@ -22,7 +22,15 @@ from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, make_budget
 from isthmus.kit.references import read_secret
-from isthmus.processes import amendment, contract_to_project, invoice_to_cash, time_to_invoice
+from isthmus.processes import (
+    after_issue,
+    amendment,
+    contract_to_project,
+    expense_and_milestone,
+    invoice_to_cash,
+    month_end,
+    time_to_invoice,
+)
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime.bells import Bells
 from isthmus.runtime.clock import Clock, SystemClock
@@ -36,7 +44,16 @@ from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import AuditEntry, FirmVersion
 
 CONNECTORS = OURS
-STORIES = (amendment, contract_to_project, invoice_to_cash, time_to_invoice)  # importing registers their processes
+# Importing registers their processes.
+STORIES = (
+    after_issue,
+    amendment,
+    contract_to_project,
+    expense_and_milestone,
+    invoice_to_cash,
+    month_end,
+    time_to_invoice,
+)
 PARALLEL_SENDS = 4
 
 

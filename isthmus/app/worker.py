@@ -58,6 +58,7 @@ class Worker:
         self._dbos.start()
         self._thread("fleet", lambda: self.fleet.run(every=self._look_after_runs))
         self._loop("gather", "gather approved time", TICK_SECONDS, lambda: sweeps.drain_time(self.hub.kernel))
+        self._loop("facts", "gather expenses and milestones", TICK_SECONDS, lambda: sweeps.drain_facts(self.hub.kernel))
         self._loop("wake", "wake waiting runs", TICK_SECONDS, self.hub.kernel.wake_due)
         self._loop("events", "hand events on", TICK_SECONDS, self._hand_events_on)
         self._loop("desk", "work at the desk", 1.0, lambda: desk_tasks.tick(self.hub.kernel, self.hub.desk))

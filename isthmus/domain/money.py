@@ -111,6 +111,11 @@ def round_derived_rate(rate: Decimal) -> Decimal:
     return rate.quantize(Decimal(1).scaleb(rate.adjusted() - 9), rounding=ROUND_HALF_UP)
 
 
+def round_rate(rate: Decimal) -> Decimal:
+    """Rates to six decimals, halves away from zero: a markup or a multiplier must not leave more."""
+    return rate.quantize(RATE_EXPONENT, rounding=ROUND_HALF_UP)
+
+
 def is_exact_amount(amount: Decimal, currency: str) -> bool:
     """True when the amount needs no rounding in its currency: 10.5 JPY does."""
     return amount == round_half_away(amount, currency)

@@ -19,10 +19,10 @@ from isthmus.domain.base import Canonical
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact, is_exact_amount, minor_units
 from isthmus.domain.party import Address, Approval, Client, ExternalRef, LegalEntity
+from isthmus.domain.settlement import Allocation, Dispute, Payment
 from isthmus.domain.states import (
     Composition,
     Delivery,
-    DisputeState,
     EngagementState,
     InvoiceLife,
     PartState,
@@ -52,7 +52,16 @@ from isthmus.domain.terms import (
     Retainer,
     Subscription,
 )
-from isthmus.domain.work import Expense, MilestoneStatus, PercentReport, Project, Task, TimeEntry, UsageRecord
+from isthmus.domain.work import (
+    Expense,
+    MilestoneStatus,
+    PercentReport,
+    Project,
+    SubmittedTime,
+    Task,
+    TimeEntry,
+    UsageRecord,
+)
 
 __all__ = [
     "Address",
@@ -83,6 +92,8 @@ __all__ = [
     "PercentReport",
     "Project",
     "Rate",
+    "RateCard",
+    "SubmittedTime",
     "Task",
     "TaxAnswer",
     "TaxCategory",
@@ -243,6 +254,7 @@ class LedgerEntry(Canonical):
     ]
     hours: Exact = Decimal("0")
     amount: Exact = Decimal("0")
+    cost: Exact = Decimal("0")
     currency: str
     expires: date | None = None
     invoice_id: str = ""
@@ -322,7 +334,10 @@ class BillablePart(Canonical):
 
 
 class InvoiceLine(Canonical):
-    """One line: its net is the sum of the rounded nets of its parts."""
+    """One line: its net is the sum of the rounded nets of its parts less what is held back.
+
+    credited and disputed: net of this line that was given back, or that the client contests.
+    """
 
     number: int
     description: str
@@ -335,6 +350,7 @@ class InvoiceLine(Canonical):
     tax: Exact = Decimal("0")
     tax_category: str = ""
     tax_rate: Exact | None = None
+    held: Exact = Decimal("0")
     kind: Literal["evidence", "holdback", "deposit", "discount", "rounding", "credit"] = "evidence"
     contract_no: str = ""
     contract_version: int = 0
@@ -413,39 +429,19 @@ class Invoice(Canonical):
     settlement: Settlement = Settlement.OPEN
 
 
-class Payment(Canonical):
-    """Money received, as the ERP or the bank reports it. applies: what the payer said it is for, by invoice number."""
+class RateCard(Canonical):
+    """Prices agreed beside a contract: with a client, or for a whole legal entity. A new version replaces the last."""
 
-    source: str
-    source_id: str
-    client_no: str
-    amount: Exact
+    code: str
+    version: int
+    scope: Literal["client", "entity"]
+    client_no: str = ""
+    entity: str = ""
     currency: str
-    value_date: date
-    reference: str = ""
-    applies: dict[str, Exact] = Field(default_factory=dict)
-    withheld: dict[str, Exact] = Field(default_factory=dict)
-    reversed_on: date | None = None
-
-    @property
-    def key(self) -> str:
-        """Business key of the payment."""
-        return f"{self.source}:{self.source_id}"
-
-
-class Allocation(Canonical):
-    """How much of a payment settles which invoice."""
-
-    allocation_id: str
-    payment_key: str
-    invoice_id: str
-    amount: Exact
-    kind: Literal[
-        "payment", "small_difference", "credit", "withholding", "deposit", "bad_debt", "early_payment", "reversal"
-    ] = "payment"
-    reverses: str = ""
-    certificate: str = ""
-    fx_difference: Exact | None = None
+    rates: tuple[Rate, ...]
+    state: Literal["draft", "approved", "active", "retired"] = "active"
+    approved_by: tuple[str, ...] = ()
+    source: str = ""
 
 
 class FiledContract(Canonical):
@@ -456,22 +452,3 @@ class FiledContract(Canonical):
     content: ContractVersion
     filed_by: str
     filed_at: datetime
-
-
-class Dispute(Canonical):
-    """A client contests a line of an invoice. amount: net contested, gross: with its tax."""
-
-    dispute_no: str
-    invoice_id: str
-    line: int
-    amount: Exact
-    gross: Exact
-    currency: str
-    reason: str
-    opened_by: str
-    owner: str = ""
-    opened_at: datetime
-    state: DisputeState = DisputeState.OPEN
-    credited: Exact = Decimal("0")
-    resolved_by: str = ""
-    resolved_at: datetime | None = None

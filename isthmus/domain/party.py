@@ -65,6 +65,7 @@ class LegalEntity(Canonical):
     tax_id: str = ""
     tax_rounding: Literal["line", "category"] = "line"
     invoice_series: str = "INV"
+    credit_series: str = "CN"
     tax_rates: dict[str, Exact] = Field(default_factory=dict)
     invoice_approval_limit: Exact = Decimal("0")
     payment_tolerance: Exact = Decimal("0")

@@ -146,7 +146,7 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
         _P.DEFERRED: frozenset({_P.READY, _P.HELD, _P.OVER_CAP, _P.WRITTEN_OFF, _P.SUPERSEDED}),
         _P.OVER_CAP: frozenset({_P.READY, _P.WRITTEN_OFF, _P.SUPERSEDED}),
         _P.ON_DRAFT: frozenset({_P.READY, _P.INVOICED}),
-        _P.INVOICED: frozenset({_P.CREDITED}),
+        _P.INVOICED: frozenset({_P.CREDITED, _P.SUPERSEDED}),  # superseded only by the parts it is split into
         _P.WRITTEN_OFF: frozenset({_P.READY, _P.SUPERSEDED}),
     },
     _L: {_L.DRAFT: frozenset({_L.ISSUED, _L.DISCARDED}), _L.ISSUED: frozenset({_L.CREDITED})},

@@ -327,7 +327,8 @@ class InvoiceTerms(Canonical):
     """How a contract is invoiced: what goes on one invoice, what is shown, what is too little or too much.
 
     group_by: evidence that differs in one of these goes on different invoices. consolidate: may share an invoice with
-    other contracts of the same bill-to when entity, bill-to, currency, terms and tax regime are equal.
+    other contracts of the same bill-to when entity, bill-to, currency, terms and tax regime are equal. po_required:
+    what has no purchase order is held.
     """
 
     group_by: tuple[Literal["payer", "project", "po", "tax_category", "period", "billing_type"], ...] = (
@@ -336,6 +337,7 @@ class InvoiceTerms(Canonical):
     )
     layout: Literal["by_role", "by_person_task", "by_task", "detailed", "summary"] = "by_role"
     consolidate: bool = False
+    po_required: bool = False
     minimum: Exact | None = None
     maximum: Exact | None = None
     attachments: tuple[Literal["timesheets", "receipts", "po"], ...] = ()

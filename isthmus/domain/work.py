@@ -93,7 +93,7 @@ class TimeEntry(Canonical):
     def _a_days_work(self) -> TimeEntry:
         if self.hours < 0:
             raise BadInput(f"time entry {self.source_id}: {self.hours} hours: a quantity cannot be negative")
-        if self.hours > 24:
+        if self.hours > 24 * max(1, len(self.days)):
             raise BadInput(f"time entry {self.source_id}: {self.hours} hours: a day has 24")
         if self.hours != self.hours.quantize(Decimal("0.0001")):
             raise BadInput(f"time entry {self.source_id}: {self.hours} hours: at most four decimals")
@@ -154,6 +154,26 @@ class Expense(Canonical):
         if self.approved_at.tzinfo is None:
             raise BadInput(f"expense {self.source_id}: approved at {self.approved_at}: its offset is missing")
         return self
+
+
+class SubmittedTime(Canonical):
+    """Time that was handed in and waits for its approval: what a milestone waits for and what is accrued at close."""
+
+    source: str
+    source_id: str
+    project_code: str
+    task_code: str = ""
+    person: str
+    role: str
+    service_date: date
+    hours: Exact
+    cost_rate: Exact | None = None
+    submitted_at: datetime
+
+    @property
+    def key(self) -> str:
+        """Business key, the same as that of the entry once it is approved."""
+        return f"{self.source}:{self.source_id}"
 
 
 class MilestoneStatus(Canonical):

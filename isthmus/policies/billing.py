@@ -29,7 +29,8 @@ from isthmus.policies.rates import resolve_rate, version_in_force
 
 POLICY = "billing/1"
 CONSUMES = frozenset({PartState.READY, PartState.HELD, PartState.DEFERRED, PartState.ON_DRAFT, PartState.INVOICED})
-PLACED = frozenset({PartState.ON_DRAFT, PartState.INVOICED, PartState.CREDITED, PartState.WRITTEN_OFF})
+# What an item has placed for good. A credited part is followed by a new one that says where its evidence went.
+PLACED = frozenset({PartState.ON_DRAFT, PartState.INVOICED, PartState.WRITTEN_OFF, PartState.TRANSFERRED})
 
 
 def line_of(version: ContractVersion, task_line_uid: str, role: str) -> ContractLine:

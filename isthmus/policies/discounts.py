@@ -114,6 +114,19 @@ def retroactive_credit(
     return (due if least is None else min(due, max(after - least, Decimal(0)))) - granted
 
 
+def volume_off(discounts: Sequence[Discount], total: Decimal, currency: str) -> Decimal:
+    """The volume discount on all a line has come to: each tier on what lies within it (prospective), or the tier that
+    is reached on everything (retroactive). A function of the total, so the order of the evidence does not matter.
+    """
+    off = Decimal(0)
+    for discount in discounts:
+        if discount.kind == "volume_prospective":
+            off += round_half_away(_tiered(discount.tiers, total), currency)
+        elif discount.kind == "volume_retroactive":
+            off += round_half_away(total * _percent_at(discount.tiers, total) / 100, currency)
+    return off
+
+
 # -- invoices and payments -------------------------------------------------------------------------------------
 
 

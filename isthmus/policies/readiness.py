@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from isthmus.policies.caps import check_cap
 from isthmus.policies.discounts import check_discounts
 from isthmus.policies.rates import check_rates
 from isthmus.policies.splits import check_payers
+from isthmus.policies.tax_decision import decide_tax
 
 Answers = Mapping[str, Mapping[str, Any]]
 SAME_NAME_SCORE = 88
@@ -69,12 +71,29 @@ def check_terms(contract: ContractVersion) -> ContractVersion:
     if contract.effective_to is not None and contract.effective_to <= contract.effective_from:
         wrong.append(f"it ends on {contract.effective_to}, before it begins on {contract.effective_from}")
     wrong += _cap_problems(contract)
-    fixed = [m.amount for line in contract.lines for m in line.milestones]
-    if fixed and contract.transaction_price is not None and sum(fixed) != contract.transaction_price:
-        wrong.append(f"its milestones add up to {sum(fixed)}, its price is {contract.transaction_price}")
+    wrong += _milestone_problems(contract)
     if wrong:
         raise _case(contract, "EX-MAP-TERMS", "; ".join(wrong), "contract-operations", problems=wrong)
     return contract
+
+
+def _milestone_problems(contract: ContractVersion) -> list[str]:
+    """Milestones add up to the price of their line, and fixed prices to that of a contract that has nothing else."""
+    problems, total, every_line = [], Decimal(0), True
+    for line in contract.lines:
+        if not line.milestones:
+            every_line = False
+            continue
+        fixed = sum(
+            (m.amount or (line.price or Decimal(0)) * (m.percent or Decimal(0)) / 100 for m in line.milestones),
+            Decimal(0),
+        )
+        total += fixed
+        if line.price is not None and fixed != line.price:
+            problems.append(f"the milestones of line {line.line_uid} add up to {fixed:f}, its price is {line.price}")
+    if total and every_line and contract.transaction_price is not None and total != contract.transaction_price:
+        problems.append(f"its milestones add up to {total:f}, its price is {contract.transaction_price}")
+    return problems
 
 
 def _line_problems(line: ContractLine) -> list[str]:
@@ -217,6 +236,16 @@ def check_tax(contract: ContractVersion, client: Client, registered: Sequence[st
         cause = f"{contract.entity} is not registered for tax in {place} (it is in {where})"
         raise _case(contract, "EX-TAX-REG", cause, "tax", "exempt", place=place)
     return place
+
+
+def check_tax_decision(
+    contract: ContractVersion, client: Client, entity: LegalEntity, on: date, answers: Answers
+) -> str:
+    """P1.5 for a client abroad without a tax engine: what the tax decision needs (a validated VAT id) is there."""
+    decision = decide_tax(entity, client, [line.tax_category for line in contract.lines], on)
+    if decision.hold and not answers.get("EX-TAX-REG", {}).get("exemption_certificate"):
+        raise _case(contract, "EX-TAX-REG", decision.hold, "tax", "exempt", place=decision.place_of_supply)
+    return decision.place_of_supply
 
 
 def check_payment_terms(contract: ContractVersion, erp_terms: Sequence[str], answers: Answers) -> str:

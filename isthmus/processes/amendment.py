@@ -1,12 +1,13 @@
-"""What changes the money of a running contract: an accepted change order to its cap, and a write-off."""
+"""What changes the money of a running contract: a change order to its cap, an amended version, a write-off."""
 
 from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
 
-from isthmus.ports import Psa
+from isthmus.ports import Erp, Psa, RateBook
 from isthmus.processes.work import amending as work
+from isthmus.processes.work import onboarding, rerating
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -29,6 +30,32 @@ def change_order(run: Run, contract_no: str, change_order: str, cap_delta: str, 
     project = run.decide("Bring the project to the new budget", work.project_under, version)
     run.effect("Push the budget to the PSA", Psa.put_project, project)
     return version.key
+
+
+@process(
+    starts="an amended version of a running contract, handed in complete (API, CLM, rehearsal)",
+    owner="Contract operations; pricing reviews what changes on billed work",
+    key="contract number and version",
+    parks=("EX-APPROVAL-INCOMPLETE", "EX-MAP-TERMS", "EX-CAP-BELOW-BILLED", "EX-RERATE-REVIEW", "EX-PSA-REJECT"),
+    undo="nothing: terms change forward, by another version",
+)
+def amend_contract(run: Run, contract_no: str, version: int) -> str:
+    """P4: new version, evidence brought to its terms, caps evaluated again, project and rates pushed."""
+    contract = onboarding.read_terms(run, contract_no, version)
+    contract = run.decide("Keep the amended version", work.keep_amended, contract)
+    run.decide("Price anew what is not billed yet", rerating.rerate_unbilled, contract)
+    changes = run.decide("Work out the difference on what is billed", rerating.difference, contract)
+    if changes:
+        run.decide("Have the difference reviewed", rerating.review, contract, changes)
+        run.decide("Keep the difference on billed work", rerating.rerate_billed, contract)
+    run.decide("Evaluate the caps again, oldest first", work.evaluate_caps_again, contract_no)
+    project = run.decide("Bring the project to the new terms", work.project_as_amended, contract)
+    run.effect("Push the budget to the PSA", Psa.put_project, project)
+    run.effects("Set up its tasks in the PSA", Psa.put_task, onboarding.tasks_of(project))
+    run.effect_if_offered("Push the rates to the PSA", RateBook.put_rates, onboarding.rate_card_of(project))
+    run.effects("Set up its tasks in the ERP", Erp.put_task, onboarding.tasks_of(project))
+    run.decide("Put the version in force", onboarding.put_in_force, contract)
+    return contract.key
 
 
 @process(

@@ -6,7 +6,7 @@ fails parks the run with a case; after the decision it goes on at the same step.
 
 from __future__ import annotations
 
-from isthmus.ports import Crm, Erp, Psa, RateBook, ScheduleBook, TaxEngine
+from isthmus.ports import Erp, Psa, RateBook, ScheduleBook
 from isthmus.processes.work import invoicing
 from isthmus.processes.work import onboarding as work
 from isthmus.runtime.process import process
@@ -40,20 +40,14 @@ from isthmus.runtime.run import Run
 )
 def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     """P1, the steps that CRM, PSA, ERP and tax engine allow."""
-    contract = run.read(
-        "Read the approved contract and its terms",
-        Crm.read_contract,
-        contract_no,
-        then=work.approved_terms,
-        unreadable=("EX-MAP-TERMS", "contract-operations"),
-    )
+    contract = work.read_terms(run, contract_no, version)
     run.decide("Request the engagement", work.request_engagement, contract, undo=work.call_off)
     client = run.decide("Find the client", work.find_client, contract)
     entity = run.decide("Choose the legal entity", work.choose_entity, contract)
     run.for_entity(entity.code)
     run.decide("Check the currency", work.check_currency, contract, entity)
     dimensions = run.decide("Complete the financial dimensions", work.complete_dimensions, contract, entity)
-    registered = run.read("Ask where the entity is registered for tax", TaxEngine.registrations, entity.code)
+    registered = work.registrations(run, entity)
     run.decide("Check the tax registration", work.check_tax, contract, client, registered)
     known_terms = run.read("Ask the ERP for its payment terms", Erp.payment_terms)
     terms = run.decide("Check the payment terms", work.map_terms, contract, known_terms)

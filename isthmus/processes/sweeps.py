@@ -5,6 +5,7 @@ A sweep reads first and writes after: messages and the watermark in one transact
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -139,6 +140,16 @@ def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
     return _accept_new(books, [arrival_of(source, entry) for entry in entries])
 
 
+def accept_expenses(books: Books, source: str, expenses: Sequence[Expense]) -> int:
+    """Put expenses in the inbox, one message each; the number of new ones."""
+    return _accept_new(books, [_arrival(source, "expense", "approved", each) for each in expenses])
+
+
+def accept_milestones(books: Books, source: str, milestones: Sequence[MilestoneStatus]) -> int:
+    """Put milestones in the inbox, one message each; the number of new ones."""
+    return _accept_new(books, [_arrival(source, "milestone", "changed", each) for each in milestones])
+
+
 def _accept_new(books: Books, arrivals: list[inbox.Arrival]) -> int:
     messages = inbox.accept_many(books, arrivals)
     new = sum(message.duplicates == 0 for message in messages)
@@ -201,6 +212,37 @@ def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:
         _checkpoint(kernel, "committing gathered time", len(messages))
     _checkpoint(kernel, "gathered time", len(messages))
     return len(messages)
+
+
+def drain_facts(kernel: Kernel, limit: int = BATCH_MAX) -> int:
+    """Accepted expenses and milestones, one run each; the number of messages taken."""
+    taken = 0
+    with kernel.store.transaction() as tx:
+        books = kernel.books(tx, key="drain/facts", actor="hub")
+        for kind, process_name in (("expense.approved", "capture_expense"), ("milestone.changed", "take_milestone")):
+            for message in inbox.take(books, kind=kind, limit=limit):
+                replays = books.tx.next(f"fact:{message.source}:{message.message_id}")
+                key = f"{message.source}:{message.message_id}" + (f"/{replays}" if replays > 1 else "")
+                args = {"source": message.source, "message_id": message.message_id}
+                run = books.start(process_name, key, args, correlation_id=_correlation_of(books, message))
+                inbox.settle(books, [message], MessageState.TAKEN, run_id=run.run_id)
+                taken += 1
+        _checkpoint(kernel, "committing gathered facts", taken)
+    _checkpoint(kernel, "gathered facts", taken)
+    return taken
+
+
+def _correlation_of(books: Books, message: InboxMessage) -> str:
+    """The contract a fact is about, where its project is known."""
+    try:
+        carried = json.loads(message.raw)
+        fact = (carried.get("expenses") or carried.get("milestones") or [{}])[0]
+    except (ValueError, AttributeError):
+        return f"message:{message.message_id}"
+    if fact.get("contract_no"):
+        return f"contract:{fact['contract_no']}"
+    known = books.tx.find(Engagement, project_code=str(fact.get("project_code", "")))
+    return f"contract:{known[0].contract_no}" if known else f"message:{message.message_id}"
 
 
 def _projects_of(message: InboxMessage) -> set[str]:

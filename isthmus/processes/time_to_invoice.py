@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from isthmus.ports import Erp, TaxEngine, TimeSource
-from isthmus.processes.work import evidence, intake, invoicing
+from isthmus.ports import Erp
+from isthmus.processes.work import costing, deriving, drafting, evidence, intake
+from isthmus.processes.work.issuing import issue_and_post
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -22,10 +23,12 @@ from isthmus.runtime.run import Run
         "EX-UNKNOWN-PROJECT",
         "EX-NOT-READY",
         "EX-DUP-SUSPECT",
+        "EX-LONG-DAY",
         "EX-NO-CONTRACT-LINE",
         "EX-LINE-AMBIGUOUS",
         "EX-RATE-MISSING",
         "EX-RATE-AMBIGUOUS",
+        "EX-TIME-SPLIT",
         "EX-COST-RATE",
         "EX-INPUT",
     ),
@@ -35,7 +38,7 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
     """P2, steps 1 to 6, for a batch; an entry that needs a decision goes on alone."""
     items = run.decide("Take the approved time in, priced by the contract in force", intake.capture, messages, alone)
     run.for_entity(run.decide("Place it under the caps", evidence.place, items))
-    for costs in run.decide("Work out its cost entries", evidence.costs_of, items):
+    for costs in run.decide("Work out its cost entries", costing.costs_of, items):
         run.effects("Record the hours as cost in the ERP", Erp.put_time, [(cost,) for cost in costs])
     return len(items)
 
@@ -49,6 +52,7 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
         "EX-TAX-CODE",
         "EX-TAX-REJECT",
         "EX-TAX-DIFF",
+        "EX-FX-RATE",
         "EX-POST-REJECT",
         "EX-POST-DIFF",
         "EX-WRITEBACK",
@@ -56,34 +60,19 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
     undo="until the number is allocated: the tax document is voided, the draft discarded, its parts ready again",
     lane="financial",
 )
-def bill_contract(run: Run, contract_no: str, cutoff: str, prepared_by: str) -> str:
-    """P2, steps 8 to 14."""
+def bill_contract(run: Run, contract_no: str, cutoff: str, prepared_by: str, group: str = "") -> str:
+    """P2, steps 8 to 14. One run makes one invoice; what belongs on others gets runs of their own."""
     day = date.fromisoformat(cutoff)
+    run.decide("Work out what the terms add up to", deriving.derive, contract_no, day)
     invoice = run.decide(
         "Draft the invoice from what is ready",
-        invoicing.draft,
+        drafting.draft,
         contract_no,
         day,
         prepared_by,
-        undo=invoicing.discard,
+        group,
+        undo=drafting.discard,
     )
     if invoice is None:
         return "nothing is ready to bill"
-    invoice = run.decide("Approve the draft", invoicing.approve, invoice.invoice_id)
-    question = run.decide("Prepare the tax question", invoicing.tax_question, invoice.invoice_id)
-    tax = run.effect("Calculate the tax", TaxEngine.calculate, question, undo=TaxEngine.void)
-    invoice = run.decide("Accept the tax", invoicing.accept_tax, invoice.invoice_id, tax)
-    invoice = run.decide("Issue the invoice under its number", invoicing.issue, invoice.invoice_id, final=True)
-
-    posting = run.decide("Prepare the posting", invoicing.posting_of, invoice.invoice_id)
-    posted = run.effect("Post the receivable in the ERP", Erp.post_invoice, posting)
-    run.decide("Keep the posting", invoicing.keep_posting, invoice.invoice_id, posted)
-    committed = run.effect("Commit the tax document", TaxEngine.commit, question)
-    run.decide("Keep the tax commitment", invoicing.keep_tax_commit, invoice.invoice_id, committed)
-
-    billed = run.decide("Find the entries it bills", invoicing.billed_time, invoice.invoice_id)
-    if billed.entry_keys:
-        run.effect("Show the invoice in the PSA", TimeSource.mark_invoiced, billed)
-    invoicing.show_in_crm(run, "Show the invoice in the CRM", contract_no)
-    run.decide("Mark the invoice as delivered", invoicing.delivered, invoice.invoice_id)
-    return invoice.number
+    return issue_and_post(run, invoice)

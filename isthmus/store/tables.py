@@ -37,6 +37,8 @@ from isthmus.domain.objects import (
     Payment,
     PercentReport,
     Project,
+    RateCard,
+    SubmittedTime,
     TimeEntry,
     UsageRecord,
 )
@@ -76,7 +78,11 @@ SPECS: dict[type[BaseModel], Spec] = {
         "time_entry", ("source", "source_id", "revision"), index=(("project_code", "service_date"),), growing=True
     ),
     BillableItem: Spec(
-        "billable_item", ("item_id",), unique=(("source_key", "revision"),), index=(("contract_no",),), growing=True
+        "billable_item",
+        ("item_id",),
+        unique=(("source_key", "revision"),),
+        index=(("contract_no",), ("entry_key",)),
+        growing=True,
     ),
     BillablePart: Spec(
         "billable_part",
@@ -104,6 +110,8 @@ SPECS: dict[type[BaseModel], Spec] = {
     FiscalPeriod: Spec("fiscal_period", ("entity", "domain", "period"), tracks=("state",)),
     PeriodSnapshot: Spec("period_snapshot", ("entity", "period", "version"), growing=True),
     FxRate: Spec("fx_rate", ("rate_type", "from_currency", "to_currency", "day"), growing=True),
+    RateCard: Spec("rate_card", ("code", "version"), index=(("client_no",), ("entity",))),
+    SubmittedTime: Spec("submitted_time", ("source", "source_id"), index=(("project_code",),)),
     FiledContract: Spec("filed_contract", ("contract_no", "version"), growing=True),
     r.RunRow: Spec("run", ("run_id",), index=(("state", "wake_at"), ("key",), ("correlation_id",))),
     r.RunStep: Spec("run_step", ("run_id", "seq")),

@@ -84,7 +84,8 @@ def test_a_track_the_object_does_not_have_is_a_bug() -> None:
 
 def test_what_is_issued_or_invoiced_is_only_ever_credited() -> None:
     assert MOVES[InvoiceLife][InvoiceLife.ISSUED] == {InvoiceLife.CREDITED}
-    assert MOVES[PartState][PartState.INVOICED] == {PartState.CREDITED}
+    # Superseded only by the parts it is split into, so that a share of it can be credited (partition.split_parts).
+    assert MOVES[PartState][PartState.INVOICED] == {PartState.CREDITED, PartState.SUPERSEDED}
     assert PartState.SUPERSEDED not in MOVES[PartState] and PartState.CREDITED not in MOVES[PartState]
 
 

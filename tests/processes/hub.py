@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from isthmus.app.bootstrap import STORIES
 from isthmus.domain.objects import (
     Address,
     BillingType,
@@ -18,7 +19,7 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import CaseState
-from isthmus.processes import amendment, contract_to_project, invoice_to_cash, sweeps, time_to_invoice
+from isthmus.processes import sweeps
 from isthmus.runtime.clock import HandClock
 from isthmus.runtime.engine import MemoryEngine
 from isthmus.runtime.kernel import Kernel
@@ -26,7 +27,7 @@ from isthmus.store.memory import MemoryStore
 from isthmus.store.records import Case, RunRow, RunStep
 from tests.simulation.fakes import FakeSystems
 
-STORIES = (amendment, contract_to_project, invoice_to_cash, time_to_invoice)
+REGISTERED = STORIES  # importing them is what registers the processes
 NEW_YORK = Address(street="1 Main St", city="New York", region="NY", postal_code="10001", country="US")
 ENTITY = LegalEntity(
     code="US01",

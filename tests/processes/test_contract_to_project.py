@@ -70,7 +70,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"finance_approved_by": ""},
         NONE,
         _approve,
-        0,
+        1,
     ),
     (
         "milestones do not add up",
@@ -79,7 +79,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"caps": (Cap(cap_id="c", scope="contract", limit=Decimal("-5.00")),)},
         NONE,
         _approve,
-        0,
+        1,
     ),
     (
         "a client like a known one",
@@ -88,7 +88,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {},
         _known_client,
         lambda hub: {"action": "link", "client_no": "C-0"},
-        2,
+        3,
     ),
     (
         "no such legal entity",
@@ -97,9 +97,9 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"entity": "XX99"},
         NONE,
         lambda hub: {"action": "choose", "entity": "US01"},
-        3,
+        4,
     ),
-    ("currency not supported", "EX-CCY", "finance-master-data", {"currency": "EUR"}, NONE, _add_currency, 4),
+    ("currency not supported", "EX-CCY", "finance-master-data", {"currency": "EUR"}, NONE, _add_currency, 5),
     (
         "dimension missing",
         "EX-DIM",
@@ -107,7 +107,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"dimensions": {"practice": "DIGITAL"}},
         NONE,
         lambda hub: {"action": "fill", "cost_center": "CC-9"},
-        5,
+        6,
     ),
     (
         "no tax registration",
@@ -116,7 +116,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"client": CLIENT.model_copy(update={"address": CLIENT.address.model_copy(update={"region": "CA"})})},
         NONE,
         lambda hub: {"action": "exempt", "exemption_certificate": "CERT-1"},
-        7,
+        9,
     ),
     (
         "payment terms unknown",
@@ -125,7 +125,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"payment_terms": "NET33"},
         NONE,
         lambda hub: {"action": "map", "payment_terms": "NET30"},
-        9,
+        11,
     ),
     (
         "client blocked",
@@ -134,7 +134,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"client": CLIENT.model_copy(update={"blocked": True})},
         NONE,
         lambda hub: {"action": "override"},
-        9,
+        11,
     ),
 ]
 

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from isthmus.domain.errors import IllegalTransition, NotPermitted
-from isthmus.domain.objects import BillableItem, BillablePart, Cap, ContractVersion, Invoice, Project, Rate, TimeEntry
+from isthmus.domain.objects import (
+    BillableItem,
+    BillablePart,
+    Cap,
+    ContractVersion,
+    Invoice,
+    Project,
+    Rate,
+    RateCard,
+    TimeEntry,
+)
 from isthmus.domain.states import CaseState, InvoiceLife, PartState, Posting, TaxTrack
 from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, QuietDecision, RunState
 from tests.processes.hub import ENTITY, Hub, contract, entry
@@ -121,6 +131,19 @@ def test_rates_that_overlap_stop_the_contract_before_an_hour_is_priced() -> None
     hub.set_up(contract(lines=(twice,)))
     assert hub.case().exception == "EX-MAP-TERMS"
     assert "190 from 2026-03-02 of role Consultant (contract) overlap" in hub.case().cause
+
+
+def test_an_ambiguous_rate_is_never_resolved_silently() -> None:
+    partner = Rate(role="Partner", bill_rate=Decimal("300"), effective_from=date(2026, 3, 1))
+    hub = Hub()
+    hub.set_up(contract(lines=(contract().lines[0].model_copy(update={"rates": (partner,)}),)))
+    with hub.store.transaction() as tx:  # two cards agreed with the client say two prices
+        for code, price in (("C-1/a", "185"), ("C-1/b", "190")):
+            rate = Rate(role="Consultant", bill_rate=Decimal(price), effective_from=date(2026, 3, 1))
+            tx.insert(RateCard(code=code, version=1, scope="client", client_no="C-1", currency="USD", rates=(rate,)))
+    hub.capture(entry(1, "8.0"))
+    assert hub.case().exception == "EX-RATE-AMBIGUOUS"
+    assert parts(hub) == []
 
 
 @pytest.mark.requirement("INV-04", "OBJ-04")

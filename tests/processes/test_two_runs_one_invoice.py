@@ -10,7 +10,7 @@ import pytest
 
 from isthmus.domain.objects import Invoice, InvoiceLine
 from isthmus.domain.states import InvoiceLife, Posting, Settlement, TaxTrack
-from isthmus.processes.work import cash, invoicing
+from isthmus.processes.work import cash, taxing
 from isthmus.runtime.clock import HandClock
 from isthmus.runtime.engine import MemoryEngine
 from isthmus.runtime.kernel import Kernel
@@ -57,16 +57,16 @@ def test_a_payment_during_the_tax_commitment_is_not_forgotten(
         with store.transaction() as tx:
             cash._settle(kernel.books(tx, key="payment", actor="hub"), "K-1:2026-03", TOTAL)
 
-    paying, plain_move = threading.Thread(target=settle), invoicing.move
+    paying, plain_move = threading.Thread(target=settle), taxing.move
 
     def move_slowly(*args: object) -> object:
         paying.start()
         paying.join(0.5)  # the payment comes between the read and the write
         return plain_move(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(invoicing, "move", move_slowly)
+    monkeypatch.setattr(taxing, "move", move_slowly)
     with store.transaction() as tx:
-        invoicing.keep_tax_commit(kernel.books(tx, key="bill", actor="hub"), "K-1:2026-03", None)  # type: ignore[arg-type]
+        taxing.keep_tax_commit(kernel.books(tx, key="bill", actor="hub"), "K-1:2026-03", None)  # type: ignore[arg-type]
     paying.join(10)
     with store.transaction() as tx:
         invoice = tx.get(Invoice, "K-1:2026-03")

@@ -81,6 +81,7 @@ class People:
             "EX-DIM": ("fill", {"cost_center": "9"}),
             "EX-TERMS": ("map", {"payment_terms": "NET30"}),
             "EX-DUP-SUSPECT": ("accept", {}),
+            "EX-LONG-DAY": ("accept", {}),
             "EX-SETUP": ("resume", {}),
             "EX-REVIEW": ("approve", {}),
             "EX-WRITE-OFF": ("approve", {}),

@@ -17,7 +17,7 @@ from isthmus.domain.errors import BadInput, NotFound
 from isthmus.domain.money import Exact, is_exact_amount, minor_units
 from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Invoice
 from isthmus.domain.states import PartState
-from isthmus.processes.work.invoicing import preview
+from isthmus.processes.work.drafting import preview
 from isthmus.runtime.books import Books
 from isthmus.store.records import RunRow, RunState
 from isthmus.store.tx import Tx

@@ -334,7 +334,8 @@ def _await(kernel: Kernel, row: RunRow, seconds: float) -> RunRow:
 
 def _preview(kernel: Kernel, contract_no: str, day: date, key: str, by: str) -> None:
     from isthmus.domain.objects import BillableItem, BillablePart
-    from isthmus.processes.work.invoicing import STILL_OPEN, preview
+    from isthmus.processes.work.drafting import preview
+    from isthmus.processes.work.invoicing import STILL_OPEN
 
     with kernel.store.transaction() as tx:
         books = kernel.books(tx, key=key, actor=by)

@@ -6,12 +6,13 @@ from datetime import date
 from decimal import Decimal
 
 from isthmus.domain.errors import BadInput, NeedsDecision
-from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Project
 from isthmus.domain.states import EngagementState, PartState
 from isthmus.policies.billing import write_off_order
-from isthmus.processes.work.evidence import place_contract
-from isthmus.processes.work.partition import add_parts, move_parts
+from isthmus.policies.caps import below_billed
+from isthmus.processes.work.evidence import on_paper, place_contract, with_orders
+from isthmus.processes.work.onboarding import planned_project
+from isthmus.processes.work.partition import move_parts, split_parts
 from isthmus.runtime.books import Books
 
 
@@ -64,6 +65,43 @@ def new_version(
     return version
 
 
+def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
+    """P4.3: the amended version as it was handed in, after the one in force; the earlier ones stay as they are.
+
+    NeedsDecision EX-CAP-BELOW-BILLED when a cap would lie below what is billed within it: never a silent credit.
+    """
+    contract_no = contract.contract_no
+    books.tx.lock(f"contract:{contract_no}")
+    engagement = books.tx.get(Engagement, contract_no)
+    if engagement is None or engagement.state is not EngagementState.ACTIVE:
+        state = engagement.state if engagement else "unknown"
+        raise BadInput(f"the engagement of contract {contract_no} is {state}: only an active one can be amended")
+    before = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
+    kept = before.dimensions | contract.dimensions
+    agreed = contract.model_copy(
+        update={"client": before.client, "client_no": before.client_no, "dimensions": kept, "entity": before.entity}
+    )
+    if before.version < contract.version:
+        _refuse_cap_below_billed(books, agreed)
+        books.tx.insert(agreed)
+        payload = {"from": before.key, "to": agreed.key, "effective_from": str(agreed.effective_from)}
+        books.emit("contract.amended", f"contract:{contract_no}", payload, entity=agreed.entity)
+        books.audit("contract.amend", f"contract:{agreed.key}", reason=agreed.document_ref, after=payload)
+    return agreed
+
+
+def _refuse_cap_below_billed(books: Books, version: ContractVersion) -> None:
+    for use in below_billed(with_orders(version), on_paper(books, version)):
+        raise NeedsDecision(
+            "EX-CAP-BELOW-BILLED",
+            f"contract {version.key} sets cap {use.cap_id} to {use.limit}, but {use.consumed} is billed",
+            queue="contract-operations",
+            money=(use.consumed - use.limit, version.currency),
+            context={"contract": version.key, "cap": use.cap_id},
+            actions=("retry", "cancel"),
+        )
+
+
 def evaluate_caps_again(books: Books, contract_no: str) -> str:
     """Over-cap parts become ready oldest first, as far as the new room goes."""
     placements = place_contract(books, contract_no)
@@ -72,6 +110,19 @@ def evaluate_caps_again(books: Books, contract_no: str) -> str:
     told = f"ready {ready}, over cap {over}"
     books.emit("cap.raised", f"contract:{contract_no}", {"contract": contract_no, "now": told})
     return told
+
+
+def project_as_amended(books: Books, version: ContractVersion) -> Project:
+    """The project with the budget, rates and tasks of the amended terms: tasks are added, never taken away."""
+    project = books.tx.find(Project, contract_no=version.contract_no, limit=1)[0]
+    planned = planned_project(version)
+    known = {task.code for task in planned.tasks}
+    tasks = planned.tasks + tuple(task for task in project.tasks if task.code not in known)
+    rates = tuple(rate for line in version.lines for rate in line.rates)
+    changes = {"budget": planned.budget, "tasks": tasks, "rates": rates, "contract_version": version.version}
+    changed = project.model_copy(update=changes)
+    books.tx.update(changed)
+    return changed
 
 
 def project_under(books: Books, version: ContractVersion) -> Project:
@@ -116,26 +167,9 @@ def write_off(books: Books, contract_no: str, amount: Decimal, state: str, reaso
     for part_id, net in write_off_order([(p.part_id, p.net) for p in parts.values()], amount):
         part = parts[part_id]
         if net < part.net:
-            part = split_off(books, part, net)
+            part = split_parts(books, part, net)
         move_parts(books, [part], PartState.WRITTEN_OFF, reason=reason)
     place_contract(books, contract_no)  # what was ready and is given up leaves room under its caps
     books.emit("write_off.approved", f"contract:{contract_no}", {"amount": str(amount), "reason": reason})
     books.audit("part.write_off", f"contract:{contract_no}", reason=reason, after={"amount": str(amount)})
     return f"{amount} written off"
-
-
-def split_off(books: Books, part: BillablePart, net: Decimal) -> BillablePart:
-    """Replace one part by two that add up to it; returns the one with the given net."""
-    quantity = round_quantity(part.quantity * net / part.net)
-    move_parts(books, [part], PartState.SUPERSEDED)
-    count = len(books.tx.find(BillablePart, item_id=part.item_id))
-    first = part.model_copy(update={"part_id": f"{part.item_id}/{count + 1}", "net": net, "quantity": quantity})
-    rest = part.model_copy(
-        update={
-            "part_id": f"{part.item_id}/{count + 2}",
-            "net": part.net - net,
-            "quantity": part.quantity - quantity,
-        }
-    )
-    add_parts(books, [first, rest])
-    return first

@@ -8,7 +8,7 @@ from isthmus.domain.errors import NeedsDecision, Retryable
 from isthmus.domain.objects import Allocation, Invoice, Payment
 from isthmus.domain.states import CaseState, InvoiceLife, Settlement, move
 from isthmus.policies.cash import match_payment, settlement_after
-from isthmus.processes.work.invoicing import invoice_of
+from isthmus.processes.work.reading import invoice_of
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case
 

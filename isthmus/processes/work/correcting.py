@@ -9,9 +9,8 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart
 from isthmus.domain.states import PartState
 from isthmus.policies.billing import PLACED, as_correction
-from isthmus.processes.work.amending import split_off
 from isthmus.processes.work.evidence import CORRECTED, order_key, place_contract
-from isthmus.processes.work.partition import add_parts, move_parts
+from isthmus.processes.work.partition import add_parts, move_parts, split_parts
 from isthmus.runtime.books import Books
 
 
@@ -120,7 +119,7 @@ def _release_write_offs(books: Books, item: BillableItem, paper: Sequence[Billab
         released = min(part.net, -item.net)
         if released <= 0:
             break
-        gone = split_off(books, part, released) if released < part.net else part
+        gone = split_parts(books, part, released) if released < part.net else part
         move_parts(books, [gone], PartState.SUPERSEDED, reason=CORRECTED)
         item = item.model_copy(update={"net": item.net + gone.net, "quantity": item.quantity + gone.quantity})
     return item

@@ -10,15 +10,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
 
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsDecision
-from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, Project, TimeEntry
+from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, Project, Rate, RateCard, TimeEntry
 from isthmus.domain.states import EngagementState
-from isthmus.policies.billing import price_entry
-from isthmus.processes.work.correcting import correct
+from isthmus.policies.charges import Terms, by_the_day, charge_time, items_of, place_of
+from isthmus.processes.work.charging import bring_to, chains_of
+from isthmus.processes.work.closing import flag_prior_period, reverse_accruals
 from isthmus.processes.work.evidence import place_in_new_order
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
@@ -48,6 +50,7 @@ class Batch:
     same_day: dict[tuple[str, date], list[TimeEntry]]
     earlier: dict[str, list[BillableItem]]
     seen: dict[str, datetime]
+    cards: dict[str, list[Rate]]
     approved_again: set[str] = field(default_factory=set)
     entries: list[TimeEntry] = field(default_factory=list)
     items: list[BillableItem] = field(default_factory=list)
@@ -68,13 +71,13 @@ def read_batch(books: Books, entries: Iterable[TimeEntry]) -> Batch:
     for known in books.tx.find(TimeEntry, project_code=codes, service_date=days) if codes else []:
         same_day[known.project_code, known.service_date].append(known)
     latest: dict[str, TimeEntry] = {}
-    ids = _distinct(entry.source_id for entry in entries)
-    sources = _distinct(entry.source for entry in entries)
+    concerned = [*entries, *_of_the_day(same_day, entries)]
+    ids, sources = _distinct(e.source_id for e in concerned), _distinct(e.source for e in concerned)
     for known in books.tx.find(TimeEntry, source=sources, source_id=ids, order=("revision",)) if ids else []:
         latest[known.key] = known
     earlier: dict[str, list[BillableItem]] = defaultdict(list)
-    for item in books.tx.find(BillableItem, source_key=tuple(latest), order=("revision",)) if latest else []:
-        earlier[item.source_key].append(item)
+    for item in books.tx.find(BillableItem, entry_key=tuple(latest), order=("revision",)) if latest else []:
+        earlier[item.entry_key].append(item)
     # A correction changes parts that billing runs and placing read under these locks.
     books.tx.lock_all(f"contract:{contract_no}" for contract_no in _corrected_contracts(earlier))
     projects = (
@@ -82,7 +85,29 @@ def read_batch(books: Books, entries: Iterable[TimeEntry]) -> Batch:
     )
     marks = books.tx.find(EntrySeen, source=sources, source_id=ids) if ids else []
     seen = {f"{mark.source}:{mark.source_id}": mark.approved_at for mark in marks}
-    return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier, seen)
+    cards = cards_of(books, versions)
+    return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier, seen, cards)
+
+
+def _of_the_day(same_day: dict[tuple[str, date], list[TimeEntry]], entries: list[TimeEntry]) -> list[TimeEntry]:
+    """Entries of the same people and days: what a line bills by the day, and how long a day may be, depend on them."""
+    people = {(entry.person, entry.service_date) for entry in entries}
+    return [e for known in same_day.values() for e in known if (e.person, e.service_date) in people]
+
+
+def cards_of(books: Books, versions: dict[str, list[ContractVersion]]) -> dict[str, list[Rate]]:
+    """Rates agreed beside the contract, with the client or for the whole entity, by contract."""
+    latest = {contract_no: known[-1] for contract_no, known in versions.items() if known}
+    found = books.tx.find(RateCard, state="active") if latest else []
+    return {
+        contract_no: [
+            rate.model_copy(update={"currency": rate.currency or card.currency, "level": card.scope})
+            for card in found
+            if (card.client_no == v.client_no if card.scope == "client" else card.entity == v.entity)
+            for rate in card.rates
+        ]
+        for contract_no, v in latest.items()
+    }
 
 
 def _corrected_contracts(earlier: dict[str, list[BillableItem]]) -> tuple[str, ...]:
@@ -108,8 +133,11 @@ def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[B
     batch = read_batch(books, (entry for entry, _ in carried))
     for entry, message in carried:
         _capture_one(books, batch, entry, message, alone)
+    batch.items = flag_prior_period(books, batch.items)
     books.tx.insert_many(batch.entries)
     books.tx.insert_many(batch.items)
+    for entity in {e.entity for e in batch.engagements.values()}:
+        reverse_accruals(books, batch.items, entity)
     for contract_no in sorted(batch.approved_again):
         place_in_new_order(books, contract_no)
     _announce(books, batch)
@@ -138,12 +166,13 @@ def _capture_one(books: Books, batch: Batch, entry: TimeEntry, message: InboxMes
         _check_engagement(batch, entry)
         new = _as_new_revision(books, batch, entry)
         if new is not None:
-            item = _priced(books, batch, new)
+            items = _charged(books, batch, new)
             batch.entries.append(new)
-            batch.items.append(item)
             batch.latest[new.key] = new
             batch.same_day[new.project_code, new.service_date].append(new)
-            batch.earlier.setdefault(new.key, []).append(item)
+            for item in items:
+                batch.items.append(item)
+                batch.earlier.setdefault(item.entry_key, []).append(item)
     except IsthmusError:
         if alone:
             raise
@@ -171,6 +200,7 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
     and must be recognised as older.
     """
     known = batch.latest.get(entry.key)
+    _refuse_a_long_day(books, batch, entry)
     if known is None:
         _refuse_a_twin(books, batch, entry)
         return entry.model_copy(update={"revision": 1})
@@ -188,6 +218,20 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
     return entry.model_copy(update={"revision": known.revision + 1})
 
 
+def _refuse_a_long_day(books: Books, batch: Batch, entry: TimeEntry) -> None:
+    """More than 24 hours of one person on one day of a project cannot all be true: a person looks."""
+    others = [e for e in _beside(batch, entry) if not e.days]
+    hours = entry.hours + sum((e.hours for e in others), Decimal(0))
+    if hours > 24 and not entry.days and books.answers.get("EX-LONG-DAY", {}).get("action") != "accept":
+        raise NeedsDecision(
+            "EX-LONG-DAY",
+            f"time entry {entry.key}: {entry.person} has {hours} hours on {entry.service_date}; a day has 24",
+            queue="pmo",
+            context={"entry": entry.key, "others": [e.key for e in others]},
+            actions=("accept", "retry", "cancel"),
+        )
+
+
 def _refuse_a_twin(books: Books, batch: Batch, entry: TimeEntry) -> None:
     """The same work under another id is suspected to be the same hour reported twice: a person confirms."""
     same_day = batch.same_day.get((entry.project_code, entry.service_date), [])
@@ -202,22 +246,41 @@ def _refuse_a_twin(books: Books, batch: Batch, entry: TimeEntry) -> None:
         )
 
 
-def _priced(books: Books, batch: Batch, entry: TimeEntry) -> BillableItem:
+def _charged(books: Books, batch: Batch, entry: TimeEntry) -> list[BillableItem]:
+    """New items that bring the books to what the entry is worth, and those of its day that it changes."""
     project = batch.projects[entry.project_code]
     tasks = {task.code: task for task in project.tasks}
-    task = tasks.get(entry.task_code)
-    if entry.task_code and task is None:
+    if entry.task_code and entry.task_code not in tasks:
         cause = f"time entry {entry.key}: project {project.project_code} has no task {entry.task_code}"
         raise NeedsDecision("EX-NO-CONTRACT-LINE", cause, queue="contract-operations", context={"entry": entry.key})
-    item = price_entry(
-        entry,
-        batch.versions.get(project.contract_no, []),
-        item_id=f"{entry.key}#{entry.revision}",
-        task_line_uid=_assigned_line(books) or (task.line_uid if task else ""),
-        task_billable=task.billable if task else True,
+    assigned = _assigned_line(books)
+    terms = Terms(
+        versions=batch.versions.get(project.contract_no, []),
+        tasks=tasks,
+        cards=batch.cards.get(project.contract_no, ()),
+        assigned={entry.key: assigned} if assigned else {},
     )
-    earlier = batch.earlier.get(entry.key)
-    return correct(books, item, earlier) if earlier else item
+    group = _charged_together(batch, entry, terms)
+    wanted = [item for charge in charge_time(group, terms) for item in items_of(charge)]
+    known = [item for one in group for item in batch.earlier.get(one.key, ())]
+    new = bring_to(books, wanted, chains_of(known))
+    # The hours of the entries beside it are cost already.
+    return [i if i.entry_key == entry.key else i.model_copy(update={"raw_quantity": None}) for i in new]
+
+
+def _charged_together(batch: Batch, entry: TimeEntry, terms: Terms) -> list[TimeEntry]:
+    """The entry, and on a line that is billed by the day the person's other entries of that day and line."""
+    _, line = place_of(entry, terms)
+    if not by_the_day(line):
+        return [entry]
+    return [entry, *(e for e in _beside(batch, entry) if place_of(e, terms)[1].line_uid == line.line_uid)]
+
+
+def _beside(batch: Batch, entry: TimeEntry) -> list[TimeEntry]:
+    """The person's other entries of the day on the project, as they stand now."""
+    keys = {e.key for e in batch.same_day.get((entry.project_code, entry.service_date), ())} - {entry.key}
+    known = [batch.latest[key] for key in sorted(keys) if key in batch.latest]
+    return [e for e in known if (e.person, e.service_date) == (entry.person, entry.service_date)]
 
 
 def _assigned_line(books: Books) -> str:

@@ -8,24 +8,71 @@ from isthmus.domain.errors import NeedsDecision, Retryable
 from isthmus.domain.objects import (
     BillingType,
     Client,
+    ContractLine,
     ContractVersion,
     Engagement,
+    FiledContract,
     LegalEntity,
     Project,
-    Rate,
     Task,
 )
 from isthmus.domain.states import EngagementState, move
 from isthmus.domain.work import milestone_code
 from isthmus.policies import readiness
+from isthmus.ports import Crm, TaxEngine
 from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
 from isthmus.runtime.books import Books
+from isthmus.runtime.run import Run
 from isthmus.store.desk_records import ClientAlias
 
 
 def approved_terms(contract: ContractVersion) -> ContractVersion:
     """P1.1 and P1.2: both approvals are there and every term can be billed."""
     return readiness.check_terms(readiness.check_approvals(contract))
+
+
+def read_terms(run: Run, contract_no: str, version: int) -> ContractVersion:
+    """The contract's terms as they were handed in with this version, else as the CRM has them; approved and sane."""
+    filed = run.decide("Look for the terms as they were handed in", find_filed, contract_no, version)
+    if filed is not None:
+        return run.decide("Check the terms as they were handed in", check_filed, filed)
+    return run.read(
+        "Read the approved contract and its terms",
+        Crm.read_contract,
+        contract_no,
+        then=approved_terms,
+        unreadable=("EX-MAP-TERMS", "contract-operations"),
+    )
+
+
+def registrations(run: Run, entity: LegalEntity) -> Registrations:
+    """Where the entity is registered for tax: as its engine says, else as its own record does."""
+    if run.decide("See who knows the tax registrations", has_engine, entity.code):
+        return run.read("Ask where the entity is registered for tax", TaxEngine.registrations, entity.code)
+    return run.decide("Read where the entity is registered for tax", own_registrations, entity.code)
+
+
+def has_engine(books: Books, entity: str) -> bool:
+    """True when a tax engine serves the entity."""
+    return books.kernel.systems.fills("TaxEngine", entity)
+
+
+def own_registrations(books: Books, entity: str) -> Registrations:
+    """The places the firm has written down for the entity."""
+    return Registrations(entity=entity, regions=books.entity(entity).tax_registrations)
+
+
+def find_filed(books: Books, contract_no: str, version: int) -> ContractVersion | None:
+    """The version as it was handed in complete, if it was."""
+    filed = books.tx.get(FiledContract, contract_no, version)
+    return filed.content if filed else None
+
+
+def check_filed(books: Books, contract: ContractVersion) -> ContractVersion:
+    """approved_terms, with the approvals that came after it was handed in."""
+    given = books.answers.get("EX-APPROVAL-INCOMPLETE", {})
+    names = ("legal_approved_by", "finance_approved_by")
+    return approved_terms(contract.model_copy(update={n: str(given[n]) for n in names if given.get(n)}))
 
 
 def request_engagement(books: Books, contract: ContractVersion) -> Engagement:
@@ -101,7 +148,10 @@ def complete_dimensions(books: Books, contract: ContractVersion, entity: LegalEn
 
 
 def check_tax(books: Books, contract: ContractVersion, client: Client, registered: Registrations) -> str:
-    """P1.5: registered where the client is taxed."""
+    """P1.5: registered where the client is taxed; or taxed by the entity's own rates, and nothing lacks for that."""
+    entity = books.entity(registered.entity)
+    if not has_engine(books, entity.code) and entity.tax_rates and entity.country != client.country:
+        return readiness.check_tax_decision(contract, client, entity, books.today(entity.code), books.answers)
     return readiness.check_tax(contract, client, registered.regions, books.answers)
 
 
@@ -134,27 +184,24 @@ def keep_contract(
 
 
 def plan_project(books: Books, contract: ContractVersion) -> Project:
-    """The project as PSA and ERP are to have it: one task per line, one per milestone, the contract's rates."""
+    """The project as PSA and ERP are to have it."""
+    project = planned_project(contract)
+    books.tx.insert_new(project)
+    engagement = books.tx.get(Engagement, contract.contract_no)
+    assert engagement is not None
+    if engagement.state is EngagementState.VALIDATING:
+        engagement = _to(books, engagement, EngagementState.PROVISIONING)
+    books.tx.update(engagement.model_copy(update={"project_code": project.project_code}))
+    return project
+
+
+def planned_project(contract: ContractVersion) -> Project:
+    """One task per line, one per milestone and per task a milestone depends on, the contract's rates."""
     tasks: list[Task] = []
-    rates: list[Rate] = []
     for line in contract.lines:
-        billable = line.billing_type is not BillingType.NON_BILLABLE
-        if line.milestones:
-            tasks += [
-                Task(
-                    code=milestone_code(line.line_uid, m.number),
-                    name=m.name,
-                    line_uid=line.line_uid,
-                    billable=False,
-                    milestone=m.number,
-                )
-                for m in line.milestones
-            ]
-        else:
-            tasks.append(Task(code=line.line_uid, name=line.description, line_uid=line.line_uid, billable=billable))
-        rates += line.rates
-    budgets = [cap.limit for cap in contract.caps if cap.scope == "contract"]
-    project = Project(
+        tasks += _tasks_of(line)
+    budgets = [cap.limit for cap in contract.caps if cap.scope == "contract" and cap.measure == "amount"]
+    return Project(
         project_code=project_code(contract.contract_no),
         name=f"{contract.client.legal_name} {contract.contract_no}",
         contract_no=contract.contract_no,
@@ -168,15 +215,23 @@ def plan_project(books: Books, contract: ContractVersion) -> Project:
         template=contract.template,
         budget=budgets[0] if budgets else contract.transaction_price,
         tasks=tuple(tasks),
-        rates=tuple(rates),
+        rates=tuple(rate for line in contract.lines for rate in line.rates),
     )
-    books.tx.insert_new(project)
-    engagement = books.tx.get(Engagement, contract.contract_no)
-    assert engagement is not None
-    if engagement.state is EngagementState.VALIDATING:
-        engagement = _to(books, engagement, EngagementState.PROVISIONING)
-    books.tx.update(engagement.model_copy(update={"project_code": project.project_code}))
-    return project
+
+
+def _tasks_of(line: ContractLine) -> list[Task]:
+    uid = line.line_uid
+    if not line.milestones:
+        billable = line.billing_type is not BillingType.NON_BILLABLE
+        return [Task(code=uid, name=line.description, line_uid=uid, billable=billable)]
+    tasks = [
+        Task(code=milestone_code(uid, m.number), name=m.name, line_uid=uid, billable=False, milestone=m.number)
+        for m in line.milestones
+    ]
+    named = [(code, m.number) for m in line.milestones for code in m.tasks]
+    return tasks + [
+        Task(code=code, name=code, line_uid=uid, billable=False, milestone=number) for code, number in named
+    ]
 
 
 def project_code(contract_no: str) -> str:
@@ -206,7 +261,12 @@ def set_revenue_treatment(books: Books, contract: ContractVersion) -> dict[str, 
     """P1.13: the method per line. Time and materials as incurred, limited to hard caps; milestones at acceptance."""
     methods = {
         BillingType.TM: "as_incurred",
+        BillingType.COST_PLUS: "as_incurred",
+        BillingType.USAGE: "as_incurred",
         BillingType.FIXED_MILESTONE: "milestone",
+        BillingType.FIXED_PERCENT: "percent_complete",
+        BillingType.RETAINER: "as_used",
+        BillingType.SUBSCRIPTION: "straight_line",
         BillingType.NON_BILLABLE: "none",
     }
     chosen = {line.line_uid: methods[line.billing_type] for line in contract.lines}
@@ -241,10 +301,16 @@ def pass_gate(books: Books, contract: ContractVersion) -> Engagement:
     return _event_move(books, contract, EngagementState.READY, "engagement.ready")
 
 
-def activate(books: Books, contract: ContractVersion) -> Engagement:
-    """Time may be recorded; the contract version is in force."""
+def put_in_force(books: Books, contract: ContractVersion) -> str:
+    """The contract version is in force; subscribers hear of it."""
     payload = {"contract": contract.key, "effective_from": str(contract.effective_from)}
     books.emit("contract.version_activated", f"contract:{contract.contract_no}", payload, entity=contract.entity)
+    return contract.key
+
+
+def activate(books: Books, contract: ContractVersion) -> Engagement:
+    """Time may be recorded; the contract version is in force."""
+    put_in_force(books, contract)
     return _event_move(books, contract, EngagementState.ACTIVE, "engagement.activated")
 
 

@@ -6,8 +6,10 @@ So the balances can be rebuilt from the events alone, and a house test holds eve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
+from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import BillablePart
 from isthmus.domain.states import PartState, move
 from isthmus.runtime.books import Books
@@ -43,3 +45,23 @@ def _fact(part: BillablePart, before: str) -> tuple[str, dict[str, Any]]:
         "reason": part.reason,
     }
     return f"contract:{part.contract_no}", payload
+
+
+def split_parts(books: Books, part: BillablePart, net: Decimal) -> BillablePart:
+    """Replace one part by two that add up to it; returns the one with the given net."""
+    quantity = round_quantity(part.quantity * net / part.net)
+    move_parts(books, [part], PartState.SUPERSEDED)
+    count = len(books.tx.find(BillablePart, item_id=part.item_id))
+    first = part.model_copy(
+        update={"part_id": f"{part.item_id}/{count + 1}", "net": net, "quantity": quantity, "origin_part": part.part_id}
+    )
+    rest = part.model_copy(
+        update={
+            "part_id": f"{part.item_id}/{count + 2}",
+            "net": part.net - net,
+            "quantity": part.quantity - quantity,
+            "origin_part": part.part_id,
+        }
+    )
+    add_parts(books, [first, rest])
+    return first

@@ -1,0 +1,140 @@
+"""What happens to an issued invoice: it is credited, contested, or what it held back is asked for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from isthmus.ports import Erp
+from isthmus.processes.work import crediting, disputing, invoicing, releasing, taxing
+from isthmus.processes.work.issuing import issue_and_post
+from isthmus.runtime.process import process
+from isthmus.runtime.run import Run
+
+
+@process(
+    starts="a request to give back what an invoice bills (API, desk, an upheld dispute)",
+    owner="Receivables; another person than the one who asks approves",
+    key="the request's name",
+    parks=(
+        "EX-CREDIT-REVIEW",
+        "EX-TAX-REJECT",
+        "EX-TAX-DIFF",
+        "EX-FX-RATE",
+        "EX-POST-REJECT",
+        "EX-POST-DIFF",
+        "EX-WRITEBACK",
+    ),
+    undo="until the number is allocated: the tax document is voided, the draft discarded",
+    lane="financial",
+)
+def credit_invoice(
+    run: Run,
+    invoice_id: str,
+    amounts: dict[str, str],
+    reason: str,
+    requested_by: str,
+    note: str = "",
+    disposition: str = "",
+) -> str:
+    """A credit memo: a document of its own, at the original's tax rate; the evidence behind it goes somewhere."""
+    lines = run.decide("Have the credit approved", crediting.ask, invoice_id, amounts, reason, requested_by, note)
+    credit = run.decide(
+        "Draw up the credit memo",
+        crediting.draw_up,
+        invoice_id,
+        lines,
+        reason,
+        requested_by,
+        undo=crediting.withdraw,
+    )
+    question = taxing.work_out(run, credit.invoice_id)
+    credit = run.decide(
+        "Issue the credit memo under its number", crediting.issue, credit.invoice_id, reason, disposition, final=True
+    )
+    posting = run.decide("Prepare the posting", crediting.posting_of_credit, credit.invoice_id)
+    posted = run.effect("Post the credit memo in the ERP", Erp.post_credit, posting)
+    run.decide("Keep the posting", invoicing.keep_posting, credit.invoice_id, posted)
+    taxing.commit(run, credit.invoice_id, question)
+    invoicing.show_in_crm(run, "Show the credit in the CRM", credit.contract_no)
+    run.decide("Mark the credit memo as delivered", invoicing.delivered, credit.invoice_id)
+    return credit.number
+
+
+@process(
+    starts="a client contests a line of an invoice (API, desk, support)",
+    owner="Receivables with the engagement manager",
+    key="the dispute's number",
+    parks=("EX-DISPUTE", "EX-WRITEBACK"),
+    undo="nothing: a dispute is decided, never forgotten",
+    lane="financial",
+)
+def dispute_line(run: Run, invoice_id: str, line: int, amount: str, reason: str, opened_by: str) -> str:
+    """P3.5: contested, shown to everybody, decided by a person; what is upheld becomes a credit memo."""
+    contested = Decimal(amount) if amount else None
+    dispute = run.decide(
+        "Open the dispute", disputing.open_dispute, invoice_id, line, contested, reason, opened_by, final=True
+    )
+    contract_no = run.decide("See whose engagement it is", invoicing.contract_of_invoice, invoice_id)
+    invoicing.show_in_crm(run, "Show the dispute in the CRM", contract_no)
+    given_back = run.decide("Have the dispute decided", disputing.decide, dispute)
+    run.decide("Close the dispute", disputing.close, dispute, given_back)
+    invoicing.show_in_crm(run, "Show the decision in the CRM", contract_no)
+    return given_back
+
+
+@process(
+    starts="final acceptance, a date or a request: what invoices held back is due (API)",
+    owner="Billing; a second person above the entity's limit",
+    key="contract number, line and the request's name",
+    parks=(
+        "EX-REVIEW",
+        "EX-TAX-CODE",
+        "EX-TAX-REJECT",
+        "EX-TAX-DIFF",
+        "EX-FX-RATE",
+        "EX-POST-REJECT",
+        "EX-POST-DIFF",
+        "EX-WRITEBACK",
+    ),
+    undo="until the number is allocated: the tax document is voided, the draft discarded",
+    lane="financial",
+)
+def release_holdback(run: Run, contract_no: str, line_uid: str, asked_by: str, finally_accepted: bool) -> str:
+    """The holdback of a line, invoiced in full and taxed on release."""
+    invoice = run.decide(
+        "Draft the release",
+        releasing.draft_release,
+        contract_no,
+        line_uid,
+        asked_by,
+        finally_accepted,
+        undo=releasing.discard,
+    )
+    if invoice is None:
+        return "nothing is held"
+    return issue_and_post(run, invoice)
+
+
+@process(
+    starts="a deposit is due before the work (API)",
+    owner="Billing; a second person above the entity's limit",
+    key="contract number, line and the request's name",
+    parks=(
+        "EX-REVIEW",
+        "EX-TAX-CODE",
+        "EX-TAX-REJECT",
+        "EX-TAX-DIFF",
+        "EX-FX-RATE",
+        "EX-POST-REJECT",
+        "EX-POST-DIFF",
+        "EX-WRITEBACK",
+    ),
+    undo="until the number is allocated: the tax document is voided, the draft discarded",
+    lane="financial",
+)
+def bill_advance(run: Run, contract_no: str, line_uid: str, asked_by: str) -> str:
+    """The deposit of a line, invoiced in advance; later invoices draw on it."""
+    invoice = run.decide(
+        "Draft the advance", releasing.draft_advance, contract_no, line_uid, asked_by, undo=releasing.discard
+    )
+    return issue_and_post(run, invoice)

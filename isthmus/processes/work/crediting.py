@@ -1,0 +1,223 @@
+"""Steps of a credit memo: asked for, approved by another person, drawn up, issued; and what becomes of the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from isthmus.domain.errors import BadInput, NeedsDecision
+from isthmus.domain.money import round_quantity
+from isthmus.domain.objects import Allocation, BillablePart, Invoice, InvoiceLine
+from isthmus.domain.states import Composition, InvoiceLife, PartState, Posting, Settlement, move
+from isthmus.policies.approvals import approvers
+from isthmus.policies.cash import settlement_after
+from isthmus.policies.credits import (
+    REASONS,
+    RELEASES_CAPS,
+    CreditLine,
+    Disposition,
+    Reason,
+    credit_lines,
+    disposition_for,
+    parts_to_credit,
+)
+from isthmus.ports.messages import PostInvoice
+from isthmus.processes.work.drafting import facts, run_key
+from isthmus.processes.work.evidence import CONCEDED, place_contract
+from isthmus.processes.work.exchange import functional
+from isthmus.processes.work.invoicing import number_of, posting_of
+from isthmus.processes.work.partition import add_parts, move_parts, split_parts
+from isthmus.processes.work.reading import invoice_of
+from isthmus.runtime.books import Books
+
+ZERO = Decimal(0)
+STATES: dict[Disposition, PartState] = {
+    "ready": PartState.READY,
+    "written_off": PartState.WRITTEN_OFF,
+    "transferred": PartState.TRANSFERRED,
+}
+
+
+def ask(
+    books: Books, invoice_id: str, amounts: dict[str, str], reason: str, requested_by: str, note: str
+) -> list[tuple[int, str, str]]:
+    """What would be credited (line, net, tax), approved by another person than the one who asks."""
+    original = invoice_of(books, invoice_id)
+    if original.life is InvoiceLife.DRAFT or not original.number or original.kind == "credit":
+        raise BadInput(f"{invoice_id} is no issued invoice: there is nothing to credit")
+    if reason not in REASONS:
+        raise BadInput(f"{reason!r} is no reason for a credit; there are: {', '.join(REASONS)}")
+    lines = credit_lines(original, {int(n): Decimal(a) for n, a in amounts.items()})
+    net = sum((line.net for line in lines), ZERO)
+    answer = books.answers.get("EX-CREDIT-REVIEW", {})
+    if answer.get("action") != "approve":
+        entity = books.entity(original.entity)
+        raise NeedsDecision(
+            "EX-CREDIT-REVIEW",
+            f"{requested_by} asks to credit {net} {original.currency} of invoice {original.number} ({reason}): {note}",
+            queue="receivables",
+            money=(net, original.currency),
+            context={
+                "invoice": original.number,
+                "prepared_by": requested_by,
+                "client": original.client_no,
+                "approvers": approvers(entity.approval_matrix, "credit", net),
+                "lines": [{"line": c.line.number, "net": str(c.net), "tax": str(c.tax)} for c in lines],
+            },
+            actions=("approve", "cancel"),
+        )
+    return [(c.line.number, str(c.net), str(c.tax)) for c in lines]
+
+
+def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], reason: str, by: str) -> Invoice:
+    """The credit memo as a draft of its own: positive amounts, each line naming the line it credits."""
+    original = invoice_of(books, invoice_id)
+    lines = {line.number: line for line in original.lines}
+    made = tuple(
+        _line(number, CreditLine(lines[of], Decimal(net), Decimal(tax)))
+        for number, (of, net, tax) in enumerate(credits, start=1)
+    )
+    approved_by = str(books.answers["EX-CREDIT-REVIEW"]["by"])
+    credit = Invoice(
+        invoice_id=run_key(books),
+        kind="credit",
+        original_invoice_id=invoice_id,
+        reason=reason,
+        contract_no=original.contract_no,
+        contract_version=original.contract_version,
+        client_no=original.client_no,
+        entity=original.entity,
+        project_code=original.project_code,
+        currency=original.currency,
+        period=original.period,
+        bill_to=original.bill_to,
+        po_number=original.po_number,
+        payment_terms=original.payment_terms,
+        lines=made,
+        net=sum((line.net for line in made), ZERO),
+        prepared_by=by,
+        approved_by=approved_by,
+        composition=Composition.APPROVED,
+    )
+    books.tx.insert(credit)
+    books.emit("invoice.drafted", f"invoice:{credit.invoice_id}", facts(credit), entity=credit.entity)
+    return credit
+
+
+def _line(number: int, credit: CreditLine) -> InvoiceLine:
+    whole = credit.net == credit.line.net
+    quantity = credit.line.quantity if whole else round_quantity(credit.line.quantity * credit.net / credit.line.net)
+    given = {
+        "number": number,
+        "kind": "credit",
+        "credits_line": credit.line.number,
+        "quantity": quantity,
+        "net": credit.net,
+        "tax": credit.tax,
+        "held": ZERO,
+        "credited": ZERO,
+        "disputed": ZERO,
+        "part_ids": (),
+    }
+    return credit.line.model_copy(update=given)
+
+
+def withdraw(books: Books, *_: Any) -> str:
+    """Undo of draw_up: the draft is discarded; nothing else had changed."""
+    credit = books.tx.get(Invoice, run_key(books))
+    if credit is None:
+        return "nothing was drawn up"
+    books.tx.update(move(credit, "life", InvoiceLife.DISCARDED))
+    return "discarded"
+
+
+def issue(books: Books, credit_id: str, reason: Reason, disposition: str) -> Invoice:
+    """The credit memo gets its number; the original is less by it; its evidence goes where the disposition says."""
+    credit = invoice_of(books, credit_id)
+    original = invoice_of(books, credit.original_invoice_id)
+    books.tx.lock(f"contract:{original.contract_no}")
+    entity, today = books.entity(credit.entity), books.today(credit.entity)
+    goes_to = disposition_for(reason, disposition)
+    for line in credit.lines:
+        _give_back(books, original, line, reason, goes_to)
+    number = number_of(books, entity, "credit")
+    dates = {"issue_date": today, "accounting_date": today, "due_date": today, "number": number}
+    issued = move(credit, "life", InvoiceLife.ISSUED).model_copy(update={**dates, "open": ZERO})
+    issued = issued.model_copy(update=functional(books, issued, entity, today))
+    issued = move(issued, "posting", Posting.POSTING)
+    issued = move(issued, "settlement", Settlement.PAID)
+    books.tx.update(issued)
+    _lessen(books, original, issued)
+    place_contract(books, original.contract_no)
+    books.emit("invoice.credited", f"invoice:{original.invoice_id}", facts(issued), entity=issued.entity)
+    books.audit("invoice.credit", f"invoice:{original.number}", reason=reason, after=dict(facts(issued)))
+    return issued
+
+
+def _give_back(books: Books, original: Invoice, line: InvoiceLine, reason: Reason, goes_to: Disposition) -> None:
+    """The evidence behind a credited line: the invoiced part is credited, a new part says where it went."""
+    billed = next(one for one in original.lines if one.number == line.credits_line)
+    parts = books.tx.find(BillablePart, invoice_id=original.invoice_id, state=PartState.INVOICED)
+    mine = set(_descendants(books, original, billed))
+    share = [part for part in parts if part.part_id in mine]
+    for part, net in parts_to_credit(share, min(line.net, sum((p.net for p in share if p.net > 0), ZERO))):
+        whole = part if net == part.net else split_parts(books, part, net)
+        why = "" if reason in RELEASES_CAPS else CONCEDED
+        move_parts(books, [whole], PartState.CREDITED, reason=why or reason)
+        count = len(books.tx.find(BillablePart, item_id=part.item_id))
+        new = whole.model_copy(
+            update={
+                "part_id": f"{part.item_id}/{count + 1}",
+                "state": STATES[goes_to],
+                "invoice_id": "",
+                "origin_part": whole.part_id,
+                "reason": reason,
+            }
+        )
+        add_parts(books, [new])
+
+
+def _descendants(books: Books, original: Invoice, line: InvoiceLine) -> list[str]:
+    """The parts of a line, and those they were split into since."""
+    known = set(line.part_ids)
+    for part in books.tx.find(BillablePart, invoice_id=original.invoice_id, order=("part_id",)):
+        if part.origin_part in known:
+            known.add(part.part_id)
+    return sorted(known)
+
+
+def _lessen(books: Books, original: Invoice, credit: Invoice) -> None:
+    """Less is open of the original; what it does not take any more (it was paid) stays on the client's account."""
+    by_line: Mapping[int, Decimal] = {line.credits_line: line.net for line in credit.lines}
+    lines = tuple(
+        line.model_copy(update={"credited": line.credited + by_line.get(line.number, ZERO)}) for line in original.lines
+    )
+    settled = min(original.open, credit.total)
+    left = original.open - settled
+    changed = original.model_copy(update={"lines": lines, "open": left, "credited": original.credited + credit.total})
+    state = settlement_after(original.total, left)
+    if state is not changed.settlement:
+        changed = move(changed, "settlement", state)
+    if changed.credited == changed.total:
+        changed = move(changed, "life", InvoiceLife.CREDITED)
+    books.tx.update(changed)
+    if settled:
+        share = Allocation(
+            allocation_id=f"{credit.number}>{original.invoice_id}",
+            payment_key=credit.number,
+            invoice_id=original.invoice_id,
+            amount=settled,
+            kind="credit",
+        )
+        books.tx.insert(share)
+    if credit.total > settled:
+        left_over = {"amount": str(credit.total - settled), "currency": credit.currency}
+        books.audit("credit.on_account", f"client:{original.client_no}", after=left_over, reason=credit.number)
+
+
+def posting_of_credit(books: Books, credit_id: str) -> PostInvoice:
+    """The credit memo for the ERP, with the number of the invoice it credits."""
+    credit = invoice_of(books, credit_id)
+    original = invoice_of(books, credit.original_invoice_id)
+    return posting_of(books, credit_id).model_copy(update={"original_number": original.number})

@@ -1,0 +1,279 @@
+"""Evidence that no entry brings: fees, milestones, quotas, tiers and commitments, worked out of terms and facts.
+
+Each is a charge under a key of its own. Worked out again, a charge that has changed places the difference; one that has
+not changes nothing. So it does not matter when, or how often, a billing run asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+from isthmus.domain.objects import (
+    BillableItem,
+    BillingType,
+    ContractLine,
+    ContractVersion,
+    Milestone,
+    MilestoneStatus,
+    PercentReport,
+    Project,
+    UsageRecord,
+)
+from isthmus.domain.periods import FiscalPeriod
+from isthmus.domain.states import PeriodState
+from isthmus.policies.billing import POLICY
+from isthmus.policies.charges import Charge, items_of
+from isthmus.policies.discounts import volume_off
+from isthmus.policies.fixed import acceptance, milestone_amounts, milestone_lines, to_bill
+from isthmus.policies.proration import last_day, month_of
+from isthmus.policies.recurring import fees, true_ups, usage_line
+from isthmus.policies.retainers import LateHours, RetainerMonth, statement
+from isthmus.processes.work.charging import bring_to, chains_of
+from isthmus.processes.work.drafting import latest_version
+from isthmus.processes.work.evidence import place
+from isthmus.runtime.books import Books
+
+ZERO, ONE = Decimal(0), Decimal(1)
+DERIVED = ("milestone", "percent", "retainer_fee", "overage", "subscription", "usage", "volume", "commitment")
+
+
+class Facts:
+    """What a line's charges are worked out of: the books of one contract up to a day."""
+
+    def __init__(self, books: Books, version: ContractVersion, through: date) -> None:
+        self.books, self.version, self.through = books, version, through
+        self.items = books.tx.find(BillableItem, contract_no=version.contract_no, order=("source_key", "revision"))
+        projects = books.tx.find(Project, contract_no=version.contract_no, limit=1)
+        self.project = projects[0].project_code if projects else ""
+
+    def latest(self, line_uid: str, types: Iterable[str] = ("time", "expense")) -> list[BillableItem]:
+        """The last word on each source of a line, of these types."""
+        wanted = frozenset(types)
+        last = {i.source_key: i for i in self.items if i.line_uid == line_uid and i.source_type in wanted}
+        return list(last.values())
+
+    def charge(
+        self, line: ContractLine, key: str, source_type: str, day: date, net: Decimal, description: str, **more: object
+    ) -> Charge:
+        """One amount as a charge: quantity one at that price, unless more says otherwise."""
+        fixed = {"quantity": ONE, "unit_price": net}
+        return Charge(
+            key=f"{self.version.contract_no}/{line.line_uid}/{key}",
+            entry_key=f"{self.version.contract_no}/{line.line_uid}/{key}",
+            entry_revision=0,
+            source_type=source_type,
+            version=self.version,
+            line=line,
+            service_date=day,
+            extended=net,
+            project_code=self.project,
+            description=description,
+            approved_by="contract",
+            **{**fixed, **more},  # type: ignore[arg-type]
+        )
+
+
+def derive(books: Books, contract_no: str, through: date) -> int:
+    """Bring the books to what the contract's terms add up to by a day; the number of new items."""
+    version = latest_version(books, contract_no)
+    books.tx.lock(f"contract:{contract_no}")
+    facts = Facts(books, version, through)
+    charges = [charge for line in version.lines for charge in _charges(facts, line)]
+    wanted = [item for charge in charges for item in items_of(charge)]
+    keys = {item.source_key for item in wanted}
+    # What was worked out for a later day by another run is not taken back by this one.
+    known = [i for i in facts.items if i.source_type in DERIVED and (i.source_key in keys or i.service_date <= through)]
+    new = bring_to(books, wanted, chains_of(known))
+    books.tx.insert_many(new)
+    if new:
+        place(books, new)
+    return len(new)
+
+
+def _charges(facts: Facts, line: ContractLine) -> list[Charge]:
+    found: list[Charge] = []
+    for applies, of_line in RULES:
+        if applies(line):
+            found += of_line(facts, line)
+    return found
+
+
+# -- fixed fees ------------------------------------------------------------------------------------------------
+
+
+def _milestones(facts: Facts, line: ContractLine) -> list[Charge]:
+    """Accepted milestones, one charge for each of their parts, on the day they were accepted."""
+    price = line.price if line.price is not None else sum((m.amount for m in line.milestones), ZERO)
+    amounts = milestone_amounts(price, line.milestones, facts.version.currency)
+    charges: list[Charge] = []
+    for milestone in line.milestones:
+        known = statuses_of(facts.books, facts.version, line, milestone)
+        verdict = acceptance(milestone, known)
+        day = max((status.at.date() for status in known), default=facts.through)
+        if verdict.billable and day <= facts.through:
+            trace = {"policy": POLICY, "milestone": milestone.number, "reason": verdict.why, "clause": line.clause}
+            for name, amount in milestone_lines(milestone, amounts[milestone.number], facts.version.currency):
+                key = f"M{milestone.number}" if not milestone.parts else f"M{milestone.number}:{name}"
+                charges.append(facts.charge(line, key, "milestone", day, amount, name, trace=trace))
+    return charges
+
+
+def statuses_of(
+    books: Books, version: ContractVersion, line: ContractLine, milestone: Milestone
+) -> list[MilestoneStatus]:
+    """What was reported of a milestone: by contract number, or by the code of its project."""
+    projects = books.tx.find(Project, contract_no=version.contract_no)
+    named = books.tx.find(MilestoneStatus, contract_no=version.contract_no, number=milestone.number)
+    codes = tuple(project.project_code for project in projects)
+    coded = books.tx.find(MilestoneStatus, project_code=codes, number=milestone.number) if codes else []
+    either = {(s.source, s.source_id, s.at): s for s in (*named, *coded)}
+    return [s for s in either.values() if s.line_uid in ("", line.line_uid)]
+
+
+def _percent(facts: Facts, line: ContractLine) -> list[Charge]:
+    """The last approved progress up to the day. EX-PCT-REGRESS when less is complete than is billed."""
+    reports = facts.books.tx.find(
+        PercentReport, contract_no=facts.version.contract_no, line_uid=line.line_uid, order=("as_of", "at")
+    )
+    reports = [report for report in reports if report.as_of <= facts.through]
+    if not reports or line.price is None:
+        return []
+    last, currency = reports[-1], facts.version.currency
+    known = facts.latest(line.line_uid, ("percent",))
+    billed = sum((item.entry_net for item in known), ZERO)
+    total = billed + to_bill(line.price, last.percent, billed, currency=currency, context={"line": line.line_uid})
+    trace = {"policy": POLICY, "percent": str(last.percent), "as_of": str(last.as_of), "by": last.by}
+    told = f"{line.description}: {last.percent.normalize():f} % complete"
+    return [facts.charge(line, "percent", "percent", last.as_of, total, told, trace=trace, approved_at=last.at)]
+
+
+# -- recurring fees --------------------------------------------------------------------------------------------
+
+
+def retainer_months(facts: Facts, line: ContractLine) -> list[RetainerMonth]:
+    """The statement of a retainer up to the day: what was used, rolled over, lost and owed, month by month."""
+    assert line.retainer is not None
+    closed = _closed_months(facts)
+    hours: dict[str, Decimal] = {}
+    late: list[LateHours] = []
+    for item in facts.latest(line.line_uid, ("time",)):
+        month = month_of(item.service_date)
+        ended = closed.get(month)
+        if ended and item.approved_at and item.approved_at > ended.changed_at:
+            late.append(LateHours(month, month_of(item.approved_at.date()), item.entry_quantity))
+        else:
+            hours[month] = hours.get(month, ZERO) + item.entry_quantity
+    through = month_of(facts.through)
+    return statement(line.retainer, hours, through, late, frozenset(closed), currency=facts.version.currency)
+
+
+def _closed_months(facts: Facts) -> dict[str, FiscalPeriod]:
+    rows = facts.books.tx.find(FiscalPeriod, entity=facts.version.entity, domain="time")
+    return {row.period: row for row in rows if row.state in (PeriodState.CLOSED, PeriodState.SOFT_CLOSED)}
+
+
+def _retainer(facts: Facts, line: ContractLine) -> list[Charge]:
+    """The fee of each month that has begun; overage and credit of each that is over."""
+    assert line.retainer is not None
+    charges: list[Charge] = []
+    for month in retainer_months(facts, line):
+        begins, ends = date.fromisoformat(f"{month.period}-01"), last_day(month.period)
+        trace = {"policy": POLICY, "month": month.period, "used": str(month.used), "quota": str(month.quota)}
+        if month.fee:
+            told = f"{line.description}: {month.period}"
+            charges.append(
+                facts.charge(line, f"{month.period}:fee", "retainer_fee", begins, month.fee, told, trace=trace)
+            )
+        if ends <= facts.through and month.overage:
+            rate = line.retainer.overage_rate
+            told = f"{line.description}: {month.period} beyond quota"
+            more = {"quantity": month.overage, "unit_price": rate, "trace": trace}
+            key = f"{month.period}:overage"
+            charges.append(facts.charge(line, key, "overage", ends, month.overage_net, told, **more))
+        if ends <= facts.through and month.credited_net:
+            told = f"{line.description}: {month.period} not used"
+            key = f"{month.period}:credit"
+            charges.append(facts.charge(line, key, "overage", ends, -month.credited_net, told, trace=trace))
+    return charges
+
+
+def _subscription(facts: Facts, line: ContractLine) -> list[Charge]:
+    assert line.subscription is not None
+    return [
+        facts.charge(
+            line,
+            f"{fee.period.label}:subscription",
+            "subscription",
+            fee.period.start,
+            fee.amount,
+            f"{line.description}: {fee.period.label}",
+            trace={"policy": POLICY, "days": f"{fee.period.days} of {fee.period.of_days}"},
+        )
+        for fee in fees(line.subscription, facts.through, facts.version.currency)
+    ]
+
+
+def _usage(facts: Facts, line: ContractLine) -> list[Charge]:
+    """Metered or engine-billed quantities, each with the hash of its evidence."""
+    records = facts.books.tx.find(
+        UsageRecord, contract_no=facts.version.contract_no, line_uid=line.line_uid, order=("source", "source_id")
+    )
+    charges = []
+    for record in records:
+        if record.period_end <= facts.through:
+            priced = usage_line(record, facts.version.currency)
+            told = f"{line.description}: {record.period_start} to {record.period_end}"
+            more = {"quantity": priced.quantity, "unit_price": priced.unit_price, "trace": priced.trace}
+            key = f"{record.source}:{record.source_id}"
+            charges.append(facts.charge(line, key, "usage", record.period_end, priced.net, told, **more))
+    return charges
+
+
+# -- what depends on the total ---------------------------------------------------------------------------------
+
+
+def _volume(facts: Facts, line: ContractLine) -> list[Charge]:
+    """The tiers' discount on all that the line has come to: one charge that grows with it, so order never matters."""
+    worked = [item for item in facts.latest(line.line_uid) if item.service_date <= facts.through]
+    total = sum((item.entry_net for item in worked), ZERO)
+    off = volume_off(line.discounts, total, facts.version.currency)
+    if not off:
+        return []
+    day = max(item.service_date for item in worked)
+    trace = {"policy": POLICY, "total": str(total), "reason": "volume discount"}
+    told = f"{line.description}: volume discount"
+    return [facts.charge(line, "volume", "volume", day, -off, told, trace=trace)]
+
+
+def _commitment(facts: Facts, line: ContractLine) -> list[Charge]:
+    """What evidence does not reach of the least that was agreed, for each period that is over."""
+    assert line.commitment is not None
+    types = ("time", "expense", "usage", "volume", "subscription", "milestone", "percent")
+    used = [(item.service_date, item.entry_net) for item in facts.latest(line.line_uid, types)]
+    return [
+        facts.charge(
+            line,
+            f"{up.period.label}:commitment",
+            "commitment",
+            up.period.end,
+            up.amount,
+            f"{line.description}: minimum of {up.period.label}",
+            trace={"policy": POLICY, "committed": str(up.committed), "used": str(up.used)},
+        )
+        for up in true_ups(line.commitment, used, facts.through, facts.version.currency)
+        if up.amount
+    ]
+
+
+Rule = tuple[Callable[[ContractLine], bool], Callable[[Facts, ContractLine], Sequence[Charge]]]
+RULES: tuple[Rule, ...] = (
+    (lambda line: line.billing_type is BillingType.FIXED_MILESTONE, _milestones),
+    (lambda line: line.billing_type is BillingType.FIXED_PERCENT, _percent),
+    (lambda line: line.retainer is not None, _retainer),
+    (lambda line: line.subscription is not None and not line.subscription.engine, _subscription),
+    (lambda line: line.billing_type in (BillingType.USAGE, BillingType.SUBSCRIPTION), _usage),
+    (lambda line: any(d.kind.startswith("volume") for d in line.discounts), _volume),
+    (lambda line: line.commitment is not None, _commitment),
+)

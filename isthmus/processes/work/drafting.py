@@ -1,0 +1,198 @@
+"""Steps from ready evidence to a draft: what goes on which invoice, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+from isthmus.domain.errors import BadInput
+from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Invoice, InvoiceLine, Project
+from isthmus.domain.states import InvoiceLife, PartState, move
+from isthmus.policies.composition import InvoicePlan, plan_invoices
+from isthmus.policies.holdback import hold_back
+from isthmus.policies.layouts import Evidence, compose
+from isthmus.processes.work.correcting import reunite
+from isthmus.processes.work.evidence import place_contract
+from isthmus.processes.work.partition import move_parts
+from isthmus.runtime.books import Books
+
+ZERO = Decimal(0)
+
+
+def latest_version(books: Books, contract_no: str) -> ContractVersion:
+    """The newest terms of a contract. BadInput when nobody has kept such a contract yet."""
+    found = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)
+    if not found:
+        raise BadInput(f"no contract {contract_no}: it is not set up, or not yet")
+    return found[0]
+
+
+def evidence_of(books: Books, contract_no: str, cutoff: date) -> list[Evidence]:
+    """What is ready to bill up to the cut-off.
+
+    What gives back is netted whatever the cut-off: the room it frees under a cap may be taken by what is billed here.
+    """
+    parts = [
+        part
+        for part in books.tx.find(BillablePart, contract_no=contract_no, state=PartState.READY, order=("part_id",))
+        if part.service_date <= cutoff or part.net < 0
+    ]
+    items: Mapping[str, BillableItem] = (
+        {item.item_id: item for item in books.tx.find(BillableItem, contract_no=contract_no)} if parts else {}
+    )
+    return [evidence(part, items[part.item_id]) for part in parts]
+
+
+def evidence(part: BillablePart, item: BillableItem) -> Evidence:
+    """A part with what an invoice shows of its item."""
+    return Evidence(
+        part_id=part.part_id,
+        line_uid=item.line_uid,
+        role=item.role,
+        unit_price=item.unit_price,
+        quantity=part.quantity,
+        net=part.net,
+        contract_no=item.contract_no,
+        contract_version=item.contract_version,
+        project_code=item.project_code,
+        task_code=item.task_code,
+        person=item.person,
+        service_date=item.service_date,
+        payer=item.payer,
+        po_number=item.po_number,
+        tax_category=item.tax_category,
+        source_type=item.source_type,
+        expense_class=item.expense_class,
+        description=item.description,
+    )
+
+
+def plans(books: Books, contract_no: str, cutoff: date) -> list[InvoicePlan]:
+    """The invoices a billing run would draft now, in a stable order."""
+    return plan_invoices(evidence_of(books, contract_no, cutoff), versions_of(books, contract_no))
+
+
+def versions_of(books: Books, contract_no: str) -> list[ContractVersion]:
+    """All terms of a contract, oldest first: a line that the newest no longer has may still be billed."""
+    return books.tx.find(ContractVersion, contract_no=contract_no, order=("version",))
+
+
+def preview(
+    books: Books, contract_no: str, cutoff: date, invoice_id: str, prepared_by: str, group: str = ""
+) -> Invoice | None:
+    """What a billing run would put on an invoice now; changes nothing. None when nothing is ready up to the cut-off.
+
+    A total that is negative is not billed: it waits for evidence to net against, or for a credit memo.
+    """
+    planned = plans(books, contract_no, cutoff)
+    wanted = [plan for plan in planned if plan.key == group or not group]
+    return _composed(books, wanted[0], cutoff, invoice_id, prepared_by) if wanted else None
+
+
+def _composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
+    """The invoice of a plan; None for a total that is not billed: below the contract's minimum, zero or negative."""
+    contract_no = plan.contracts[0]
+    known = versions_of(books, contract_no)
+    version = known[-1]
+    lines = with_holdback(compose(plan.evidence, known, plan.layout), known)
+    net = sum((line.net for line in lines), ZERO)
+    if plan.hold:
+        books.quiet("billing", f"contract:{contract_no}", f"{net} waits: {plan.hold} {version.invoicing.minimum}")
+    if net <= 0 or plan.hold:
+        return None
+    project = books.tx.find(Project, contract_no=contract_no, limit=1)[0]
+    return Invoice(
+        invoice_id=invoice_id,
+        contract_no=contract_no,
+        contract_version=version.version,
+        client_no=version.client_no,
+        entity=version.entity,
+        project_code=project.project_code,
+        currency=version.currency,
+        period=f"{cutoff:%Y-%m}",
+        lines=lines,
+        net=net,
+        po_number=plan.po_number or version.po_number,
+        payment_terms=version.payment_terms,
+        prepared_by=prepared_by,
+        bill_to=plan.bill_to,
+        group=plan.key,
+        attachments=plan.attachments,
+    )
+
+
+def with_holdback(lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion]) -> tuple[InvoiceLine, ...]:
+    """Lines less what the client keeps back until release."""
+    kept = []
+    terms = {line.line_uid: line.holdback for version in versions for line in version.lines}
+    for line in lines:
+        holdback = terms[line.line_uid]
+        if holdback is None:
+            kept.append(line)
+            continue
+        share = hold_back(line.net, holdback, versions[-1].currency)
+        kept.append(line.model_copy(update={"net": share.net, "held": share.held}))
+    return tuple(kept)
+
+
+def run_key(books: Books) -> str:
+    """The business key of the run a step belongs to."""
+    return books.run_id.split("/", 1)[1]
+
+
+def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str, group: str = "") -> Invoice | None:
+    """P2.9: ready evidence up to the cut-off goes on a draft; each part on one draft only.
+
+    What belongs on other invoices (another payer, another order) gets a run of its own for each. The invoice's id is
+    the billing run's business key, so a second attempt finds the first one's draft.
+    """
+    latest_version(books, contract_no)
+    place_contract(books, contract_no)  # a hold may have ended since
+    planned = plans(books, contract_no, cutoff)
+    composed = [
+        (plan, _composed(books, plan, cutoff, run_key(books), prepared_by))
+        for plan in planned
+        if plan.key == group or not group
+    ]
+    billable = [(plan, invoice) for plan, invoice in composed if invoice is not None]
+    if not billable:
+        return None
+    for plan, _ in billable[1:] if not group else ():
+        args = {"contract_no": contract_no, "cutoff": str(cutoff), "prepared_by": prepared_by, "group": plan.key}
+        books.start("bill_contract", f"{run_key(books)}/{plan.key}", args, entity=billable[0][1].entity)
+    plan, invoice = billable[0]
+    assert invoice is not None
+    books.tx.insert(invoice)
+    on_it = tuple(sorted(part_id for line in invoice.lines for part_id in line.part_ids))
+    ready = books.tx.find(BillablePart, part_id=on_it, state=PartState.READY, order=("part_id",))
+    move_parts(books, ready, PartState.ON_DRAFT, invoice_id=invoice.invoice_id)
+    books.emit("invoice.drafted", f"invoice:{invoice.invoice_id}", facts(invoice), entity=invoice.entity)
+    return invoice
+
+
+def discard(books: Books, contract_no: str, cutoff: date, prepared_by: str, group: str = "") -> str:
+    """Undo of draft: the parts are ready again, the draft is discarded."""
+    invoice = books.tx.get(Invoice, run_key(books))
+    if invoice is None:
+        return "nothing was drafted"
+    books.tx.lock(f"contract:{contract_no}")
+    parts = books.tx.find(BillablePart, invoice_id=invoice.invoice_id, state=PartState.ON_DRAFT)
+    reunite(books, move_parts(books, parts, PartState.READY, invoice_id=""))
+    books.tx.update(move(invoice, "life", InvoiceLife.DISCARDED))
+    place_contract(books, contract_no)  # what is ready again takes its turn with what has come since
+    return f"{len(parts)} parts are ready again"
+
+
+def facts(invoice: Invoice) -> dict[str, str]:
+    """What events and audit say of an invoice."""
+    return {
+        "invoice": invoice.invoice_id,
+        "number": invoice.number,
+        "net": str(invoice.net),
+        "tax": str(invoice.tax),
+        "total": str(invoice.total),
+        "open": str(invoice.open),
+        "currency": invoice.currency,
+        "contract": f"{invoice.contract_no}@{invoice.contract_version}",
+    }

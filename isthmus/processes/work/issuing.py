@@ -1,0 +1,28 @@
+"""The way every invoice takes from draft to the client: approved, taxed, numbered, posted, shown."""
+
+from __future__ import annotations
+
+from isthmus.domain.objects import Invoice
+from isthmus.ports import Erp, TimeSource
+from isthmus.processes.work import invoicing, releasing, taxing
+from isthmus.runtime.run import Run
+
+
+def issue_and_post(run: Run, invoice: Invoice) -> str:
+    """P2, steps 10 to 14. The number is allocated when tax is known and never before. Returns the number."""
+    invoice = run.decide("Approve the draft", invoicing.approve, invoice.invoice_id)
+    question = taxing.work_out(run, invoice.invoice_id)
+    invoice = run.decide("Issue the invoice under its number", invoicing.issue, invoice.invoice_id, final=True)
+    run.decide("Keep what it withholds and releases", releasing.keep_ledgers, invoice.invoice_id)
+
+    posting = run.decide("Prepare the posting", invoicing.posting_of, invoice.invoice_id)
+    posted = run.effect("Post the receivable in the ERP", Erp.post_invoice, posting)
+    run.decide("Keep the posting", invoicing.keep_posting, invoice.invoice_id, posted)
+    taxing.commit(run, invoice.invoice_id, question)
+
+    billed = run.decide("Find the entries it bills", invoicing.billed_time, invoice.invoice_id)
+    if billed.entry_keys:
+        run.effect_if_offered("Show the invoice in the PSA", TimeSource.mark_invoiced, billed)
+    invoicing.show_in_crm(run, "Show the invoice in the CRM", invoice.contract_no)
+    run.decide("Mark the invoice as delivered", invoicing.delivered, invoice.invoice_id)
+    return invoice.number

@@ -1,0 +1,132 @@
+"""Steps that invoice what is not evidence: an advance before the work, a holdback after it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from isthmus.domain.errors import BadInput
+from isthmus.domain.objects import ContractLine, ContractVersion, Invoice, InvoiceLine, LedgerEntry, Project
+from isthmus.domain.states import InvoiceLife, move
+from isthmus.policies.holdback import held_of, is_due, release
+from isthmus.processes.work.drafting import facts, latest_version, run_key
+from isthmus.processes.work.reading import invoice_of, version_of
+from isthmus.runtime.books import Books
+
+ZERO = Decimal(0)
+
+
+def draft_release(
+    books: Books, contract_no: str, line_uid: str, asked_by: str, finally_accepted: bool
+) -> Invoice | None:
+    """What is held of a line, invoiced in full, when it is due. None when nothing is held."""
+    books.tx.lock(f"contract:{contract_no}")
+    version = latest_version(books, contract_no)
+    line = version.line(line_uid)
+    if line.holdback is None:
+        raise BadInput(f"line {line_uid} of {version.key} holds nothing back")
+    today = books.today(version.entity)
+    if not is_due(line.holdback, today, finally_accepted=finally_accepted, asked_for=True):
+        raise BadInput(f"the holdback of line {line_uid} is released by {line.holdback.release}: it is not due yet")
+    entries = books.tx.find(LedgerEntry, contract_no=contract_no, ledger="holdback", order=("entry_id",))
+    held = held_of(entries).get(line_uid, ZERO)
+    if not held:
+        return None
+    due = release(line_uid, held, line.holdback, version.currency)
+    told = f"{line.description}: holdback released"
+    return _draft(books, version, line, "release", due.net, told, "holdback", asked_by)
+
+
+def draft_advance(books: Books, contract_no: str, line_uid: str, asked_by: str) -> Invoice:
+    """The deposit of a line, invoiced before the work."""
+    books.tx.lock(f"contract:{contract_no}")
+    version = latest_version(books, contract_no)
+    line = version.line(line_uid)
+    if line.deposit is None:
+        raise BadInput(f"line {line_uid} of {version.key} has no deposit")
+    told = f"{line.description}: deposit"
+    return _draft(books, version, line, "advance", line.deposit.amount, told, "deposit", asked_by)
+
+
+def _draft(
+    books: Books,
+    version: ContractVersion,
+    line: ContractLine,
+    kind: str,
+    net: Decimal,
+    told: str,
+    line_kind: str,
+    by: str,
+) -> Invoice:
+    project = books.tx.find(Project, contract_no=version.contract_no, limit=1)[0]
+    made = InvoiceLine(
+        number=1,
+        description=told,
+        quantity=Decimal(1),
+        unit_price=net,
+        net=net,
+        tax_code=line.tax_code,
+        tax_category=line.tax_category,
+        line_uid=line.line_uid,
+        kind=line_kind,
+    )
+    invoice = Invoice(
+        invoice_id=run_key(books),
+        kind=kind,
+        contract_no=version.contract_no,
+        contract_version=version.version,
+        client_no=version.client_no,
+        entity=version.entity,
+        project_code=project.project_code,
+        currency=version.currency,
+        period=f"{books.today(version.entity):%Y-%m}",
+        lines=(made,),
+        net=net,
+        po_number=version.po_number,
+        payment_terms=version.payment_terms,
+        prepared_by=by,
+    )
+    books.tx.insert(invoice)
+    books.emit("invoice.drafted", f"invoice:{invoice.invoice_id}", facts(invoice), entity=invoice.entity)
+    return invoice
+
+
+def discard(books: Books, *_: object) -> str:
+    """Undo of a draft without evidence."""
+    invoice = books.tx.get(Invoice, run_key(books))
+    if invoice is None:
+        return "nothing was drafted"
+    books.tx.update(move(invoice, "life", InvoiceLife.DISCARDED))
+    return "discarded"
+
+
+def keep_ledgers(books: Books, invoice_id: str) -> int:
+    """What an issued invoice changes in the balances of its contract: withheld, released; the number of entries.
+
+    Append-only: one entry per invoice line, under a key of its own, so that a second attempt changes nothing.
+    """
+    invoice = invoice_of(books, invoice_id)
+    version = version_of(books, invoice)
+    entries = [_entry(books, invoice, line) for line in invoice.lines]
+    return sum(books.tx.insert_new(entry) for entry in entries if entry is not None and version)
+
+
+def _entry(books: Books, invoice: Invoice, line: InvoiceLine) -> LedgerEntry | None:
+    kind, amount = "", ZERO
+    if line.held:
+        kind, amount = "withheld", line.held
+    elif line.kind == "holdback":
+        kind, amount = "released", -line.net
+    if not kind:
+        return None
+    return LedgerEntry(
+        entry_id=f"{invoice.invoice_id}/{line.number}/{kind}",
+        ledger="holdback",
+        contract_no=invoice.contract_no,
+        line_uid=line.line_uid,
+        period=invoice.period,
+        kind=kind,
+        amount=amount,
+        currency=invoice.currency,
+        invoice_id=invoice.invoice_id,
+        recorded_at=books.now,
+    )

@@ -1,0 +1,159 @@
+"""Steps around tax: who works it out, what an engine is asked, and what stands on the lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from isthmus.domain.errors import NeedsDecision
+from isthmus.domain.objects import Client, ContractVersion, Invoice, InvoiceLine, TaxAnswer, TaxCategory
+from isthmus.domain.states import TaxTrack, move
+from isthmus.policies.tax import check_answer
+from isthmus.policies.tax_decision import breakdown_of, category_taxes, decide_tax
+from isthmus.ports import TaxEngine
+from isthmus.ports.messages import TaxDocument, TaxLineIn
+from isthmus.processes.work.reading import invoice_of, version_of
+from isthmus.processes.work.tax_codes import coded
+from isthmus.runtime.books import Books
+from isthmus.runtime.run import Run
+
+ZERO = Decimal(0)
+
+
+def work_out(run: Run, invoice_id: str) -> TaxDocument | None:
+    """P2.11: tax by the engine that serves the entity, else by the entity's own rates. The question an engine was
+    asked, None without one: what is asked again to commit it.
+    """
+    question = run.decide("Prepare the tax question", tax_question, invoice_id)
+    if question is None:
+        run.decide("Work out the tax by the entity's rates", own_tax, invoice_id)
+        return None
+    answer = run.effect("Calculate the tax", TaxEngine.calculate, question, undo=TaxEngine.void)
+    run.decide("Accept the tax", accept_tax, invoice_id, answer)
+    return question
+
+
+def tax_question(books: Books, invoice_id: str) -> TaxDocument | None:
+    """What the tax engine is asked; its code is the invoice's id, the same on every attempt. None without an engine.
+
+    A credit asks about negative amounts at the rates of the day of the invoice it credits.
+    """
+    invoice = invoice_of(books, invoice_id)
+    if not books.kernel.systems.fills("TaxEngine", invoice.entity):
+        return None
+    invoice = coded(books, invoice)
+    version = version_of(books, invoice)
+    client = books.tx.get(Client, invoice.client_no) or version.client
+    original = invoice_of(books, invoice.original_invoice_id) if invoice.kind == "credit" else None
+    sign = -1 if original else 1
+    return TaxDocument(
+        code=invoice_id,
+        kind="credit" if original else "invoice",
+        original_code=original.invoice_id if original else "",
+        rate_date=original.issue_date if original else None,
+        entity=invoice.entity,
+        client_no=invoice.client_no,
+        currency=invoice.currency,
+        document_date=books.today(invoice.entity),
+        ship_from=books.entity(invoice.entity).address,
+        ship_to=client.address,
+        exemption_certificate=version.client.exemption_certificate,
+        po_number=invoice.po_number,
+        lines=tuple(
+            TaxLineIn(number=line.number, net=sign * line.net, tax_code=line.tax_code, description=line.description)
+            for line in invoice.lines
+        ),
+    )
+
+
+def accept_tax(books: Books, invoice_id: str, answer: TaxAnswer) -> Invoice:
+    """The engine's tax, checked against its own rates, goes on the lines."""
+    invoice = invoice_of(books, invoice_id)
+    if invoice.kind == "credit":
+        answer = _turned(answer)
+    check_answer(invoice, answer)
+    lines = [
+        line.model_copy(
+            update={
+                "tax": answer.line_taxes.get(line.number, ZERO),
+                "tax_rate": answer.rates.get(str(line.number)),
+            }
+        )
+        for line in invoice.lines
+    ]
+    return _taxed(books, invoice, lines, breakdown_of(lines), {"by": "engine", "document": answer.document_code})
+
+
+def _turned(answer: TaxAnswer) -> TaxAnswer:
+    """An answer about a credit, in the positive amounts a credit memo is kept in."""
+    taxes = {number: -tax for number, tax in answer.line_taxes.items()}
+    return answer.model_copy(update={"net": -answer.net, "tax": -answer.tax, "line_taxes": taxes})
+
+
+def own_tax(books: Books, invoice_id: str) -> Invoice:
+    """Tax by the entity's own rates and the tax decision: per category, as EN 16931 asks, or per line."""
+    invoice = invoice_of(books, invoice_id)
+    entity, version = books.entity(invoice.entity), version_of(books, invoice)
+    client = books.tx.get(Client, invoice.client_no) or version.client
+    original = invoice_of(books, invoice.original_invoice_id) if invoice.kind == "credit" else None
+    if original is not None:
+        breakdown = breakdown_of(invoice.lines, original.tax_breakdown)
+        return _taxed(books, invoice, invoice.lines, breakdown, original.tax_decision)
+    decision = decide_tax(entity, client, [line.tax_category for line in invoice.lines], books.today(entity.code))
+    if decision.hold:
+        raise NeedsDecision(
+            "EX-TAX-REG",
+            f"draft {invoice_id} of {invoice.net} {invoice.currency}: {decision.hold}",
+            queue="tax",
+            money=(invoice.net, invoice.currency),
+            context={"invoice": invoice_id, "client": client.client_no, "tax_id": client.tax_id},
+            actions=("retry", "cancel"),
+        )
+    base = {line.number: line.net + line.held for line in invoice.lines if _taxed_in_full(version, line)}
+    lines, breakdown = category_taxes(invoice.lines, decision, entity, invoice.currency, base)
+    return _taxed(books, invoice, lines, breakdown, decision.record())
+
+
+def _taxed_in_full(version: ContractVersion, line: InvoiceLine) -> bool:
+    """True when tax falls on the whole of a line although a part of it is held back."""
+    terms = version.line(line.line_uid).holdback
+    return bool(line.held) and terms is not None and terms.taxed == "at_invoice"
+
+
+def _taxed(
+    books: Books,
+    invoice: Invoice,
+    lines: Sequence[InvoiceLine],
+    breakdown: tuple[TaxCategory, ...],
+    decision: dict[str, str],
+) -> Invoice:
+    tax = sum((line.tax for line in lines), ZERO)
+    total = invoice.net + tax
+    money = {"lines": tuple(lines), "tax": tax, "total": total, "open": total}
+    told = {"tax_breakdown": breakdown, "tax_decision": decision}
+    taxed = move(invoice, "tax_track", TaxTrack.CALCULATED).model_copy(update={**money, **told})
+    books.tx.update(taxed)
+    return taxed
+
+
+def keep_tax_commit(books: Books, invoice_id: str, answer: TaxAnswer) -> Invoice:
+    """The tax document counts for reporting."""
+    committed = move(invoice_of(books, invoice_id), "tax_track", TaxTrack.COMMITTED)
+    books.tx.update(committed)
+    return committed
+
+
+def keep_own_tax(books: Books, invoice_id: str) -> Invoice:
+    """Tax by the entity's rates needs no other system to count."""
+    committed = move(invoice_of(books, invoice_id), "tax_track", TaxTrack.COMMITTED)
+    books.tx.update(committed)
+    return committed
+
+
+def commit(run: Run, invoice_id: str, question: TaxDocument | None) -> None:
+    """The tax of an issued document counts from here on."""
+    if question is None:
+        run.decide("Keep the tax", keep_own_tax, invoice_id)
+        return
+    answer = run.effect("Commit the tax document", TaxEngine.commit, question)
+    run.decide("Keep the tax commitment", keep_tax_commit, invoice_id, answer)
