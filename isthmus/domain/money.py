@@ -116,6 +116,11 @@ def round_rate(rate: Decimal) -> Decimal:
     return rate.quantize(RATE_EXPONENT, rounding=ROUND_HALF_UP)
 
 
+def round_shown(number: Decimal, decimals: int) -> Decimal:
+    """A number as a spreadsheet shows it: to the decimals of its format, halves away from zero."""
+    return number.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
+
+
 def is_exact_amount(amount: Decimal, currency: str) -> bool:
     """True when the amount needs no rounding in its currency: 10.5 JPY does."""
     return amount == round_half_away(amount, currency)

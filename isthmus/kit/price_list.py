@@ -83,7 +83,8 @@ class PriceRow:
 class PriceList:
     """Everything a file said. empty is the reason when it has no rows, and empty text when it has some.
 
-    rows_read counts the rows below the header; each is either in rows or named by at least one rejection.
+    rows_read counts the rows below the header; each is in rows, named by at least one rejection, or (in a workbook) one
+    of the lines left_out: rows of the form that nobody has filled in.
     """
 
     rows: tuple[PriceRow, ...]
@@ -92,6 +93,7 @@ class PriceList:
     sha256: str
     rows_read: int
     empty: str = ""
+    left_out: tuple[int, ...] = ()
 
 
 def parse_price(cell: str) -> Decimal:
@@ -133,7 +135,7 @@ def _day_after(cell: str) -> date:
         raise BadInput("is the last day of the calendar; write the real end date") from None
 
 
-def _hour(cell: str) -> str:
+def hourly(cell: str) -> str:
     if plain_title(cell) not in ("hour", "hours", "hourly"):
         raise BadInput("is not priced by the hour; only hourly prices can become rates")
     return "hour"
@@ -143,7 +145,7 @@ COLUMNS = (
     Column("labor_category", "SERVICE PROPOSED", lambda cell: " ".join(cell.split())),
     Column("education", "MINIMUM EDUCATION/ CERTIFICATION LEVEL", text, blank=""),
     Column("years_min", "MINIMUM YEARS OF EXPERIENCE", whole_number, blank=None),
-    Column("unit", "UNIT OF ISSUE", _hour),
+    Column("unit", "UNIT OF ISSUE", hourly),
     Column("price", "PRICE OFFERED TO GSA", parse_price),
     Column("contract_no", "CONTRACT NUMBER", text),
     Column("vendor", "VENDOR NAME", text),
@@ -165,7 +167,7 @@ def read_price_list(content: bytes, source: str) -> PriceList:
         rejected.extend(faults)
         if found:
             priced.append((row, found))
-    ambiguous = _ambiguous(header, priced)
+    ambiguous = ambiguous_prices(header, priced)
     lines = {rejection.line for rejection in ambiguous}
     return PriceList(
         rows=tuple(found for row, found in priced if row.line not in lines),
@@ -177,18 +179,18 @@ def read_price_list(content: bytes, source: str) -> PriceList:
     )
 
 
-def _title_key(title: str) -> str:
+def title_key(title: str) -> str:
     # Titles carry their own explanations: "UNIT OF ISSUE (e.g. Hour, Task, Sq ft)".
-    return plain_title(re.sub(r"\([^()]*\)", " ", title)).replace("/ ", "/")
+    return plain_title(re.sub(r"\([^()]*\)", " ", title)).replace("/ ", "/").replace(" /", "/")
 
 
 def _below_header(rows: list[Row], source: str) -> tuple[Header, list[Row]]:
-    wanted = {_title_key(column.title) for column in COLUMNS}
+    wanted = {title_key(column.title) for column in COLUMNS}
     # A list may open with a line of prose above its titles; the row with most of our titles is the header, and if it
     # lacks one, that row is what the error shows.
     places = range(min(_HEADER_WITHIN, len(rows)))
-    place = max(places, key=lambda i: (len(wanted & {_title_key(cell) for cell in rows[i].cells}), -i))
-    header = Header.match(rows[place], COLUMNS, source, key=_title_key)
+    place = max(places, key=lambda i: (len(wanted & {title_key(cell) for cell in rows[i].cells}), -i))
+    header = Header.match(rows[place], COLUMNS, source, key=title_key)
     body = rows[place + 1 :]
     return header, body[1:] if body and _is_guidance(header, body[0]) else body
 
@@ -217,7 +219,7 @@ def _price_row(header: Header, row: Row) -> tuple[PriceRow | None, list[Rejectio
     return PriceRow(line=row.line, currency=CURRENCY, **values), []
 
 
-def _ambiguous(header: Header, priced: list[tuple[Row, PriceRow]]) -> list[Rejection]:
+def ambiguous_prices(header: Header, priced: list[tuple[Row, PriceRow]]) -> list[Rejection]:
     """Rejections of rows that give one contract, category and window different prices: nobody can say which holds."""
     groups: dict[tuple[str, str, date, date], list[tuple[Row, PriceRow]]] = defaultdict(list)
     for row, found in priced:

@@ -1,4 +1,4 @@
-"""The nightly time file: approved time as CSV, for when the time system's API is not there to be asked.
+"""The nightly time file: approved time as CSV or XLSX, for when the time system's API is not there to be asked.
 
 The entries are the same canonical objects that the API gives. A last line ``#TOTAL,<rows>,<hours>`` lets the sender
 state what was sent; when it disagrees with what arrived, nothing of the file is used.
@@ -7,32 +7,20 @@ state what was sent; when it disagrees with what arrived, nothing of the file is
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 
-from isthmus.domain.errors import BadInput
-from isthmus.domain.money import QUANTITY_EXPONENT, RATE_EXPONENT, minor_units
 from isthmus.domain.objects import TimeEntry
-from isthmus.kit.csv_rows import (
-    Column,
-    Header,
-    Rejection,
-    Row,
-    line_list,
-    number,
-    require_complete,
-    rows_of,
-    text,
-    whole_number,
-)
+from isthmus.kit.cells import currency_code, hours_of_a_day, instant, iso_day, rate, revision
+from isthmus.kit.control_totals import TRAILER, controlled
+from isthmus.kit.csv_rows import Column, Header, Rejection, Row, line_list, require_complete, text
+from isthmus.kit.repeats import ReadRow, suspects, twice
+from isthmus.kit.sheet_rows import rows_of_file
 
 __all__ = ["COLUMNS", "TRAILER", "Rejection", "TimeFile", "read_time_file", "require_complete"]
-
-TRAILER = "#TOTAL"
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,8 @@ class TimeFile:
     """What a time file said. count and hours are of all rows as sent, rejected ones too: what the trailer is held to.
 
     Every row is in entries, named by a rejection, or listed in repeated: the lines that say again, word for word, what
-    an earlier line said. controlled: whether a trailer was there and agreed. source names the file.
+    an earlier line said. suspects: rows in entries whose content stands under another id too. controlled: whether a
+    trailer was there and agreed. source names the file.
     """
 
     entries: tuple[TimeEntry, ...]
@@ -51,61 +40,7 @@ class TimeFile:
     sha256: str
     controlled: bool
     repeated: tuple[int, ...] = ()
-
-
-def _hours(cell: str) -> Decimal:
-    hours = number(cell)
-    if hours < 0:
-        raise BadInput("is negative; send a correction as a higher revision with the new total of hours")
-    if hours > 24:
-        raise BadInput("is more than the 24 hours of a day")
-    if hours != hours.quantize(QUANTITY_EXPONENT):
-        raise BadInput("has more than four decimals")
-    return hours
-
-
-def _service_date(cell: str) -> date:
-    # fromisoformat alone would also take "20260309" and "2026-W11-1", which people misread.
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", cell):
-        raise BadInput("is not a date; write it as year-month-day, such as 2026-03-09")
-    try:
-        return date.fromisoformat(cell)
-    except ValueError:
-        raise BadInput("is not a day of the calendar") from None
-
-
-def _approved_at(cell: str) -> datetime:
-    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}", cell):
-        raise BadInput("is not an instant; write it like 2026-03-09T17:30:00+01:00")
-    try:
-        instant = datetime.fromisoformat(cell)
-        if instant.tzinfo is None:
-            # Without an offset the same text is a different instant in every office.
-            raise BadInput("has no offset from UTC; add one, such as +01:00 or Z")
-        return instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadInput("is not an instant; write it like 2026-03-09T17:30:00+01:00") from None
-
-
-def _cost_rate(cell: str) -> Decimal:
-    rate = number(cell)
-    if rate < 0:
-        raise BadInput("is negative")
-    if rate != rate.quantize(RATE_EXPONENT):
-        raise BadInput("has more than six decimals")
-    return rate
-
-
-def _currency(cell: str) -> str:
-    minor_units(cell)
-    return cell
-
-
-def _revision(cell: str) -> int:
-    revision = whole_number(cell)
-    if revision < 1:
-        raise BadInput("is not a revision; the first one is 1")
-    return revision
+    suspects: tuple[Rejection, ...] = ()
 
 
 COLUMNS = (
@@ -114,129 +49,78 @@ COLUMNS = (
     Column("task_code", "task_code", text, blank=""),
     Column("person", "person", text),
     Column("role", "role", text),
-    Column("service_date", "service_date", _service_date),
-    Column("hours", "hours", _hours),
+    Column("service_date", "service_date", iso_day),
+    Column("hours", "hours", hours_of_a_day),
     Column("note", "note", text, blank=""),
     Column("approved_by", "approved_by", text),
-    Column("approved_at", "approved_at", _approved_at),
-    Column("cost_rate", "cost_rate", _cost_rate, blank=None, optional=True),
-    Column("cost_currency", "cost_currency", _currency, blank="", optional=True),
-    Column("revision", "revision", _revision, blank=1, optional=True),
+    Column("approved_at", "approved_at", instant),
+    Column("cost_rate", "cost_rate", rate, blank=None, optional=True),
+    Column("cost_currency", "cost_currency", currency_code, blank="", optional=True),
+    Column("revision", "revision", revision, blank=1, optional=True),
 )
 
 
-def read_time_file(content: bytes, source: str, *, system: str = "", require_totals: bool = False) -> TimeFile:
+def read_time_file(
+    content: bytes, source: str, *, system: str = "", require_totals: bool = False, sheet: str = ""
+) -> TimeFile:
     """The time entries of a file: good rows whole, bad rows named with line, column and reason.
 
     source: the name of the file, for messages. system: the time system the entries belong to, which makes their keys;
-    source when left out. Raises BadInput, and takes nothing, when the file is no CSV text, is over 10 MB, has a wrong
-    header, or its trailer disagrees with its rows (or is missing and require_totals is set).
+    source when left out. sheet: which one of a workbook, when it has more. Raises BadInput, and takes nothing, when the
+    file is neither CSV text nor a workbook, is over 10 MB, has a wrong header, or its trailer disagrees with its rows
+    (or is missing and require_totals is set).
     """
-    first, *rest = rows_of(content, source)
+    first, *rest = rows_of_file(content, source, sheet)
     header = Header.match(first, COLUMNS, source, known_only=True)
-    rows, trailer = _split_trailer(rest, source)
-    hours, unreadable = _hours_as_sent(header, rows)
-    if trailer:
-        _check_totals(trailer, len(rows), hours, unreadable, source)
-    elif require_totals:
-        raise BadInput(
-            f"{source}: the last line is not {TRAILER},<rows>,<hours>; the file may be cut off, send it again"
-        )
-    read = [(row, *_entry(header, row, system or source)) for row in rows]
-    conflicts, repeated = _twice(header, read)
+    body = controlled(rest, header, "hours", "hours", source, required=require_totals)
+    read = [_entry(header, row, system or source) for row in body.rows]
+    conflicts, repeated = twice(header, read, "entry")
     refused = {rejection.line for rejection in conflicts} | set(repeated)
-    own = [rejection for _, _, rejections in read for rejection in rejections]
+    good = [found for found in read if found.record is not None and found.row.line not in refused]
+    overfull = _more_than_a_day(header, good)
+    conflicts += overfull
+    refused |= {rejection.line for rejection in overfull}
+    taken = [found for found in good if found.row.line not in refused]
+    own = [rejection for found in read for rejection in found.rejected]
     return TimeFile(
-        entries=tuple(entry for row, entry, _ in read if entry and row.line not in refused),
+        entries=tuple(found.record for found in taken if found.record is not None),
         rejected=tuple(sorted([*own, *conflicts], key=lambda rejection: rejection.line)),
-        count=len(rows),
-        hours=hours,
+        count=len(body.rows),
+        hours=body.total,
         source=source,
         sha256=hashlib.sha256(content).hexdigest(),
-        controlled=trailer is not None,
+        controlled=body.controlled,
         repeated=repeated,
+        suspects=suspects(header, taken, _content, "entry"),
     )
 
 
-def _split_trailer(rows: Sequence[Row], source: str) -> tuple[list[Row], Row | None]:
-    trailers = [i for i, row in enumerate(rows) if row.cells[0].upper() == TRAILER]
-    if not trailers:
-        return list(rows), None
-    if trailers != [len(rows) - 1]:
-        # Two files glued together, or rows appended after the sender had counted.
-        raise BadInput(f"{source}: line {rows[trailers[0]].line}: {TRAILER} must be the last line, and the only one")
-    return list(rows[:-1]), rows[-1]
-
-
-def _hours_as_sent(header: Header, rows: Sequence[Row]) -> tuple[Decimal, list[int]]:
-    """The sum of all hours that can be read as numbers, good or not, and the lines where they cannot."""
-    total, unreadable = Decimal(0), []
-    for row in rows:
-        try:
-            total += number(header.cell(row, "hours"))
-        except BadInput:
-            unreadable.append(row.line)
-    return total, unreadable
-
-
-def _check_totals(trailer: Row, count: int, hours: Decimal, unreadable: list[int], source: str) -> None:
-    stated = [cell for cell in trailer.cells[1:] if cell]
-    where = f"{source}: line {trailer.line}: control totals"
-    if len(stated) != 2:
-        raise BadInput(f"{where}: expected {TRAILER},<rows>,<hours> and found {','.join(trailer.cells)[:120]!r}")
-    try:
-        expected = whole_number(stated[0]), number(stated[1])
-    except BadInput as bad:
-        raise BadInput(f"{where}: {','.join(stated)[:120]!r} {bad.message}") from None
-    if expected != (count, hours):
-        hint = f"; hours cannot be read on {line_list(unreadable)}" if unreadable else ""
-        raise BadInput(
-            f"{where}: expected {expected[0]} rows and {expected[1]} hours, "
-            f"found {count} rows and {hours} hours{hint}; nothing was taken, send the file again"
-        )
-
-
-def _entry(header: Header, row: Row, system: str) -> tuple[TimeEntry | None, list[Rejection]]:
+def _entry(header: Header, row: Row, system: str) -> ReadRow[TimeEntry]:
     values, rejected = header.parse(row)
-    if rejected:
-        return None, rejected
-    if values["cost_rate"] is not None and not values["cost_currency"]:
-        return None, [header.reject(row, "cost_rate", "has no currency; fill cost_currency")]
-    return TimeEntry(source=system, **values), []
+    if not rejected and values["cost_rate"] is not None and not values["cost_currency"]:
+        rejected = [header.reject(row, "cost_rate", "has no currency; fill cost_currency")]
+    return ReadRow(row, None if rejected else TimeEntry(source=system, **values), tuple(rejected))
 
 
-ReadRow = tuple[Row, TimeEntry | None, list[Rejection]]
+def _content(entry: TimeEntry) -> tuple[object, ...]:
+    return entry.person, entry.service_date, entry.project_code, entry.task_code, entry.hours, entry.note
 
 
-def _twice(header: Header, read: Sequence[ReadRow]) -> tuple[list[Rejection], tuple[int, ...]]:
-    """Entries given more than once: a rejection for each when they differ, the lines of the later ones when not.
-
-    A row that could not be read is compared too: when one of two lines of an entry is broken, the other may be the
-    wrong one.
-    """
-    groups: dict[tuple[str, str], list[ReadRow]] = defaultdict(list)
-    for found in read:
-        key = _key(header, found[0])
-        if key[0]:
-            groups[key].append(found)
-    conflicts: list[Rejection] = []
-    repeated: list[int] = []
-    for (entry_id, _), group in groups.items():
-        lines = [row.line for row, _, _ in group]
-        if len(group) > 1 and _differ([entry for _, entry, _ in group]):
-            reason = (
-                f"entry {entry_id[:60]} stands on {line_list(lines)} with different content; nobody can say which holds"
-            )
-            conflicts.extend(header.reject(row, "source_id", reason) for row, _, _ in group)
-        else:
-            repeated.extend(lines[1:])
-    return conflicts, tuple(sorted(repeated))
-
-
-def _key(header: Header, row: Row) -> tuple[str, str]:
-    # An empty revision, "1" and "01" are the same one.
-    return header.cell(row, "source_id"), (header.cell(row, "revision") or "1").lstrip("0")
-
-
-def _differ(entries: Sequence[TimeEntry | None]) -> bool:
-    return any(entry is None or entry != entries[0] for entry in entries)
+def _more_than_a_day(header: Header, read: Sequence[ReadRow[TimeEntry]]) -> list[Rejection]:
+    """Rejections of a person's day of more than 24 hours in all; only the latest revision of an entry counts."""
+    latest: dict[str, ReadRow[TimeEntry]] = {}
+    for found in sorted(read, key=lambda one: one.record.revision if one.record else 0):
+        assert found.record is not None
+        latest[found.record.source_id] = found
+    days: dict[tuple[str, date], list[tuple[Row, Decimal]]] = defaultdict(list)
+    for found in latest.values():
+        assert found.record is not None
+        days[found.record.person, found.record.service_date].append((found.row, found.record.hours))
+    rejected = []
+    for (person, day), rows in days.items():
+        total = sum((hours for _, hours in rows), Decimal(0))
+        if total > 24:
+            lines = line_list(sorted(row.line for row, _ in rows))
+            reason = f"{person[:60]} has {total} hours on {day} ({lines}); a day has 24"
+            rejected += [header.reject(row, "hours", reason) for row, _ in rows]
+    return rejected

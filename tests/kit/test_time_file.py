@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import TimeEntry
 from isthmus.kit.time_file import TimeFile, read_time_file, require_complete
+from tests.kit.workbooks import as_workbook
 
 COLUMNS = [
     "source_entry_id",
@@ -328,6 +329,44 @@ def test_any_bytes_give_a_file_or_bad_input(content: bytes) -> None:
     assert found.count == len(found.entries) + len(lines) + len(found.repeated)
 
 
+# -- what stands twice, and what is too much ------------------------------------------------------------------------
+
+
+def test_the_same_content_under_another_id_is_taken_and_named() -> None:
+    found = read(line(), line(source_entry_id="E2"), line(source_entry_id="E3", note="other"))
+    assert len(found.entries) == 3
+    assert [(s.line, s.value, s.reason) for s in found.suspects] == [
+        (2, "E1", "has the content of another entry on line 3"),
+        (3, "E2", "has the content of another entry on line 2"),
+    ]
+
+
+def test_a_correction_that_says_what_another_entry_says_is_compared_by_its_latest_revision() -> None:
+    assert (
+        len(read(line(hours="3"), line(hours="4", revision="2"), line(source_entry_id="E2", hours="4")).suspects) == 2
+    )
+    assert read(line(hours="4"), line(hours="3", revision="2"), line(source_entry_id="E2", hours="4")).suspects == ()
+
+
+def test_a_day_of_25_hours_is_refused_with_all_its_rows() -> None:
+    day = [line(hours="13"), line(source_entry_id="E2", hours="12", note="b"), line(source_entry_id="E3", person="bob")]
+    found = read(*day)
+    assert [entry.source_id for entry in found.entries] == ["E3"]
+    assert [str(rejection) for rejection in found.rejected] == [
+        "line 2, hours: ana has 25 hours on 2026-03-09 (lines 2 and 3); a day has 24 (found '13')",
+        "line 3, hours: ana has 25 hours on 2026-03-09 (lines 2 and 3); a day has 24 (found '12')",
+    ]
+    assert len(read(line(hours="13"), line(source_entry_id="E2", hours="11")).entries) == 2
+    corrected = [line(hours="13"), line(hours="5", revision="2"), line(source_entry_id="E2", hours="12")]
+    assert len(read(*corrected).entries) == 3
+
+
+def test_a_workbook_says_the_same_as_a_csv_file() -> None:
+    text = "\n".join([",".join(COLUMNS + OPTIONAL), line(), "#TOTAL,1,7.5"])
+    found = read_time_file(as_workbook(text), "night.xlsx", system="psa", require_totals=True)
+    assert found.entries == read(line()).entries and found.controlled
+
+
 # -- round trip -----------------------------------------------------------------------------------------------
 
 words = st.text(
@@ -366,7 +405,14 @@ def written(rows: list[TimeEntry], line_break: str) -> bytes:
 
 
 @settings(max_examples=60)
-@given(st.lists(entries, max_size=6, unique_by=lambda entry: (entry.source_id, entry.revision)), st.booleans())
+@given(
+    st.lists(
+        entries,
+        max_size=6,
+        unique_by=(lambda e: (e.source_id, e.revision), lambda e: (e.person, e.service_date)),
+    ),
+    st.booleans(),
+)
 def test_what_is_written_comes_back(rows: list[TimeEntry], windows: bool) -> None:
     content = written(rows, "\r\n" if windows else "\n")
     found = read_time_file(content, "night.csv", system="psa", require_totals=True)
