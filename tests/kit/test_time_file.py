@@ -329,6 +329,11 @@ def test_any_bytes_give_a_file_or_bad_input(content: bytes) -> None:
     assert found.count == len(found.entries) + len(lines) + len(found.repeated)
 
 
+def test_hours_that_are_not_there_are_not_zero() -> None:
+    with pytest.raises(BadInput, match="hours cannot be read on line 3"):
+        read(line(), line(source_entry_id="E2", hours=""), "#TOTAL,2,8")
+
+
 # -- what stands twice, and what is too much ------------------------------------------------------------------------
 
 
