@@ -167,7 +167,8 @@ CapScope = Literal["contract", "line", "payer", "payer_on_line", "po", "task", "
 class Cap(Canonical):
     """A not-to-exceed, in net amount before tax or in hours, of what lies within its scope and its window of days.
 
-    scope says which of the selectors apply: line_uid for line, payer for payer, both for payer_on_line, and so on.
+    scope says which of the selectors apply: line_uid for line, payer for payer, both for payer_on_line, and so on; "*"
+    is whatever there is. valid_from and valid_to are days of service, both included.
     tolerance: how far an item may exceed the limit. split: an item that straddles the limit is divided, left out
     whole, or billed whole with a negative adjustment that is over the cap.
     """

@@ -145,7 +145,9 @@ def _pot(piece: Evidence, version: ContractVersion) -> Pot:
         piece.tax_regime or tax_regime(version),
     )
     invoicing = version.invoicing
-    unusual = invoicing.model_dump(mode="json", exclude_defaults=True, exclude={"group_by", "consolidate"})
+    unusual = invoicing.model_dump(
+        mode="json", exclude_defaults=True, exclude={"group_by", "consolidate", "po_required"}
+    )
     shape = "|".join(f"{name}={value}" for name, value in unusual.items())
     by = tuple(name for name in FACTS if name in invoicing.group_by)
     return Pot("" if invoicing.consolidate else version.contract_no, conditions, by, shape)
