@@ -163,7 +163,6 @@ SCOPES = [
 ]
 
 
-@pytest.mark.requirement("OBJ-07")
 @pytest.mark.parametrize(("scope", "selectors", "outside"), SCOPES, ids=[f"{s} {o}" for s, _, o in SCOPES])
 def test_a_cap_binds_what_is_in_its_scope_and_nothing_else(scope: str, selectors: Any, outside: Any) -> None:
     facts = {**FACTS, "expense_class": "taxi" if scope == "expense_class" else ""}
@@ -257,7 +256,7 @@ WAYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.requirement("OBJ-07", "INV-04")
+@pytest.mark.requirement("INV-04")
 @pytest.mark.parametrize(("caps", "work", "expected"), [w[1:] for w in WAYS], ids=[w[0] for w in WAYS])
 def test_where_work_goes(caps: tuple[Cap, ...], work: list[tuple[str, str, str]], expected: list[str]) -> None:
     shares = [piece(*row) for row in work]
@@ -488,7 +487,6 @@ def test_no_hard_cap_is_exceeded_and_nothing_is_over_a_cap_that_has_room(
             assert room < smallest, f"{p.item_id} is over {p.cap_id}, which has room for {room}"
 
 
-@pytest.mark.requirement("INV-31")
 @given(works().flatmap(lambda w: st.tuples(st.just(w), st.permutations(w))), some_caps(), works())
 def test_the_order_of_arrival_never_matters(orders: Any, version: ContractVersion, billed: list[Share]) -> None:
     assert place(orders[0], version, billed) == place(orders[1], version, billed[::-1])

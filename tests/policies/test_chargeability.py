@@ -61,7 +61,6 @@ WHAT = [
 ]  # fmt: skip
 
 
-@pytest.mark.requirement("INV-24")
 @pytest.mark.parametrize(
     ("terms", "evidence_class", "role", "task", "billable", "expected", "why"),
     [row[1:] for row in WHAT],

@@ -152,7 +152,6 @@ CORRECTIONS = [
 ]
 
 
-@pytest.mark.requirement("INV-22")
 @pytest.mark.parametrize(
     ("first", "corrected", "difference"), [c[1:] for c in CORRECTIONS], ids=[c[0] for c in CORRECTIONS]
 )
