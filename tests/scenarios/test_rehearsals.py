@@ -1,0 +1,55 @@
+"""Every scenario file in examples/, played as a firm would rehearse its own terms: all expectations in it are met."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from isthmus.app.rehearsal import read_script, rehearse
+from isthmus.app.rehearsal.script import parse_script
+from isthmus.domain.errors import BadInput
+
+FOLDER = Path(__file__).parents[2] / "examples" / "scenarios"
+FILES = sorted(FOLDER.glob("*.toml"))
+
+
+@pytest.fixture(autouse=True)
+def own_server(pg_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rehearsals make their throwaway databases on the server of this test process."""
+    monkeypatch.setenv("ISTHMUS_DATABASE_URL", pg_server.replace("+psycopg", ""))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_scenario_meets_its_expectations(path: Path) -> None:
+    outcome = rehearse(read_script(path))
+    assert outcome.failures == []
+    assert any(act.do == "expect" for act in read_script(path).acts), "a scenario that expects nothing shows nothing"
+
+
+def test_an_expectation_that_is_not_met_is_told_with_its_day_and_amount() -> None:
+    content = tomllib.loads((FOLDER / "sc22b-before-acceptance.toml").read_text())
+    next(act for act in content["acts"] if act["do"] == "expect")["parts"]["ready"] = "331.00"
+    failures = rehearse(parse_script(content, "changed")).failures
+    assert [f for f in failures if "net ready is 330.00, not 331.00" in f]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda c: c["contracts"][0].update(currency=5), "currency"),
+        (lambda c: c["contracts"][0]["lines"][0]["rates"][0].update(bill_rate=1.5), "a float is not an amount"),
+        (lambda c: c["acts"].reverse(), "acts stand in order of time"),
+        (lambda c: c["acts"][0].update(version=7), "version 7 is handed in, but not in [[contracts]]"),
+        (lambda c: c["acts"][1].update(hourss=1), "hourss"),
+        (lambda c: c["contracts"][0].update(client_no="C-9"), "names client 'C-9'"),
+    ],
+    ids=["type", "float", "order", "unknown version", "unknown field", "unknown client"],
+)
+def test_a_mistake_in_a_script_is_named_with_its_place(change, told) -> None:  # type: ignore[no-untyped-def]
+    content = tomllib.loads((FOLDER / "sc22b-before-acceptance.toml").read_text())
+    change(content)
+    with pytest.raises(BadInput, match="problem|names") as refused:
+        parse_script(content, "script.toml")
+    assert told in refused.value.message
