@@ -50,6 +50,6 @@ def test_an_expectation_that_is_not_met_is_told_with_its_day_and_amount() -> Non
 def test_a_mistake_in_a_script_is_named_with_its_place(change, told) -> None:  # type: ignore[no-untyped-def]
     content = tomllib.loads((FOLDER / "sc22b-before-acceptance.toml").read_text())
     change(content)
-    with pytest.raises(BadInput, match="problem|names") as refused:
+    with pytest.raises(BadInput, match=r"problem|names") as refused:
         parse_script(content, "script.toml")
     assert told in refused.value.message

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from isthmus.app.cli import connecting, controls, deciding, files, folder, looking, operating, rehearsing, serving
+from isthmus.app.cli import (
+    connecting,
+    controls,
+    deciding,
+    explaining,
+    files,
+    folder,
+    looking,
+    operating,
+    rehearsing,
+    serving,
+)
 from isthmus.app.cli.shell import Group
 
 ABOUT = """The hub between a services firm's CRM, PSA, tax engine and ERP.
@@ -23,5 +34,5 @@ def _root() -> None:
     """Commands stand below; without one, the help is shown."""
 
 
-for room in (serving, looking, files, controls, deciding, folder, connecting, operating, rehearsing):
+for room in (serving, looking, explaining, files, controls, deciding, folder, connecting, operating, rehearsing):
     room.register(app)

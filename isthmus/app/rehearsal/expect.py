@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from isthmus.app.explain import explain
 from isthmus.app.rehearsal.script import ExpectAct, InvoiceExpected
 from isthmus.app.rehearsal.stage import Stage
 from isthmus.domain.objects import BillableItem, BillablePart, Invoice, LedgerEntry
 from isthmus.domain.periods import PeriodSnapshot
-from isthmus.domain.states import CaseState, PartState
+from isthmus.domain.states import CaseState, InvoiceLife, PartState
 from isthmus.processes.work.closing import totals_of
 from isthmus.processes.work.deriving import Facts, retainer_months
 from isthmus.processes.work.drafting import latest_version
@@ -54,10 +55,21 @@ def check(stage: Stage, play: Play, act: ExpectAct) -> Iterator[str]:
                 yield f"{held} is held back, not {act.held_back}"
         if act.period is not None:
             yield from _period(stage, tx, act.period)
+        yield from _explained(stage, tx)
     if act.invoices is not None:
         yield from _invoices(play.issued(), act.invoices)
     if act.erp is not None:
         yield from _erp(stage, act.erp)
+
+
+def _explained(stage: Stage, tx: Any) -> Iterator[str]:
+    """Whatever else is expected: every line that was billed can be worked out again to the cent."""
+    books = stage.kernel.books(tx, key="rehearsal", actor="rehearsal")
+    for invoice in tx.find(Invoice, life=(InvoiceLife.ISSUED, InvoiceLife.CREDITED)):
+        told = explain(books, invoice.number)
+        for line in told.lines:
+            if not line.agrees:
+                yield f"{told.number} line {line.number} of {line.net} cannot be worked out again: {line.parts}"
 
 
 def _by_state(parts: list[Any], wanted: Mapping[str, Decimal] | None, field: str) -> Iterator[str]:

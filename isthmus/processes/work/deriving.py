@@ -80,7 +80,7 @@ def derive(books: Books, contract_no: str, through: date) -> int:
     version = latest_version(books, contract_no)
     books.tx.lock(f"contract:{contract_no}")
     facts = Facts(books, version, through)
-    charges = [charge for line in version.lines for charge in _charges(facts, line)]
+    charges = [charge for line in version.lines for charge in charges_of(facts, line)]
     wanted = [item for charge in charges for item in items_of(charge)]
     keys = {item.source_key for item in wanted}
     # What was worked out for a later day by another run is not taken back by this one.
@@ -92,7 +92,8 @@ def derive(books: Books, contract_no: str, through: date) -> int:
     return len(new)
 
 
-def _charges(facts: Facts, line: ContractLine) -> list[Charge]:
+def charges_of(facts: Facts, line: ContractLine) -> list[Charge]:
+    """All derived charges of a line, by every rule that applies to it."""
     found: list[Charge] = []
     for applies, of_line in RULES:
         if applies(line):

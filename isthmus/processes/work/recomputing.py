@@ -1,0 +1,87 @@
+"""What a source is worth, worked out again from what is kept: the proof behind a line, and a control in production."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from isthmus.domain.objects import BillableItem, ContractVersion, Expense, Project, TimeEntry
+from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, items_of, place_of
+from isthmus.processes.work.deriving import DERIVED, Facts, charges_of
+from isthmus.processes.work.expensing import charge as charge_expense
+from isthmus.processes.work.intake import cards_of
+from isthmus.runtime.books import Books
+
+
+def worked_out_again(books: Books, item: BillableItem) -> BillableItem | None:
+    """The item as its source, terms and policies make it under the contract version it names; None when they make none.
+
+    Nothing is read from the item but its key and version: entry, contract, cards and rates are read anew.
+    """
+    charges = _charges(books, item)
+    made = {one.source_key: one for charge in charges for one in items_of(charge)}
+    return made.get(item.source_key)
+
+
+def _charges(books: Books, item: BillableItem) -> list[Charge]:
+    if item.source_type == "time":
+        return _of_time(books, item)
+    if item.source_type == "expense":
+        return _of_expense(books, item)
+    if item.source_type in DERIVED:
+        version = books.tx.get(ContractVersion, item.contract_no, item.contract_version)
+        assert version is not None
+        facts = Facts(books, version, item.service_date)
+        return [charge for line in version.lines for charge in charges_of(facts, line)]
+    return []
+
+
+def _known_versions(books: Books, item: BillableItem) -> list[ContractVersion]:
+    """The terms as far as they went when the item was priced: later amendments make revisions of their own."""
+    found = books.tx.find(ContractVersion, contract_no=item.contract_no, order=("version",))
+    return [version for version in found if version.version <= item.contract_version]
+
+
+def _of_time(books: Books, item: BillableItem) -> list[Charge]:
+    source, source_id = item.entry_key.split(":", 1)
+    entry = books.tx.get(TimeEntry, source, source_id, item.entry_revision)
+    project = books.tx.get(Project, item.project_code)
+    if entry is None or project is None:
+        return []
+    versions = _known_versions(books, item)
+    terms = Terms(
+        versions=versions,
+        tasks={task.code: task for task in project.tasks},
+        cards=cards_of(books, {item.contract_no: versions})[item.contract_no],
+        assigned={entry.key: item.line_uid},
+    )
+    _, line = place_of(entry, terms)
+    group = [entry, *_beside(books, entry)] if by_the_day(line) else [entry]
+    return charge_time(group, terms)
+
+
+def _beside(books: Books, entry: TimeEntry) -> list[TimeEntry]:
+    """The person's other entries of that day, each by its last revision."""
+    latest: dict[str, TimeEntry] = {}
+    same_day = books.tx.find(
+        TimeEntry, project_code=entry.project_code, service_date=entry.service_date, order=("revision",)
+    )
+    for other in same_day:
+        if other.person == entry.person and other.key != entry.key:
+            latest[other.key] = other
+    return list(latest.values())
+
+
+def _of_expense(books: Books, item: BillableItem) -> list[Charge]:
+    source, source_id = item.entry_key.split(":", 1)
+    expense = books.tx.get(Expense, source, source_id, item.entry_revision)
+    project = books.tx.get(Project, item.project_code)
+    version = books.tx.get(ContractVersion, item.contract_no, item.contract_version)
+    if expense is None or project is None or version is None:
+        return []
+    return [charge_expense(books, expense, version, version.line(item.line_uid), project)]
+
+
+def difference(books: Books, item: BillableItem) -> Decimal:
+    """What is kept less what the terms make of it: zero, or the books cannot say why."""
+    again = worked_out_again(books, item)
+    return item.entry_net - (again.entry_net if again else Decimal(0))
