@@ -26,7 +26,7 @@ def _in_the_hub(outcome: Outcome) -> Iterable[tuple[str, Any, Any]]:
     hub = outcome.hub
     parts = [p for p in hub["BillablePart"] if p["state"] != "superseded"]
     invoice = hub["Invoice"][0] if hub["Invoice"] else {}
-    marked = [e for e in outcome.effects if e.verb == "Psa.mark_invoiced"]
+    marked = [e for e in outcome.effects if e.verb == "TimeSource.mark_invoiced"]
     yield "entries", len(hub["TimeEntry"]), 4
     yield "items", len(hub["BillableItem"]), 4
     yield "hours", sum(Decimal(i["quantity"]) for i in hub["BillableItem"]), Decimal(32)

@@ -25,7 +25,7 @@ HUB = "application_name <> 'harness' and datname ="
 
 
 @pytest.mark.parametrize(
-    "effect", ["TaxEngine.calculate", "Erp.post_invoice", "Psa.mark_invoiced", "Crm.report_status"]
+    "effect", ["TaxEngine.calculate", "Erp.post_invoice", "TimeSource.mark_invoiced", "Crm.report_status"]
 )
 @pytest.mark.requirement("SC-12")
 def test_a_worker_takes_over_what_a_killed_one_had_in_hand(stage: Stage, walked: Walked, effect: str) -> None:
@@ -61,8 +61,8 @@ def test_a_worker_takes_over_what_a_killed_one_had_in_hand(stage: Stage, walked:
         "intended Erp.post_invoice",
         "before Keep the posting",
         "sent Erp.post_invoice",
-        "intended Psa.mark_invoiced",
-        "sent Psa.mark_invoiced",
+        "intended TimeSource.mark_invoiced",
+        "sent TimeSource.mark_invoiced",
         "after Mark the invoice as delivered",
     ],
 )
