@@ -83,6 +83,8 @@ def connect(config: ConnectionConfig, budget: Budget | None = None, client: http
         client=client,
         verify=config.ca_file or True,
         settling_seconds=config.settling_seconds,
+        writes_as=config.writes_as,
+        entities=config.entities,
     )
 
 

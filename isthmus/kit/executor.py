@@ -72,8 +72,10 @@ class Connection:
         reread: Reader | None = None,
         keeper: Keeper | None = None,
         cassette: Path | None = None,
+        writes_as: str = "",
+        entities: tuple[str, ...] = (),
     ) -> None:
-        self.name = name
+        self.name, self.writes_as, self.entities = name, writes_as, entities
         self.connector = connector
         self.secrets = Secrets(secrets, name, reread, keeper)
         self.base_url = base_url.rstrip("/")

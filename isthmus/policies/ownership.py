@@ -42,6 +42,8 @@ DEFAULT_RULES: tuple[OwnershipRule, ...] = (
     OwnershipRule(object="project", field="status", owner="psa", route="change the status in the PSA"),
     OwnershipRule(object="task", owner="psa", route="change the task in the PSA"),
     OwnershipRule(object="time_entry", owner="psa", route="record and approve time in the PSA"),
+    OwnershipRule(object="expense", owner="psa", route="record and approve expenses where they are kept"),
+    OwnershipRule(object="milestone", owner="psa", route="report progress in the delivery tool"),
     OwnershipRule(object="billable_part", owner="hub", route="request a hold, release or write-off at the desk"),
     OwnershipRule(object="invoice", owner="hub", route="invoices are composed and numbered by the hub"),
     OwnershipRule(object="invoice", field="posting", owner="erp", route="the ERP posts"),
@@ -49,6 +51,53 @@ DEFAULT_RULES: tuple[OwnershipRule, ...] = (
     OwnershipRule(object="payment", owner="erp", route="record the payment in the ERP"),
     OwnershipRule(object="change_order", owner="pmo", route="submit an accepted change order"),
 )
+
+
+# What a system is asked for is what it must own: a change captured there is a write to the hub.
+CAPTURED: dict[str, str] = {
+    "Crm": "contract",
+    "Delivery": "milestone",
+    "Erp": "payment",
+    "ExpenseSource": "expense",
+    "TimeSource": "time_entry",
+}
+
+# What the hub's own writes to other systems are about (object, field). Objects without a shipped rule are the hub's own
+# bookkeeping over there: a status, a mark, an hour as cost, a tax document.
+SENT: dict[str, tuple[str, str]] = {
+    "Crm.report_status": ("billing_status", "*"),
+    "Erp.put_client": ("client", "*"),
+    "Erp.deactivate_client": ("client", "*"),
+    "Erp.put_project": ("project", "*"),
+    "Erp.close_project": ("project", "*"),
+    "Erp.put_task": ("project", "tasks"),
+    "Erp.put_time": ("time_cost", "*"),
+    "Erp.post_invoice": ("invoice", "*"),
+    "Erp.post_credit": ("invoice", "*"),
+    "Psa.put_project": ("project", "*"),
+    "Psa.close_project": ("project", "*"),
+    "Psa.put_task": ("project", "tasks"),
+    "RateBook.put_rates": ("project", "rates"),
+    "ScheduleBook.put_schedule": ("project", "schedule"),
+    "TaxEngine.calculate": ("tax_document", "*"),
+    "TaxEngine.commit": ("tax_document", "*"),
+    "TaxEngine.void": ("tax_document", "*"),
+    "TimeSource.mark_invoiced": ("billing_mark", "*"),
+}
+
+
+def check_sent(rules: Iterable[OwnershipRule], *, verb: str, to: str, entity: str) -> None:
+    """NotOwner when the hub would write into a system what that system itself owns: it would overwrite the master.
+
+    What the hub owns, or carries from its owner to others, it may write; and what no rule speaks of.
+    """
+    obj, field = SENT[verb]
+    rule = find_rule(rules, obj, field, entity)
+    if rule is not None and rule.owner == to:
+        route = rule.route or "ask the integration team for an ownership rule"
+        where = f"{obj}.{field} for {entity or 'any entity'}"
+        message = f"hub may not write {where} to {to}: rule {rule.rule_id}, owner {rule.owner}; {route}"
+        raise NotOwner(message, rule=rule.rule_id, owner=rule.owner, route=route)
 
 
 def find_rule(rules: Iterable[OwnershipRule], obj: str, field: str, entity: str) -> OwnershipRule | None:

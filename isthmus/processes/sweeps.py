@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from isthmus.domain.errors import IsthmusError
 from isthmus.domain.objects import Engagement, Expense, Invoice, MilestoneStatus, Payment, TimeEntry
@@ -22,6 +22,7 @@ from isthmus.store.records import InboxMessage, MessageState, RunRow, Watermark
 from isthmus.store.tx import Tx
 
 BATCH_MAX = 200
+Dated = TypeVar("Dated", TimeEntry, Expense)
 
 
 def _watermark(kernel: Kernel, connection: str, feed: str) -> str:
@@ -40,8 +41,32 @@ def _move_watermark(kernel: Kernel, tx: Tx, connection: str, feed: str, value: s
     tx.put(Watermark(connection=connection, feed=feed, value=value, read_at=kernel.clock.now()))
 
 
+def _ask_gate(kernel: Kernel, connection: Any, port: str) -> None:
+    """The write gate at this door: what is captured is a write to the hub by the system it comes from."""
+    kernel.gate.check_captured(port, writer=connection.writes_as, entities=connection.entities)
+
+
+def _of_its_entities(books: Books, connection: Any, port: str, facts: list[Dated]) -> list[Dated]:
+    """Facts of legal entities this system may speak for; the others are quarantined with the rule that says so."""
+    if not books.kernel.gate.differs_by_entity(port):
+        return facts
+    codes = tuple(sorted({fact.project_code for fact in facts}))
+    entities = {e.project_code: e.entity for e in books.tx.find(Engagement, project_code=codes)} if codes else {}
+    allowed = []
+    for fact in facts:
+        entity = entities.get(fact.project_code, "")
+        refused = books.kernel.gate.refusal(port, writer=connection.writes_as, entity=entity)
+        if refused:
+            raw = canonical_json(fact)
+            inbox.quarantine(books, source=connection.name, kind=port, raw=raw, reason=refused)
+        else:
+            allowed.append(fact)
+    return allowed
+
+
 def sweep_contracts(kernel: Kernel, connection: Any) -> int:
     """Contracts changed in the CRM: each version starts contract_to_project once; the number of new changes."""
+    _ask_gate(kernel, connection, "Crm")
     page, new = connection.contracts_changed(_watermark(kernel, connection.name, "contracts")), 0
     with kernel.store.transaction() as tx:
         for notice in page.notices:
@@ -77,27 +102,33 @@ def sweep_time(kernel: Kernel, connection: Any) -> int:
 
     An entry that is gone there becomes a correction to no hours.
     """
+    _ask_gate(kernel, connection, "TimeSource")
     page = connection.approved_time(_watermark(kernel, connection.name, "time"))
 
     def arrivals(books: Books) -> list[inbox.Arrival]:
-        return [arrival_of(connection.name, entry) for entry in (*page.entries, *withdrawn_time(books, page))]
+        found = [*page.entries, *withdrawn_time(books, page)]
+        allowed = _of_its_entities(books, connection, "TimeSource", found)
+        return [arrival_of(connection.name, entry) for entry in allowed]
 
     return _keep_page(kernel, connection.name, "time", "time.approved", arrivals, page)
 
 
 def sweep_expenses(kernel: Kernel, connection: Any) -> int:
     """Approved expenses in the expense tool since the last look. What cannot be read is quarantined, not dropped."""
+    _ask_gate(kernel, connection, "ExpenseSource")
     page = connection.approved_expenses(_watermark(kernel, connection.name, "expenses"))
 
     def arrivals(books: Books) -> list[inbox.Arrival]:
-        expenses = (*page.expenses, *withdrawn_expenses(books, page))
-        return [_arrival(connection.name, "expense", "approved", each) for each in expenses]
+        expenses = [*page.expenses, *withdrawn_expenses(books, page)]
+        allowed = _of_its_entities(books, connection, "ExpenseSource", expenses)
+        return [_arrival(connection.name, "expense", "approved", each) for each in allowed]
 
     return _keep_page(kernel, connection.name, "expenses", "expense.approved", arrivals, page)
 
 
 def sweep_milestones(kernel: Kernel, connection: Any) -> int:
     """Milestones that moved in the delivery tool since the last look. What cannot be read is quarantined."""
+    _ask_gate(kernel, connection, "Delivery")
     page = connection.milestones_changed(_watermark(kernel, connection.name, "milestones"))
 
     def arrivals(_: Books) -> list[inbox.Arrival]:
@@ -159,12 +190,19 @@ def _accept_new(books: Books, arrivals: list[inbox.Arrival]) -> int:
 
 def sweep_payments(kernel: Kernel, connection: Any) -> int:
     """Payments recorded in the ERP: each starts invoice_to_cash once."""
+    _ask_gate(kernel, connection, "Erp")
     page = connection.payments_received(_watermark(kernel, connection.name, "payments"))
     with kernel.store.transaction() as tx:
         new = 0
         for payment in page.payments:
             invoices = tx.find(Invoice, client_no=payment.client_no, limit=1)
             entity = invoices[0].entity if invoices else ""
+            refused = kernel.gate.refusal("Erp", writer=connection.writes_as, entity=entity)
+            if refused:
+                books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name)
+                raw = canonical_json(payment)
+                inbox.quarantine(books, source=connection.name, kind="payment", raw=raw, reason=refused)
+                continue
             named = tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
             correlation = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
             books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name, correlation_id=correlation)

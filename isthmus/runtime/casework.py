@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from isthmus.runtime.kernel import Kernel
 
 # Cases that belong to no run: a loop of the worker, a control, something watched. Deciding one moves nothing by itself.
-WITHOUT_A_RUN = ("loop/", "watch/")
+WITHOUT_A_RUN = ("loop/", "quarantine/", "watch/")
 FINAL_BY_ACTION = {
     "cancel": CaseState.CANCELLED,
     "skip": CaseState.WAIVED,

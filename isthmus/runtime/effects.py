@@ -28,6 +28,7 @@ from pydantic import TypeAdapter
 from isthmus.domain.errors import (
     NeedsDecision,
     NeedsSetup,
+    NotOwner,
     OutcomeUnknown,
     RemoteRefusal,
     Retryable,
@@ -82,6 +83,7 @@ class Ledger:
         spec = spec_of(verb)
         connection = self._kernel.systems.filling(spec.name.split(".")[0], run.entity)
         self._kernel.check_open(connection.name)
+        self._ask_gate(run, spec, connection)
         calls = self._intend(run, seq, spec, connection, arguments)
         self._kernel.checkpoint(f"intended {spec.name}")
         finished: list[Effect] = []
@@ -93,6 +95,17 @@ class Ledger:
         by_key = {effect.effect_key: effect for effect in finished}
         kept = [by_key.get(call.effect.effect_key, call.effect) for call in calls]
         return [result_type(verb).validate_python(effect.result) for effect in kept], finished
+
+    def _ask_gate(self, run: RunRow, spec: VerbSpec, connection: Any) -> None:
+        """The write gate at this door: nothing is written into a system over what that system owns."""
+        try:
+            self._kernel.gate.check_sent(spec.name, to=connection.writes_as, entity=run.entity)
+        except NotOwner as refused:
+            facts = {"verb": spec.name, "rule": refused.rule, "owner": refused.owner_system, "route": refused.route}
+            with self._kernel.store.transaction() as tx:
+                books = self._kernel.books(tx, key=run.run_id, actor="hub", correlation_id=run.correlation_id)
+                books.audit("gate.refused", f"run:{run.run_id}", reason=refused.message, after=facts)
+            raise NeedsDecision("EX-OWNER", refused.message, queue="integration", context=facts) from refused
 
     def keep(self, effects: Sequence[Effect]) -> None:
         """Write outcomes in a transaction of their own."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isthmus.domain.errors import NotFound, SameKeyOtherContent
+from isthmus.domain.errors import NeedsDecision, NotFound, SameKeyOtherContent
 from isthmus.runtime.books import Books
 from isthmus.runtime.hashing import content_hash
+from isthmus.runtime.loops import keeper
 from isthmus.store.records import InboxMessage, MessageState
 
 
@@ -84,8 +85,25 @@ def quarantine(books: Books, *, source: str, kind: str, raw: str, reason: str, m
         received_at=books.now,
     )
     if books.tx.insert_new(message):
-        books.audit("message.quarantine", f"{source}:{message.message_id}", reason=reason)
+        _tell_of(books, message)
     return message
+
+
+def set_aside(books: Books, message: InboxMessage, reason: str) -> None:
+    """Quarantine a message that was accepted already and turns out not to be usable."""
+    settle(books, [message], MessageState.QUARANTINED, reason=reason)
+    _tell_of(books, message.model_copy(update={"reason": reason}))
+
+
+def _tell_of(books: Books, message: InboxMessage) -> None:
+    """In the audit each one; one open case per source and kind, however many there are: somebody has to look."""
+    name = f"{message.source}:{message.message_id}"
+    books.audit("message.quarantine", name, reason=message.reason)
+    row = keeper(f"quarantine/{message.source}:{message.kind}", f"{message.source} {message.kind}", books.now)
+    cause = f"a message of {message.source} cannot be used and is kept aside: {message.reason}"
+    context = {"source": message.source, "kind": message.kind, "first": message.message_id}
+    told = NeedsDecision("EX-QUARANTINE", cause, queue="integration", context=context, actions=("accept",))
+    books.kernel.open_case(books.tx, row, 0, "take a message in", told)
 
 
 def take(books: Books, *, kind: str, limit: int) -> list[InboxMessage]:

@@ -56,7 +56,9 @@ class Systems(Protocol):
     """Which connection fills a port for a legal entity."""
 
     def filling(self, port: str, entity: str) -> Any:
-        """The connection: verbs as methods, plus name, strategy(verb) and settling_time. NeedsSetup when none."""
+        """The connection: verbs as methods, plus name, writes_as (as the write gate knows it), strategy(verb) and
+        settling_time. NeedsSetup when none.
+        """
         ...
 
     def fills(self, port: str, entity: str) -> bool:

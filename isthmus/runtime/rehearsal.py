@@ -196,6 +196,7 @@ class _Stand:
     def __init__(self, port: str, real: Any, noted: _Noted) -> None:
         self._port, self._real, self._noted = port, real, noted
         self.name = real.name if real is not None else port
+        self.writes_as = real.writes_as if real is not None else ""
 
     def strategy(self, verb: str) -> str:
         return "upsert"

@@ -21,6 +21,8 @@ OWNERS = {
     "project.budget": "hub",
     "project.status": "psa",
     "task.name": "psa",
+    "expense.gross": "psa",
+    "milestone.completed": "psa",
     "time_entry.hours": "psa",
     "time_entry.approved_by": "psa",
     "billable_part.state": "hub",

@@ -45,7 +45,7 @@ def milestone(state: str) -> MilestoneStatus:
 class Tool:
     """A connection that has these pages to give, one after the other, and remembers what it was asked."""
 
-    name = "tool"
+    name, writes_as, entities = "tool", "psa", ()
 
     def __init__(self, *pages: Any) -> None:
         self.pages = list(pages)

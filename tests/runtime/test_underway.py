@@ -34,7 +34,7 @@ INVOICE = PostInvoice(
 class Slow:
     """An ERP that takes an invoice on, stages it and posts it in the end, or refuses it then."""
 
-    name = "erp"
+    name = writes_as = "erp"
     settling_time = timedelta(0)
 
     def __init__(self, polls: int, outcome: Any = None) -> None:

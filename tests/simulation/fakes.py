@@ -54,6 +54,12 @@ class Model:
     things: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     settling_time: timedelta = timedelta(seconds=5)
     calls: dict[str, int] = field(default_factory=dict)
+    entities: tuple[str, ...] = ()
+
+    @property
+    def writes_as(self) -> str:
+        """Every model is named after what it owns."""
+        return self.name
 
     def strategy(self, verb: str) -> str:
         """Plain creates: only a look-up makes them safe."""

@@ -154,7 +154,7 @@ def _entries_or_quarantine(books: Books, message: InboxMessage, alone: str) -> l
     try:
         entries = entries_of(message)
     except BadInput as wrong:
-        inbox.settle(books, [message], MessageState.QUARANTINED, reason=wrong.message)
+        inbox.set_aside(books, message, wrong.message)
         return []
     if not alone and message.state is MessageState.TAKEN:
         inbox.settle(books, [message], MessageState.APPLIED)
