@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from isthmus.domain.objects import ContractVersion
 from isthmus.domain.terms import InvoiceTerms
-from isthmus.policies.layouts import NOTHING, Evidence, Layout, Terms
+from isthmus.policies.layouts import NOTHING, Contracts, Evidence, Layout
 
 POLICY = "composition/1"
 MIN_INVOICE = "MIN_INVOICE"
@@ -76,21 +76,21 @@ def plan_invoices(evidence: Iterable[Evidence], versions: Iterable[ContractVersi
     versions: of every contract the evidence is of; the newest says how it is invoiced. A plan may be negative: it then
     waits to be netted, or becomes a credit. BadInput for a line that no version of its contract has.
     """
-    terms = Terms(versions)
+    contracts = Contracts(versions)
     pots: dict[tuple[str, str, str], Pot] = {}
     groups: dict[tuple[Pot, tuple[str, ...]], list[Evidence]] = {}
     clients: dict[Pot, str] = {}
     for piece in sorted(evidence, key=_age):
         who = (piece.contract_no, piece.payer, piece.tax_regime)
         if who not in pots:
-            version = terms.newest(piece)
+            version = contracts.newest(piece)
             pots[who] = _pot(piece, version)
             clients[pots[who]] = version.client_no
         pot = pots[who]
-        terms.line(piece)
-        groups.setdefault((pot, tuple(FACTS[name](piece, terms) for name in pot.by)), []).append(piece)
+        contracts.line(piece)
+        groups.setdefault((pot, tuple(FACTS[name](piece, contracts) for name in pot.by)), []).append(piece)
     apart = {pot: _apart(pot, clients) for pot in clients}
-    plans = [plan for (pot, key), pieces in groups.items() for plan in _plans(pot, key, pieces, terms, apart[pot])]
+    plans = [plan for (pot, key), pieces in groups.items() for plan in _plans(pot, key, pieces, contracts, apart[pot])]
     return sorted(plans, key=lambda plan: plan.key)
 
 
@@ -113,21 +113,21 @@ def tax_regime(version: ContractVersion) -> str:
 # -- groups ----------------------------------------------------------------------------------------------------
 
 
-def _order(piece: Evidence, terms: Terms) -> str:
-    return piece.po_number or terms.newest(piece).po_number
+def _order(piece: Evidence, contracts: Contracts) -> str:
+    return piece.po_number or contracts.newest(piece).po_number
 
 
-def _period(piece: Evidence, terms: Terms) -> str:
+def _period(piece: Evidence, contracts: Contracts) -> str:
     return piece.service_date.isoformat()[:7] if piece.service_date else ""
 
 
 # What a contract may group by besides bill-to, in the order of the key.
-FACTS: dict[str, Callable[[Evidence, Terms], str]] = {
+FACTS: dict[str, Callable[[Evidence, Contracts], str]] = {
     "po": _order,
     "period": _period,
-    "project": lambda piece, terms: piece.project_code,
-    "tax_category": lambda piece, terms: piece.tax_category or terms.line(piece).tax_category,
-    "billing_type": lambda piece, terms: str(terms.line(piece).billing_type),
+    "project": lambda piece, contracts: piece.project_code,
+    "tax_category": lambda piece, contracts: piece.tax_category or contracts.line(piece).tax_category,
+    "billing_type": lambda piece, contracts: str(contracts.line(piece).billing_type),
 }
 
 
@@ -165,26 +165,26 @@ def _apart(pot: Pot, clients: Mapping[Pot, str]) -> tuple[str, ...]:
 
 
 def _plans(
-    pot: Pot, key: tuple[str, ...], pieces: Sequence[Evidence], terms: Terms, apart: tuple[str, ...]
+    pot: Pot, key: tuple[str, ...], pieces: Sequence[Evidence], contracts: Contracts, apart: tuple[str, ...]
 ) -> Iterable[InvoicePlan]:
-    invoicing = terms.newest(pieces[0]).invoicing
+    invoicing = contracts.newest(pieces[0]).invoicing
     conditions = pot.conditions
     of = [pot.contract_no, conditions.bill_to, conditions.tax_regime] if pot.contract_no else [*conditions, pot.shape]
     name = "|".join(fact for fact in [*of, *(f"{by}={fact}" for by, fact in zip(pot.by, key, strict=True))] if fact)
     for number, filled in enumerate(_filled(pieces, invoicing.maximum), start=1):
         net = sum((piece.net for piece in filled), NOTHING)
-        orders = {_order(piece, terms) for piece in filled}
+        orders = {_order(piece, contracts) for piece in filled}
         yield InvoicePlan(
             key=name if number == 1 else f"{name}/{number}",
             conditions=conditions,
-            contracts=tuple(sorted({terms.newest(piece).contract_no for piece in filled})),
+            contracts=tuple(sorted({contracts.newest(piece).contract_no for piece in filled})),
             po_number=orders.pop() if len(orders) == 1 else "",
             evidence=tuple(filled),
             net=net,
             layout=invoicing.layout,
             hold=MIN_INVOICE if invoicing.minimum is not None and 0 <= net < invoicing.minimum else "",
             above_maximum=invoicing.maximum is not None and net > invoicing.maximum,
-            attachments=_attachments(filled, invoicing, terms),
+            attachments=_attachments(filled, invoicing, contracts),
             apart=apart,
         )
 
@@ -204,14 +204,14 @@ def _filled(pieces: Sequence[Evidence], maximum: Decimal | None) -> list[Sequenc
     return list(filled)
 
 
-def _attachments(pieces: Sequence[Evidence], invoicing: InvoiceTerms, terms: Terms) -> tuple[str, ...]:
+def _attachments(pieces: Sequence[Evidence], invoicing: InvoiceTerms, contracts: Contracts) -> tuple[str, ...]:
     """What has to go with the invoice: timesheet:PROJECT:YYYY-MM, receipt:REFERENCE, po:NUMBER."""
     found: dict[str, set[str]] = {"timesheets": set(), "receipts": set(), "po": set()}
     for piece in pieces if invoicing.attachments else ():
         if piece.source_type == "time":
-            found["timesheets"].add(f"timesheet:{piece.project_code}:{_period(piece, terms)}")
+            found["timesheets"].add(f"timesheet:{piece.project_code}:{_period(piece, contracts)}")
         if piece.receipt_ref:
             found["receipts"].add(f"receipt:{piece.receipt_ref}")
-        if _order(piece, terms):
-            found["po"].add(f"po:{_order(piece, terms)}")
+        if _order(piece, contracts):
+            found["po"].add(f"po:{_order(piece, contracts)}")
     return tuple(name for kind in invoicing.attachments for name in sorted(found[kind]))

@@ -49,7 +49,7 @@ class Evidence:
     receipt_ref: str = ""
 
 
-class Terms:
+class Contracts:
     """The terms of the contracts that evidence is of, by contract and line."""
 
     def __init__(self, versions: Iterable[ContractVersion]) -> None:
@@ -84,7 +84,7 @@ def compose(
 
     summary shows each contract line as one of its whole amount; detailed shows every part for itself.
     """
-    terms, label = Terms(versions), LABELS[layout]
+    contracts, label = Contracts(versions), LABELS[layout]
 
     def shown(piece: Evidence) -> tuple[Any, ...]:
         alone = (piece.service_date or date.min, piece.part_id) if layout == "detailed" else ()
@@ -93,13 +93,13 @@ def compose(
 
     rows = groupby(sorted(evidence, key=lambda piece: (*shown(piece), piece.part_id)), key=shown)
     return tuple(
-        _invoice_line(number, tuple(pieces), terms, layout) for number, (_, pieces) in enumerate(rows, start=1)
+        _invoice_line(number, tuple(pieces), contracts, layout) for number, (_, pieces) in enumerate(rows, start=1)
     )
 
 
-def _invoice_line(number: int, pieces: Sequence[Evidence], terms: Terms, layout: Layout) -> InvoiceLine:
+def _invoice_line(number: int, pieces: Sequence[Evidence], contracts: Contracts, layout: Layout) -> InvoiceLine:
     first = pieces[0]
-    line, name = terms.line(first), LABELS[layout](first)
+    line, name = contracts.line(first), LABELS[layout](first)
     net = sum((piece.net for piece in pieces), NOTHING)
     projects = {piece.project_code for piece in pieces}
     return InvoiceLine(

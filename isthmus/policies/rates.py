@@ -86,10 +86,10 @@ def resolve_rate(
     a day. Raises NeedsDecision EX-RATE-MISSING or EX-RATE-AMBIGUOUS, queue pricing.
     """
     work = Work(person, role, grade, region, work_type, location, task)
-    return RateBook(version, line, cards).resolve(work, service_date)
+    return LineRates(version, line, cards).resolve(work, service_date)
 
 
-class RateBook:
+class LineRates:
     """The rates of one line, asked about many hours: what resolve_rate says, found once for hours that are alike."""
 
     def __init__(self, version: ContractVersion, line: ContractLine, cards: Sequence[Rate] = ()) -> None:

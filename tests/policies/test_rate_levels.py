@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import ContractLine, Rate
 from isthmus.domain.terms import RATE_LEVELS, FxPolicy
-from isthmus.policies.rates import WEIGHTS, RateBook, Work, check_rates, overlaps, resolve_rate
+from isthmus.policies.rates import WEIGHTS, LineRates, Work, check_rates, overlaps, resolve_rate
 from isthmus.policies.readiness import check_terms
 from tests.policies.builders import contract, day, line, rate
 
@@ -119,7 +119,7 @@ def test_the_trace_names_every_candidate_and_why_it_lost() -> None:
 
 def test_a_trace_belongs_to_who_asked() -> None:
     terms = line("L1")
-    book = RateBook(contract(terms), terms)
+    book = LineRates(contract(terms), terms)
     first = book.resolve(Work("bob", "consultant"), day("2026-03-09"))[1]
     first["spoiled"] = True
     assert "spoiled" not in book.resolve(Work("bob", "consultant"), day("2026-03-10"))[1]
@@ -259,7 +259,7 @@ def naive(rates: list[Rate], on: date) -> set[tuple[int, Decimal]]:
 def test_the_rate_is_what_a_pencil_finds_on_every_day_in_any_order(orders: Any, days: list[int]) -> None:
     rates, shuffled = orders
     terms = line("L1", *shuffled)
-    book, work = RateBook(contract(terms), terms), Work("x", "x", "x", "x", "x", "x", "x")
+    book, work = LineRates(contract(terms), terms), Work("x", "x", "x", "x", "x", "x", "x")
     for offset in days:
         on = START + timedelta(offset)
         best = naive(rates, on)
