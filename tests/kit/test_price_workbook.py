@@ -133,7 +133,6 @@ REAL = [
 def test_real_workbooks(
     name: str, sheet: str, titles: dict[str, str], read_: int, priced: int, rejected: list[int], first: tuple[str, str]
 ) -> None:
-    """The price rule of the schedule: including the fee = excluding it / (1 - 0.0075), to the cent."""
     found_at = [p / "shared" / "data" / name for p in ROOT.parents if (p / "shared" / "data" / name).exists()]
     if not found_at:
         pytest.skip(f"the workbook {name} is not beside this repository: not checked against it")

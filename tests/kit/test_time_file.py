@@ -347,10 +347,10 @@ def test_the_same_content_under_another_id_is_taken_and_named() -> None:
 
 
 def test_a_correction_that_says_what_another_entry_says_is_compared_by_its_latest_revision() -> None:
-    assert (
-        len(read(line(hours="3"), line(hours="4", revision="2"), line(source_entry_id="E2", hours="4")).suspects) == 2
-    )
-    assert read(line(hours="4"), line(hours="3", revision="2"), line(source_entry_id="E2", hours="4")).suspects == ()
+    other = line(source_entry_id="E2", hours="4")
+    assert len(read(line(hours="3"), line(hours="4", revision="2"), other).suspects) == 2
+    assert read(line(hours="4"), line(hours="3", revision="2"), other).suspects == ()
+    assert read(line(hours="3", revision="2"), line(hours="4"), other).suspects == ()
 
 
 def test_a_day_of_25_hours_is_refused_with_all_its_rows() -> None:
