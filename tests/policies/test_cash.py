@@ -179,6 +179,12 @@ def test_tax_withheld_on_what_is_not_open_is_receivables(withheld: dict[str, str
     assert stopped.value.exception == "EX-CASH-UNMATCHED"
 
 
+def test_money_for_what_withheld_tax_has_settled_already_is_receivables() -> None:
+    twice = payment("600.00", applies={ONE: "600.00"}, withheld={ONE: "600.00"})
+    with pytest.raises(NeedsDecision, match="it names US-INV-2026-00001"):
+        plan_settlement(twice, OPEN)
+
+
 def test_withheld_tax_is_a_case_until_its_certificate_is_there() -> None:
     withheld = Settling(f"id:{ONE}", Decimal("100.00"), "withholding")
     with pytest.raises(NeedsDecision) as stopped:
