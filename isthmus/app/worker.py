@@ -146,6 +146,7 @@ SWEEPS: dict[str, Callable[..., int]] = {
     "TimeSource": sweeps.sweep_time,
     "ExpenseSource": sweeps.sweep_expenses,
     "Delivery": sweeps.sweep_milestones,
+    "Esign": sweeps.sweep_signatures,
     "Erp": sweeps.sweep_payments,
 }
 

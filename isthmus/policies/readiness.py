@@ -14,12 +14,14 @@ from typing import Any
 
 from rapidfuzz import fuzz
 
+from isthmus.domain.envelopes import SignedEnvelope
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
 from isthmus.policies.caps import check_cap
 from isthmus.policies.discounts import check_discounts
 from isthmus.policies.rates import check_rates
+from isthmus.policies.signatories import approvers, is_evidence, missing_approvals
 from isthmus.policies.splits import check_payers
 from isthmus.policies.tax_decision import decide_tax
 
@@ -47,18 +49,28 @@ def _case(
     )
 
 
-def check_approvals(contract: ContractVersion) -> ContractVersion:
-    """P1.1: legal and finance have both approved, and not the same person for both."""
-    missing = [
-        who for who, by in (("legal", contract.legal_approved_by), ("finance", contract.finance_approved_by)) if not by
-    ]
+def check_approvals(contract: ContractVersion, envelopes: Sequence[SignedEnvelope] = ()) -> ContractVersion:
+    """P1.1: legal and finance have both approved, and not the same person for both.
+
+    envelopes: those about this version that ended. Who signed a completed one has approved in that role, and what was
+    signed is the contract's document where it names none.
+    """
+    found = approvers({"legal": contract.legal_approved_by, "finance": contract.finance_approved_by}, envelopes)
+    missing = missing_approvals(found)
     if missing:
         cause = f"not approved by {' and '.join(missing)}"
-        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", missing=missing)
-    if contract.legal_approved_by == contract.finance_approved_by:
-        cause = f"{contract.legal_approved_by} has approved for legal and for finance; it takes two persons"
-        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", missing=["finance"])
-    return contract
+        if all(found.values()):
+            cause = f"{found['legal']} has approved for legal and for finance; it takes two persons"
+        refused = [envelope for envelope in envelopes if envelope.state in ("declined", "voided")]
+        cause += "".join(f"; envelope {e.envelope_id} was {e.state}: {e.reason}" for e in refused)
+        facts = {"missing": missing, "approved": found}
+        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", **facts)
+    agreed = contract.model_copy(update={"legal_approved_by": found["legal"], "finance_approved_by": found["finance"]})
+    signed = [envelope for envelope in envelopes if is_evidence(envelope)]
+    if not signed or contract.document_ref or contract.document_hash:
+        return agreed
+    document = {"document_ref": signed[-1].document_ref, "document_hash": signed[-1].document_hash}
+    return agreed.model_copy(update=document)
 
 
 def check_terms(contract: ContractVersion) -> ContractVersion:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from isthmus.ports.messages import SignedEnvelope, SignedPage
+from isthmus.domain.envelopes import SignedEnvelope
+from isthmus.ports.messages import SignedPage
 from isthmus.ports.verbs import reads
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from isthmus.domain.envelopes import SignedEnvelope
 from isthmus.domain.money import Exact
 from isthmus.domain.objects import (
     Address,
@@ -80,34 +81,6 @@ class MilestonePage(Canonical):
     milestones: tuple[MilestoneStatus, ...]
     watermark: str
     unreadable: tuple[tuple[str, str], ...] = ()
-
-
-class Signature(Canonical):
-    """One signer. role: the part played, such as client, legal or finance."""
-
-    name: str
-    email: str
-    role: str = ""
-    signed_at: datetime
-
-
-class SignedEnvelope(Canonical):
-    """An envelope and the contract version or change order it is about.
-
-    state: sent, completed, declined or voided; reason: why it was declined or voided; document_hash: SHA-256 of the
-    signed document, empty when not offered.
-    """
-
-    envelope_id: str
-    contract_no: str
-    version: int
-    change_order: str = ""
-    state: str
-    completed_at: datetime | None = None
-    signatures: tuple[Signature, ...] = ()
-    document_ref: str = ""
-    document_hash: str = ""
-    reason: str = ""
 
 
 class SignedPage(Canonical):

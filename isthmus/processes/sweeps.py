@@ -9,9 +9,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from isthmus.domain.errors import IsthmusError
+from isthmus.domain.envelopes import ApprovalEvidence, SignedEnvelope
+from isthmus.domain.errors import IsthmusError, Refused, StaleRead
 from isthmus.domain.objects import Engagement, Expense, Invoice, MilestoneStatus, Payment, TimeEntry
 from isthmus.ports.messages import ContractNotice
+from isthmus.processes.work import signing
 from isthmus.processes.work.intake import entries_of
 from isthmus.processes.work.withdrawing import withdrawn_expenses, withdrawn_time
 from isthmus.runtime import inbox
@@ -186,6 +188,51 @@ def _accept_new(books: Books, arrivals: list[inbox.Arrival]) -> int:
     new = sum(message.duplicates == 0 for message in messages)
     _checkpoint(books.kernel, "committing messages", new)
     return new
+
+
+def sweep_signatures(kernel: Kernel, connection: Any) -> int:
+    """Envelopes that ended: each is kept once as evidence, and a contract that waits for an approval they hold goes on.
+
+    Returns the number of envelopes and of cases. Each envelope is kept by itself: reading a signed document takes time.
+    """
+    page = connection.envelopes_ended(_watermark(kernel, connection.name, "signatures"))
+    new = sum(_keep_envelope(kernel, connection, envelope) for envelope in page.envelopes)
+    with kernel.store.transaction() as tx:
+        books = kernel.books(tx, key=f"sweep/{connection.name}", actor=connection.name)
+        for what, why in page.unreadable:
+            inbox.quarantine(books, source=connection.name, kind="envelope.ended", raw=what, reason=why)
+        new += signing.answer_waiting_approvals(books)
+        _move_watermark(kernel, tx, connection.name, "signatures", page.watermark)
+        _checkpoint(kernel, "committing swept signatures", new)
+    _checkpoint(kernel, "swept signatures", new)
+    return new
+
+
+def _keep_envelope(kernel: Kernel, connection: Any, envelope: SignedEnvelope) -> bool:
+    with kernel.store.transaction() as tx:
+        if tx.get(ApprovalEvidence, connection.name, envelope.envelope_id) is not None:
+            return False
+    whole = _with_document(connection, envelope)
+    with kernel.store.transaction() as tx:
+        correlation = f"contract:{envelope.contract_no}"
+        key = f"envelope/{envelope.envelope_id}"
+        books = kernel.books(tx, key=key, actor=connection.name, correlation_id=correlation)
+        new = signing.keep_envelope(books, connection.name, whole)
+        _checkpoint(kernel, "keeping an envelope", new)
+    return new
+
+
+def _with_document(connection: Any, envelope: SignedEnvelope) -> SignedEnvelope:
+    """A completed envelope with the hash of what was signed; without, and with the reason, where that is gone."""
+    if envelope.state != "completed":
+        return envelope
+    try:
+        whole: SignedEnvelope = connection.read_envelope(envelope.envelope_id)
+    except Refused as gone:
+        return envelope.model_copy(update={"reason": f"the signed document cannot be read: {gone.message}"})
+    if whole.state != envelope.state:
+        raise StaleRead(f"envelope {envelope.envelope_id} is {envelope.state} in the list and {whole.state} by itself")
+    return whole
 
 
 def sweep_payments(kernel: Kernel, connection: Any) -> int:

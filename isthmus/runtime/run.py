@@ -68,10 +68,12 @@ class Run:
         verb: Callable[..., T],
         *args: Any,
         then: Callable[[T], T] | None = None,
+        judge: Callable[[Books, T], T] | None = None,
         unreadable: tuple[str, str] = ("EX-INPUT", "integration"),
     ) -> T:
         """Ask another system; nothing changes there. then checks the answer: when it refuses, the step asks again.
 
+        judge: as then, with the hub's own books to look into; it writes nothing.
         unreadable: exception type and queue of the case when the answer cannot be read, or there is none.
         """
 
@@ -84,6 +86,9 @@ class Run:
             except Refused as wrong:
                 case, queue = unreadable
                 raise NeedsDecision(case, f"{phrase}: {wrong.message}", queue=queue) from wrong
+            if judge is not None:
+                with self._kernel.store.transaction() as tx:
+                    answer = judge(self._books(tx), answer)
             return then(answer) if then else answer
 
         answer: T = self._step(phrase, "read", result_type(verb), ask)
@@ -103,8 +108,7 @@ class Run:
         """
 
         def write(tx: Tx) -> T:
-            books = Books(self._kernel, tx, run_id=self.row.run_id, correlation_id=self.row.correlation_id)
-            output = act(books, *args)
+            output = act(self._books(tx), *args)
             if final:
                 self.row = self._kernel.commit_to(tx, self.row)
             return output
@@ -177,6 +181,9 @@ class Run:
                 found = self.read(f"Undo: look for it: {phrase}", _finder(verb, spec_of(verb).find), *args)
                 if found is not None:
                     self._undos.append((f"Undo: {phrase}", undo, args))
+
+    def _books(self, tx: Tx) -> Books:
+        return Books(self._kernel, tx, run_id=self.row.run_id, correlation_id=self.row.correlation_id)
 
     def for_entity(self, entity: str) -> None:
         """From here on the run works for this legal entity: its connections, its lane."""

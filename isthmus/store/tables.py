@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import JSONB
 
+from isthmus.domain.envelopes import ApprovalEvidence
 from isthmus.domain.objects import (
     Allocation,
     BillableItem,
@@ -113,6 +114,9 @@ SPECS: dict[type[BaseModel], Spec] = {
     RateCard: Spec("rate_card", ("code", "version"), index=(("client_no",), ("entity",))),
     SubmittedTime: Spec("submitted_time", ("source", "source_id"), index=(("project_code",),)),
     FiledContract: Spec("filed_contract", ("contract_no", "version"), growing=True),
+    ApprovalEvidence: Spec(
+        "approval_evidence", ("source", "envelope_id"), index=(("contract_no", "version"),), growing=True
+    ),
     r.RunRow: Spec("run", ("run_id",), index=(("state", "wake_at"), ("key",), ("correlation_id",))),
     r.RunStep: Spec("run_step", ("run_id", "seq")),
     r.Effect: Spec("effect", ("effect_key",), index=(("run_id",), ("state",), ("business_key",))),

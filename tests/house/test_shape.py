@@ -31,6 +31,7 @@ CONNECTORS = sorted(p for p in (HUB / "connectors").iterdir() if (p / "__init__.
 TAKES_ONE_OUT_OF_ITS_BATCH = {
     "_projects_of": "an unreadable message goes on alone and is quarantined by its run",
     "_entries_or_quarantine": "an unreadable message is quarantined with its reason",
+    "_with_document": "an envelope whose document is gone is kept as evidence without it, and says so",
     "_capture_one": "an entry that needs a person goes on in a run of its own",
 }
 CATCHING_ROOMS = ("runtime", "kit", "app")
@@ -218,3 +219,11 @@ def test_parts_change_through_one_door() -> None:
 
 def test_doctor_has_a_harmless_read_for_every_port() -> None:
     assert set(HARMLESS_READS) == set(PORTS)
+
+
+def test_the_revisions_of_the_schema_form_one_line() -> None:
+    """Two revisions made side by side would leave the schema with two ends, and no way to tell which is the last."""
+    files = sorted((HUB / "store/migrations/versions").glob("[0-9]*.py"))
+    named = [re.findall(r'^(?:down_)?revision = "?(\w+)"?', file.read_text(), re.M) for file in files]
+    assert [own for own, _ in named] == [file.name[:4] for file in files]
+    assert [earlier for _, earlier in named] == ["None", *(own for own, _ in named[:-1])]

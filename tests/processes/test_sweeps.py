@@ -106,7 +106,7 @@ def test_a_look_that_fails_moves_no_watermark() -> None:
 
 def test_every_port_that_is_asked_for_changes_has_a_sweep() -> None:
     feeds = {name for name, port in PORTS.items() for verb in vars(port) if _asks_with_a_watermark(port, verb)}
-    assert feeds - set(SWEEPS) <= {"Esign"}  # envelopes are asked for by whoever waits for them
+    assert feeds <= set(SWEEPS)
 
 
 def _asks_with_a_watermark(port: type, verb: str) -> bool:

@@ -9,13 +9,14 @@ from typing import ClassVar
 
 from isthmus.connectors.docusign import mapping as m
 from isthmus.connectors.docusign.login import JwtGrant
+from isthmus.domain.envelopes import SignedEnvelope
 from isthmus.domain.errors import BadInput
 from isthmus.kit.auth import Auth
 from isthmus.kit.connector import Connector
 from isthmus.kit.mapping import readable, to_utc
 from isthmus.kit.paging import Page, by_last_change, latest
 from isthmus.kit.wire import Request, Row, Verb
-from isthmus.ports.messages import SignedEnvelope, SignedPage
+from isthmus.ports.messages import SignedPage
 
 
 class Docusign(Connector):

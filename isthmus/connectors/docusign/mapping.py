@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from isthmus.domain.envelopes import Signature, SignedEnvelope
 from isthmus.domain.errors import BadInput
 from isthmus.kit.mapping import StatusTable, to_utc
 from isthmus.kit.wire import Row, dig
-from isthmus.ports.messages import Signature, SignedEnvelope
 
 CHANGED = "statusChangedDateTime"
 ENDED = ("completed", "declined", "voided")

@@ -21,14 +21,16 @@ from isthmus.domain.work import milestone_code
 from isthmus.policies import readiness
 from isthmus.ports import Crm, TaxEngine
 from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
+from isthmus.processes.work.signing import evidence_about
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
 from isthmus.store.desk_records import ClientAlias
 
 
-def approved_terms(contract: ContractVersion) -> ContractVersion:
-    """P1.1 and P1.2: both approvals are there and every term can be billed."""
-    return readiness.check_terms(readiness.check_approvals(contract))
+def approved_terms(books: Books, contract: ContractVersion) -> ContractVersion:
+    """P1.1 and P1.2: both approvals are there, named or signed for, and every term can be billed."""
+    envelopes = evidence_about(books, contract.contract_no, contract.version)
+    return readiness.check_terms(readiness.check_approvals(contract, envelopes))
 
 
 def read_terms(run: Run, contract_no: str, version: int) -> ContractVersion:
@@ -40,7 +42,7 @@ def read_terms(run: Run, contract_no: str, version: int) -> ContractVersion:
         "Read the approved contract and its terms",
         Crm.read_contract,
         contract_no,
-        then=approved_terms,
+        judge=approved_terms,
         unreadable=("EX-MAP-TERMS", "contract-operations"),
     )
 
@@ -72,7 +74,7 @@ def check_filed(books: Books, contract: ContractVersion) -> ContractVersion:
     """approved_terms, with the approvals that came after it was handed in."""
     given = books.answers.get("EX-APPROVAL-INCOMPLETE", {})
     names = ("legal_approved_by", "finance_approved_by")
-    return approved_terms(contract.model_copy(update={n: str(given[n]) for n in names if given.get(n)}))
+    return approved_terms(books, contract.model_copy(update={n: str(given[n]) for n in names if given.get(n)}))
 
 
 def request_engagement(books: Books, contract: ContractVersion) -> Engagement:
@@ -179,7 +181,9 @@ def keep_contract(
     engagement = books.tx.get(Engagement, contract.contract_no)
     assert engagement is not None
     books.tx.update(engagement.model_copy(update={"client_no": client.client_no, "entity": entity.code}))
-    books.audit("contract.keep", f"contract:{agreed.key}", after={"hash": agreed.document_hash})
+    facts = {"hash": agreed.document_hash, "document": agreed.document_ref}
+    approved = {"legal_approved_by": agreed.legal_approved_by, "finance_approved_by": agreed.finance_approved_by}
+    books.audit("contract.keep", f"contract:{agreed.key}", after={**facts, **approved})
     return agreed
 
 
