@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from isthmus.domain.errors import NotOwner
 
-Role = Literal["crm", "psa", "erp", "tax", "hub", "finance", "time", "pmo"]
+Role = Literal["crm", "psa", "erp", "tax", "hub", "finance", "time", "pmo", "esign"]
 
 
 class OwnershipRule(BaseModel):
@@ -35,6 +35,7 @@ class OwnershipRule(BaseModel):
 DEFAULT_RULES: tuple[OwnershipRule, ...] = (
     OwnershipRule(object="opportunity", owner="crm", route="change it in the CRM"),
     OwnershipRule(object="contract", owner="crm", route="amend the contract in the CRM; the hub picks it up"),
+    OwnershipRule(object="approval", owner="esign", route="sign for it in the e-signature service"),
     OwnershipRule(object="client", owner="crm", route="change the account in the CRM"),
     OwnershipRule(object="client", field="tax_id", owner="erp", route="ask finance master data"),
     OwnershipRule(object="client", field="payment_terms", owner="erp", route="ask finance master data"),
@@ -58,6 +59,7 @@ CAPTURED: dict[str, str] = {
     "Crm": "contract",
     "Delivery": "milestone",
     "Erp": "payment",
+    "Esign": "approval",
     "ExpenseSource": "expense",
     "TimeSource": "time_entry",
 }

@@ -195,6 +195,7 @@ def sweep_signatures(kernel: Kernel, connection: Any) -> int:
 
     Returns the number of envelopes and of cases. Each envelope is kept by itself: reading a signed document takes time.
     """
+    _ask_gate(kernel, connection, "Esign")
     page = connection.envelopes_ended(_watermark(kernel, connection.name, "signatures"))
     new = sum(_keep_envelope(kernel, connection, envelope) for envelope in page.envelopes)
     with kernel.store.transaction() as tx:

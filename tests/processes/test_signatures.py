@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from isthmus.domain.envelopes import ApprovalEvidence, Signature, SignedEnvelope
-from isthmus.domain.errors import BadInput, StaleRead, Throttled
+from isthmus.domain.errors import BadInput, NotOwner, StaleRead, Throttled
 from isthmus.domain.objects import ContractVersion, Engagement
 from isthmus.domain.states import CaseState, EngagementState
 from isthmus.ports.messages import SignedPage
@@ -45,7 +45,8 @@ def signed(*roles: str, number: int = 1, **changes: Any) -> SignedEnvelope:
 class Service:
     """An e-signature service: the envelopes that ended, all of them in each page."""
 
-    name = "esign"
+    name = writes_as = "esign"
+    entities: tuple[str, ...] = ()
 
     def __init__(self, *envelopes: SignedEnvelope) -> None:
         self.envelopes = list(envelopes)
@@ -131,6 +132,14 @@ def test_an_envelope_that_cannot_be_read_now_is_read_later_and_nothing_is_passed
     assert hub.rows(ApprovalEvidence) == [] and hub.rows(Watermark) == []
     service.answer = None
     assert sweep(hub, service) == 1
+
+
+def test_a_system_that_does_not_own_approvals_is_refused_at_the_gate() -> None:
+    hub, service = Hub(), Service(signed())
+    service.writes_as = "crm"
+    with pytest.raises(NotOwner, match="crm may not write approval"):
+        sweep(hub, service)
+    assert hub.rows(ApprovalEvidence) == []
 
 
 # -- approval ----------------------------------------------------------------------------------------------------
