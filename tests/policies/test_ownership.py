@@ -7,7 +7,7 @@ import pytest
 from isthmus.domain.errors import NotOwner
 from isthmus.policies.ownership import DEFAULT_RULES, OwnershipRule, check_owner, find_rule
 
-WRITERS = ("crm", "psa", "erp", "tax", "hub", "finance", "time", "pmo")
+WRITERS = ("crm", "psa", "erp", "tax", "hub", "finance", "time", "pmo", "esign")
 # object.field -> the one writer; everything else in the row is refused.
 OWNERS = {
     "opportunity.stage": "crm",
@@ -17,6 +17,7 @@ OWNERS = {
     "client.industry": "crm",
     "client.tax_id": "erp",
     "client.payment_terms": "erp",
+    "approval.legal": "esign",
     "project.name": "hub",
     "project.budget": "hub",
     "project.status": "psa",
