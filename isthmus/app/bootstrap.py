@@ -22,6 +22,7 @@ from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, make_budget
 from isthmus.kit.references import read_secret
+from isthmus.kit.traffic import Maintenance
 from isthmus.processes import (
     after_issue,
     amendment,
@@ -38,7 +39,7 @@ from isthmus.runtime.engine_dbos import DbosEngine, prepare_database
 from isthmus.runtime.gate import Gate
 from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.kernel import Kernel, Pace
-from isthmus.runtime.lanes import SharedPlaces
+from isthmus.runtime.lanes import SharedPlaces, SharedWindow
 from isthmus.store import embedded, migrate
 from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import AuditEntry, FirmVersion
@@ -85,6 +86,7 @@ def connect(config: ConnectionConfig, budget: Budget | None = None, client: http
         settling_seconds=config.settling_seconds,
         writes_as=config.writes_as,
         entities=config.entities,
+        maintenance=Maintenance([each.window() for each in config.maintenance]),
     )
 
 
@@ -213,8 +215,11 @@ def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) ->
 
     def budget_for(config: ConnectionConfig) -> Budget | None:
         limits = connector_class(config.connector).read_manifest().limits
-        shared = share_limits and limits.kind == "concurrency"
-        return SharedPlaces(store.engine, config.name, limits.limit) if shared else make_budget(limits)
+        if not share_limits or limits.kind == "none":
+            return make_budget(limits)
+        if limits.kind == "window":
+            return SharedWindow(store.engine, config.name, limits.limit, limits.window_seconds)
+        return SharedPlaces(store.engine, config.name, limits.limit)
 
     systems, engine = ConnectedSystems(firm, budget_for), DbosEngine(url)
     gate = Gate(firm.ownership)

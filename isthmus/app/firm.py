@@ -9,9 +9,12 @@ desk.toml         how the desk works where it differs: routes, service levels, a
 
 from __future__ import annotations
 
+import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -20,6 +23,7 @@ from isthmus.desk.config import desk_config
 from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.references import by_reference
+from isthmus.kit.traffic import MaintenanceWindow
 from isthmus.policies.authority import Actor
 from isthmus.policies.ownership import OwnershipRule
 from isthmus.ports import PORTS
@@ -31,6 +35,36 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class MaintenanceConfig(_Strict):
+    """When a system is not to be called: once, from begins on, or every week, on weekday at a time of day.
+
+    minutes: how long. drain_seconds: so long before, no bulk work is sent any more.
+    """
+
+    minutes: int = Field(gt=0, le=7 * 24 * 60)
+    begins: datetime | None = None
+    weekday: Literal["", "mon", "tue", "wed", "thu", "fri", "sat", "sun"] = ""
+    at: str = ""
+    time_zone: str = "UTC"
+    drain_seconds: float = Field(default=60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _once_or_weekly(self) -> MaintenanceConfig:
+        if (self.begins is None) == (not self.weekday):
+            raise ValueError("a maintenance window begins once, or has a weekday")
+        if self.begins is not None and self.begins.tzinfo is None:
+            raise ValueError("begins needs its offset, such as 2026-03-07T22:00:00-05:00")
+        if self.weekday and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", self.at):
+            raise ValueError("at is a time of day, such as 22:00")
+        if self.time_zone not in available_timezones():
+            raise ValueError(f"{self.time_zone} is no time zone")
+        return self
+
+    def window(self) -> MaintenanceWindow:
+        """As the kit has it."""
+        return MaintenanceWindow(**self.model_dump())
+
+
 class ConnectionConfig(_Strict):
     """One connection. entities: which legal entities it serves (none named: all). secrets: references by name.
 
@@ -38,7 +72,7 @@ class ConnectionConfig(_Strict):
     its messages are signed with: whsec_… is Standard Webhooks, anything else the vendor's own scheme, where several
     separated by white space are all valid (for the time of a rotation). webhook_url: the address the vendor was given,
     when its signature covers it and the hub is behind a proxy. settling_seconds: how long a look-up may fail to show
-    what the system has accepted, when this account differs from the manifest.
+    what the system has accepted, when this account differs from the manifest. maintenance: when it is not to be called.
     """
 
     name: str
@@ -55,6 +89,7 @@ class ConnectionConfig(_Strict):
     ca_file: str = ""
     sweep_seconds: float = 5.0
     settling_seconds: float | None = Field(default=None, ge=0)
+    maintenance: tuple[MaintenanceConfig, ...] = ()
 
     @field_validator("secrets")
     @classmethod

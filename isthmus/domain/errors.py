@@ -58,10 +58,11 @@ class Unreachable(Retryable):
 
 
 class Throttled(Retryable):
-    """The other system asks us to slow down."""
+    """The other system asks us to slow down. widely: it means everything we send, not this one record or call."""
 
     code = "throttled"
     status = 429
+    widely = True
 
 
 class StaleRead(Retryable):

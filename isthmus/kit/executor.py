@@ -29,6 +29,7 @@ from isthmus.kit.masking import masked
 from isthmus.kit.meaning import meaning
 from isthmus.kit.secrets import Keeper, Reader
 from isthmus.kit.tracing import trace_headers
+from isthmus.kit.traffic import Breaker, Maintenance, Traffic
 from isthmus.kit.wire import Answer, Request, Verb, decode, encode
 from isthmus.ports.calls import Exchange, exchanges_of_call, priority_of_call
 
@@ -53,7 +54,7 @@ class Connection:
 
     secrets: credentials by name; reread: where they come from, asked again when the vendor no longer takes them;
     keeper: where credentials go that the vendor rotates. transport: what carries requests, when it is not the network;
-    cassette: where each exchange is written down, scrubbed (kit.cassette).
+    cassette: where each exchange is written down, scrubbed (kit.cassette). maintenance, breaker: see kit.traffic.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class Connection:
         cassette: Path | None = None,
         writes_as: str = "",
         entities: tuple[str, ...] = (),
+        maintenance: Maintenance | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self.name, self.writes_as, self.entities = name, writes_as, entities
         self.connector = connector
@@ -82,6 +85,7 @@ class Connection:
         facts, own = connector.manifest.auth, connector.auth_kinds
         self.auth: Auth = make_auth(auth_kind, self.secrets, self.base_url, facts, own)
         self.budget = budget or make_budget(connector.manifest.limits)
+        self.traffic = Traffic(name, self.budget, maintenance=maintenance, breaker=breaker)
         limits, tls = httpx.Limits(max_connections=64, max_keepalive_connections=64), trusted(verify)
         if cassette is not None:
             network = transport or httpx.HTTPTransport(verify=tls, limits=limits)
@@ -169,6 +173,7 @@ class Connection:
                 break
             answer = self._attempt(request)
         wrong = meaning(self.connector.manifest, self.name, request, answer, self._masked)
+        self.traffic.heard(wrong)
         if wrong is not None:
             raise wrong
         return answer
@@ -180,9 +185,13 @@ class Connection:
         return had_token or self.secrets.reread()
 
     def _attempt(self, request: Request) -> Answer:
-        self._renew_token()
-        with self.budget.slot(priority_of_call.get()):
-            return self._transmit(request, signed=True)
+        with self.traffic.place(priority_of_call.get()):
+            try:
+                self._renew_token()
+                return self._transmit(request, signed=True)
+            except IsthmusError as error:
+                self.traffic.heard(error)
+                raise
 
     def _renew_token(self) -> None:
         """Get a token when there is none that lasts; once more when the credentials have changed meanwhile."""

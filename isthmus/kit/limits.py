@@ -39,8 +39,8 @@ class Unlimited:
         yield
 
 
-class _Queue:
-    """Callers waiting in order of priority, then arrival."""
+class Waiters:
+    """Callers waiting in order of priority, then arrival. Everything under its condition."""
 
     def __init__(self) -> None:
         self.condition = threading.Condition()
@@ -48,14 +48,17 @@ class _Queue:
         self._waiting: list[tuple[int, int]] = []
 
     def join(self, priority: int) -> tuple[int, int]:
+        """A ticket in the queue."""
         ticket = (priority, next(self._arrivals))
         heapq.heappush(self._waiting, ticket)
         return ticket
 
     def first(self, ticket: tuple[int, int]) -> bool:
+        """True when nobody goes before it."""
         return self._waiting[0] == ticket
 
     def leave(self, ticket: tuple[int, int]) -> None:
+        """Give the ticket back, and let the next one look."""
         self._waiting.remove(ticket)
         heapq.heapify(self._waiting)
         self.condition.notify_all()
@@ -67,7 +70,7 @@ class Concurrency:
     def __init__(self, limit: int, wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
         self.limit = limit
         self.in_use = 0
-        self._queue = _Queue()
+        self._queue = Waiters()
         self._wait_seconds_max = wait_seconds_max
 
     def _room(self, priority: int) -> bool:
@@ -108,7 +111,7 @@ class Window:
         self.window_seconds = window_seconds
         self._under_way = 0
         self._answered: deque[float] = deque()
-        self._queue = _Queue()
+        self._queue = Waiters()
         self._wait_seconds_max = wait_seconds_max
 
     @contextmanager

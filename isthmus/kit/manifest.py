@@ -172,7 +172,8 @@ class ErrorRow(_Strict):
     """One row of the error table: first match wins. status is a number or '5xx'; code is compared exactly.
 
     contains: in the body's text. header: a header the answer has, with header_contains in it. after_seconds: how long
-    to wait when the answer itself does not say. A row for a 2xx says that this answer is an error all the same.
+    to wait when the answer itself does not say. only_this: a limit of this one record or call, so that others go on. A
+    row for a 2xx says that this answer is an error all the same.
     """
 
     status: int | Literal["2xx", "4xx", "5xx"]
@@ -184,6 +185,7 @@ class ErrorRow(_Strict):
     writes_only: bool = False
     reads_only: bool = False
     after_seconds: float | None = None
+    only_this: bool = False
 
     def matches(self, status: int, code: str, text: str, write: bool, headers: Mapping[str, str] | None = None) -> bool:
         """True when this row speaks of that answer."""

@@ -47,7 +47,10 @@ def meaning(manifest: Manifest, connection: str, request: Request, answer: Answe
     if patience is None and row is not None:
         patience = row.after_seconds
     field = _first(dig(answer.body, manifest.error_field_path))
-    return _made(kind, text, code, field, connection, patience)
+    error = _made(kind, text, code, field, connection, patience)
+    if isinstance(error, Throttled) and row is not None and row.only_this:
+        error.widely = False
+    return error
 
 
 def _first(named: Any) -> str:

@@ -107,12 +107,15 @@ class SharedPlaces:
         while True:
             time.sleep(IDLE_SECONDS / 2)
             with self._changed:
-                horizon = time.monotonic() - IDLE_SECONDS
-                for place in [p for p, since in self._idle_since.items() if since < horizon]:
-                    self._give_up(place)
+                self._give_up_idle()
                 if not self._held_since:
                     self._keeper = None
                     return
+
+    def _give_up_idle(self) -> None:
+        horizon = time.monotonic() - IDLE_SECONDS
+        for place in [p for p, since in self._idle_since.items() if since < horizon]:
+            self._give_up(place)
 
     def _ask(self, statement: str, place: int) -> bool:
         """On one long-lived connection: session locks belong to it. When it breaks, its places are free for all."""
@@ -138,3 +141,51 @@ class SharedPlaces:
             if self._holder is not None:
                 self._holder.close()
                 self._holder = None
+
+
+class SharedWindow(SharedPlaces):
+    """At most limit requests in any window of window_seconds, over all workers of the fleet.
+
+    A request is counted from its start until one window after its answer: its place stays taken for so long. Places of
+    a worker that died are free at once, so for the length of one window the fleet may then send more; what the other
+    system answers to that is obeyed.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        connection: str,
+        limit: int,
+        window_seconds: float,
+        wait_seconds_max: float = WAIT_SECONDS_MAX,
+    ) -> None:
+        super().__init__(engine, connection, limit, wait_seconds_max)
+        self.window_seconds = window_seconds
+        self._resting_until: dict[int, float] = {}
+        self._look_again = 0.0  # the database is not asked for a hundred places every few milliseconds
+
+    def _take(self, priority: int) -> int | None:
+        """One whose window is over, else a new one."""
+        now = time.monotonic()
+        for place in [p for p, until in self._resting_until.items() if until <= now and p in self._held_since]:
+            del self._resting_until[place]
+            self._idle_since[place] = now
+        if not self._idle_since and now < self._look_again:
+            return None
+        found = super()._take(priority)
+        if found is None:
+            self._look_again = now + min(0.1, self.window_seconds / 10)
+        return found
+
+    def _put_back(self, place: int) -> None:
+        with self._changed:
+            self._resting_until[place] = time.monotonic() + self.window_seconds
+            self._changed.notify_all()
+
+    def _give_up_idle(self) -> None:
+        """Also those whose window is over, so that other workers get them."""
+        horizon = time.monotonic() - IDLE_SECONDS
+        for place in [p for p, until in self._resting_until.items() if until < horizon]:
+            del self._resting_until[place]
+            self._give_up(place)
+        super()._give_up_idle()

@@ -315,6 +315,7 @@ def test_limits_are_told_by_the_code_of_a_400(
         esign.read_envelope(envelope_id)
     assert told.value.after_seconds == seconds
     box.counters.limits = Limits()
+    esign.traffic.resume()
     assert esign.read_envelope(envelope_id).state == "completed"
 
 

@@ -511,6 +511,7 @@ def test_limits_are_told_by_the_policy_in_the_body(crm: Connection, box: Hubspot
         with pytest.raises(Throttled) as told:
             call()
         assert told.value.after_seconds == seconds, limit
+        crm.traffic.resume()
     box.counters.limits = box.counters.limits.__class__()
     assert crm.find_status(STATUS) is None
 

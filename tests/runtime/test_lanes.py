@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from isthmus.domain.errors import Throttled
 from isthmus.kit.limits import Concurrency, Window
 from isthmus.ports.calls import BULK, FINANCIAL, STANDARD
-from isthmus.runtime.lanes import SharedPlaces
+from isthmus.runtime.lanes import SharedPlaces, SharedWindow
 
 LIMIT = 3
 Make = Callable[[], Concurrency | SharedPlaces]
@@ -25,7 +25,7 @@ OTHER_PROCESS = """
 import sys, time
 import sqlalchemy as sa
 from concurrent.futures import ThreadPoolExecutor
-from isthmus.runtime.lanes import SharedPlaces
+from isthmus.runtime.lanes import SharedPlaces, SharedWindow
 engine = sa.create_engine(sys.argv[1])
 places = SharedPlaces(engine, "erp", int(sys.argv[2]))
 count = sa.text("update counted set now = now + :by, most = greatest(most, now + :by)")
@@ -169,4 +169,41 @@ def test_places_of_a_broken_connection_are_free_again(fresh_database: str) -> No
     with places.slot(STANDARD):
         pass
     places.close()
+    engine.dispose()
+
+
+def test_a_shared_window_holds_its_rate_over_two_workers(fresh_database: str) -> None:
+    engine = sa.create_engine(fresh_database)
+    workers = [SharedWindow(engine, "crm", 5, 0.4) for _ in range(2)]
+    sent: list[tuple[float, float]] = []
+
+    def call(number: int) -> None:
+        with workers[number % 2].slot(STANDARD):
+            began = time.monotonic()
+            time.sleep(0.01)
+            sent.append((began, time.monotonic()))
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(call, range(22)))
+    sent.sort()
+    # Wherever between start and answer the vendor counts: the sixth starts a window after the first was answered.
+    for (_, answered), (began, _) in zip(sent, sent[5:], strict=False):
+        assert began - answered >= 0.39
+    assert sent[-1][1] - sent[0][0] < 8
+    for worker in workers:
+        worker.close()
+    engine.dispose()
+
+
+def test_places_of_a_window_are_for_all_once_it_is_over(fresh_database: str) -> None:
+    engine = sa.create_engine(fresh_database)
+    one, other = (SharedWindow(engine, "crm", 2, 0.2, wait_seconds_max=5) for _ in range(2))
+    for _ in range(2):
+        with one.slot(STANDARD):
+            pass
+    started = time.monotonic()
+    with other.slot(STANDARD):
+        assert 0.1 < time.monotonic() - started < 2
+    for worker in (one, other):
+        worker.close()
     engine.dispose()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 from structlog.testing import capture_logs
@@ -22,8 +26,7 @@ def secrets_nowhere(bench: Bench, kind: str) -> str:
     """Every verb in fine weather and in bad, with everything written down; then all that was written is searched."""
     weather = Weather(bench.counterpart.transport(), bench.manifest)
     written: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, capture_logs() as logs:
-        structlog.contextvars.clear_contextvars()
+    with tempfile.TemporaryDirectory() as folder, _everything_logged() as logs:
         cassette = Path(folder) / "tape.jsonl"
         connection = bench.connect(kind, transport=weather, cassette=cassette)
         seen: list[Exchange] = []
@@ -41,6 +44,18 @@ def secrets_nowhere(bench: Bench, kind: str) -> str:
         leaked = [spelling for spelling in spellings(secret) if len(spelling) > 3 and spelling in text]
         expect(not leaked, f"{name} can be read in logs, trail, cassette or errors")
     return f"{len(seen)} exchanges, {len(logs)} log lines, {len(text)} characters written"
+
+
+@contextmanager
+def _everything_logged() -> Iterator[list[Any]]:
+    """All log lines, down to the last detail, whatever this process usually writes."""
+    usual = structlog.get_config()
+    structlog.configure(**{**usual, "wrapper_class": structlog.make_filtering_bound_logger(logging.DEBUG)})
+    try:
+        with capture_logs() as logs:
+            yield logs
+    finally:
+        structlog.configure(**usual)
 
 
 def _called(bench: Bench, verb: str, connection: Connection, weather: Weather) -> str:
