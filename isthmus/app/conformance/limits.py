@@ -106,6 +106,7 @@ def patience_obeyed(bench: Bench) -> str:
             told.append(None)
         except IsthmusError as error:
             told.append(error)
+        connection.traffic.resume()
         expect(bench.census() == before, f"{verb} was throttled and changed something")
     for said in told:
         patient = isinstance(said, Throttled) and said.after_seconds == 7
