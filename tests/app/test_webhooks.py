@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from isthmus.app.api.envelope import BODY_MAX, Envelope
 from isthmus.domain.objects import BillableItem
-from isthmus.store.records import AuditEntry, InboxMessage, MessageState, RunRow
+from isthmus.store.records import AuditEntry, InboxMessage, MessageState, QuietDecision, RunRow
 from tests.app.stage import SECRET, Stage, an_entry, problem_of, time_approved
 
 APPROVED = {"type": "contract.approved", "schema_version": 1, "data": {"contract_no": "K-1", "version": 1}}
@@ -71,6 +71,7 @@ def test_the_same_message_again_gets_the_same_answer(stage: Stage) -> None:
     assert (second.status_code, second.json()) == (202, first.json())
     (envelope,) = stage.rows(InboxMessage, message_id="msg_1")
     assert envelope.duplicates == 1
+    assert [(quiet.kind, quiet.subject) for quiet in stage.rows(QuietDecision)] == [("duplicate", "psa:msg_1")]
 
 
 def test_the_same_id_with_another_body_is_refused(stage: Stage) -> None:
