@@ -105,6 +105,13 @@ class Connector:
         """Our state of a remote object, by the manifest's [states.kind]. BadInput for one nobody has decided about."""
         return StatusTable(f"{self.system} {kind}", self.manifest.states[kind]).read(remote)
 
+    def needed(self, name: str) -> str:
+        """A setting that has no default. NeedsSetup when the firm has not set it."""
+        value = str(self.setting(name))
+        if not value:
+            raise NeedsSetup(f"{self.system}: setting {name} is missing: see docs/connect/{self.system}.md")
+        return value
+
     def coded(self, name: str, code: str) -> str:
         """What the firm calls our code over there, by a table of settings. NeedsSetup when the row is missing."""
         table = self.setting(name)

@@ -132,7 +132,7 @@ class Connection:
         try:
             request = next(steps)
             while True:
-                answer = self._send_next(request, wrote)
+                answer = self.send(request)
                 wrote = wrote or request.is_write
                 try:
                     request = steps.send(answer)
@@ -142,13 +142,8 @@ class Connection:
                     raise self._unreadable(verb, request, answer, surprise) from surprise
         except StopIteration as done:
             return done.value
-
-    def _send_next(self, request: Request, wrote: bool) -> Answer:
-        """Send; "nothing happened" is no longer true of a verb whose earlier request has changed something."""
-        try:
-            return self.send(request)
         except Retryable as later:
-            if wrote:
+            if wrote:  # "nothing happened" is no longer true of a verb whose earlier request has changed something
                 raise OutcomeUnknown(f"{later.message}; an earlier request of the same call was carried out") from later
             raise
 
@@ -275,7 +270,7 @@ class Connection:
             raise Unreachable(f"{where}: no answer ({kind})") from lost
 
     def _record(self, request: Request, content: bytes, response: httpx.Response, milliseconds: float) -> None:
-        path = response.request.url.path
+        path = self._masked(response.request.url.path)  # an address may hold a tenant or an account
         seen = exchanges_of_call.get()
         if seen is not None:
             sent, got = _digest(content), _digest(response.content)

@@ -103,6 +103,19 @@ def minutes_to_hours(minutes: int) -> Decimal:
     return (Decimal(minutes) / 60).quantize(Decimal("0.0001"))
 
 
+def shortened(length: int) -> Converter:
+    """A converter to a text of at most this length; what is cut off is a loss to be named."""
+    return lambda text: str(text)[:length].rstrip()
+
+
+def segments(values: Mapping[str, str], order: str, delimiter: str) -> str:
+    """Values as one text, in an order that names them. BadInput when the delimiter is in one of them."""
+    parts = [values.get(name.strip(), "") for name in order.split(",")]
+    if any(delimiter in part for part in parts):
+        raise BadInput(f"{parts} cannot be written with {delimiter!r} between them")
+    return delimiter.join(parts)
+
+
 def readable(
     rows: Iterable[Row], read: Callable[[Row], T], id_field: str = "id"
 ) -> tuple[tuple[T, ...], tuple[tuple[str, str], ...]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
+
 from isthmus.domain.errors import RemoteRefusal
+from isthmus.kit.wire import Row
 from isthmus.ports.messages import PostedInvoice, PostInvoice
 
 
@@ -13,3 +17,33 @@ def same_total(posted: PostedInvoice, invoice: PostInvoice) -> PostedInvoice:
         cause = f"{posted.ref.system} made invoice {invoice.number} {made} of {ours}"
         raise RemoteRefusal(cause, remote_code="TOTAL_DIFFERS", field="total", system=posted.ref.system)
     return posted
+
+
+def same_number(number: str, invoice: PostInvoice, system: str) -> str:
+    """The number a system has posted an invoice under, if it is ours. Else a refusal: ours is the legal one."""
+    if number != invoice.number:
+        cause = f"{system} posted {invoice.number} under its own number {number}: its numbering has to take ours"
+        raise RemoteRefusal(cause, remote_code="NUMBER_DIFFERS", field="number", system=system)
+    return number
+
+
+def one_of_copies(
+    copies: list[Row], is_posted: Callable[[Row], bool], invoice: PostInvoice, system: str
+) -> tuple[Row | None, list[Row]]:
+    """The one document of our number to go on with, and unposted copies that a request carried out twice has left.
+
+    A refusal when two are posted: that is money claimed twice, and a person has to take one back.
+    """
+    posted = [copy for copy in copies if is_posted(copy)]
+    if len(posted) > 1:
+        cause = f"{system} has posted {invoice.number} {len(posted)} times"
+        raise RemoteRefusal(cause, remote_code="DUPLICATE", field="number", system=system)
+    kept = posted or copies[:1]
+    return (kept[0] if kept else None), [copy for copy in copies if copy not in kept]
+
+
+def ready_to_post(lines: int, total: Decimal, invoice: PostInvoice, system: str) -> None:
+    """A refusal unless what is about to be posted is our invoice: afterwards it would be too late."""
+    if (lines, total) != (len(invoice.lines), invoice.total):
+        cause = f"{system} has {invoice.number} with {lines} lines of {total} {invoice.currency}, not {invoice.total}"
+        raise RemoteRefusal(f"{cause}; it is not posted", remote_code="TOTAL_DIFFERS", field="total", system=system)

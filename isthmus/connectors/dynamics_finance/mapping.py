@@ -1,0 +1,95 @@
+"""Dynamics' names for ours: tables, states, and the converters they use. No requests here."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from isthmus.kit.mapping import Field, StatusTable, Table, at_minor_unit, shortened
+from isthmus.kit.odata import day_of, noon
+from isthmus.kit.wire import Row
+from isthmus.ports.messages import PostInvoice, ScheduleIn
+
+ENUM = "Microsoft.Dynamics.DataEntities."
+CUSTOMER, POSTED, UNPOSTED = f"{ENUM}LedgerJournalACType'Cust'", f"{ENUM}NoYes'Yes'", f"{ENUM}NoYes'No'"
+# Only All is set by us. A client on hold for invoices or payments is there: that is credit control's decision.
+_HELD = ("No", "Never", "Invoice", "Payment", "Requisition")
+HOLD = StatusTable("dynamics_finance OnHoldStatus", {"All": "inactive"} | dict.fromkeys(_HELD, "active"))
+TAXED = (("SalesTaxGroupId", "tax_group"), ("SalesTaxItemGroupId", "tax_item_group"))
+REVERSED = ("ProjectID", "ActivityNumber", "Category", "ResourceId", "ProjectDate", "SalesPrice", "LineProperty")
+cut = shortened(60)  # to the length of a description
+
+
+def is_posted(row: Row) -> bool:
+    """True when a document is posted. BadInput for an answer that is neither yes nor no."""
+    return StatusTable("dynamics_finance IsPosted", {"Yes": "yes", "No": "no"}).read(row["IsPosted"]) == "yes"
+
+
+def milestones(schedule: ScheduleIn) -> list[Row]:
+    """The on-account forecasts of a schedule, under transaction ids of ours."""
+    code, currency = schedule.project_code, schedule.currency
+    return [
+        {"ProjectID": code, "TransactionID": f"{code}:{place}", "Description": cut(name), "InvoiceDate": noon(due)}
+        | {"ProjectDate": noon(due), "Quantity": 1, "SalesPrice": amount, "SalesCurrency": currency}
+        for place, (name, due, amount) in enumerate(schedule.milestones, 1)
+    ]
+
+
+def signed(document: PostInvoice) -> int:
+    """1 for an invoice, -1 for a credit memo, which is an invoice with negative lines there."""
+    return -1 if document.original_number else 1
+
+
+def total_of(lines: list[Row], invoice: PostInvoice) -> Decimal:
+    """What the lines come to, tax included, with our sign."""
+    amounts = (Decimal(line["TransactionCurrencyAmount"]) + Decimal(line["SalesTaxAmount"]) for line in lines)
+    return at_minor_unit(signed(invoice) * sum(amounts, Decimal(0)), invoice.currency)
+
+
+def journals_of(rows: list[Row], company: str = "dataAreaId") -> list[Row]:
+    """The journals of these rows, each once, as values to look for."""
+    places = sorted({(row["dataAreaId"], row["JournalBatchNumber"]) for row in rows})
+    return [{company: area, "JournalBatchNumber": number} for area, number in places]
+
+
+def applied(line: Row, marks: list[Row]) -> list[tuple[str, Any]]:
+    """What a payment line settles: the invoices marked for it, else the one that its own field names."""
+    names = ("JournalLineCompany", "JournalBatchNumber", "JournalLineNumber")
+    place = [str(line[name]) for name in ("dataAreaId", "JournalBatchNumber", "LineNumber")]
+    mine = [row for row in marks if [str(row[name]) for name in names] == place]
+    alone = [(line["MarkedInvoice"], line["CreditAmount"])] if line.get("MarkedInvoice") else []
+    return [(row["InvoiceNumber"], row["SettlementAmountInInvoiceCurrency"]) for row in mine] or alone
+
+
+CLIENT = Table(
+    Field("legal_name", "OrganizationName"), Field("tax_id", "TaxExemptNumber"), Field("currency", "SalesCurrencyCode")
+)
+_PLACE = (("street", "Street"), ("city", "City"), ("region", "State"), ("postal_code", "ZipCode"))
+ADDRESS = Table(*(Field(ours, f"Address{theirs}") for ours, theirs in _PLACE))
+PROJECT = Table(
+    Field("name", "ProjectName"),
+    Field("client_no", "CustomerAccountNumber"),
+    Field("start", "ProjectedStartDate", out=noon, back=day_of),
+    Field("end", "ProjectedEndDate", out=noon, back=day_of),
+)
+HOUR = Table(
+    Field("project_code", "ProjectID"),
+    Field("task_code", "ActivityNumber"),
+    Field("service_date", "ProjectDate", out=noon, back=day_of),
+    Field("hours", "Hours"),
+    Field("bill_rate", "SalesPrice"),
+)
+INVOICE = Table(
+    Field("number", "ExternalInvoiceId"),
+    Field("client_no", "CustomerAccount"),
+    Field("currency", "CurrencyCode"),
+    Field("issue_date", "InvoiceDate", out=noon, back=day_of),
+    Field("due_date", "DueDate", out=noon, back=day_of),
+    Field("po_number", "CustomerRequisition"),
+)
+INVOICE_LINE = Table(
+    Field("number", "LineNumber"),
+    Field("description", "Description", out=cut, back=None),
+    Field("description", "InvoiceText", back=None),
+    Field("unit_price", "UnitPrice"),
+)

@@ -1,0 +1,271 @@
+"""OData v4 as Microsoft's business systems speak it: literals, addresses, pages, and change sets that happen whole.
+
+Sources: OASIS OData 4.0 part 1 (11.7 batch requests) and part 2 (5.1.1 literals); Microsoft, finance and operations
+apps, "Open Data Protocol (OData)": every key field in an address, cross-company, changesets as one transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from email import message_from_bytes
+from email.message import Message
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import httpx
+
+from isthmus.domain.errors import NotFound, OutcomeUnknown
+from isthmus.domain.objects import ExternalRef
+from isthmus.kit.connector import Connector
+from isthmus.kit.meaning import meaning
+from isthmus.kit.paging import Page, all_pages
+from isthmus.kit.wire import Answer, Request, Row, Verb, decode, encode
+
+Keys = Mapping[str, Any]
+SETS_MAX = 20  # of values in one filter
+
+
+def literal(value: Any) -> str:
+    """A value in a key or a filter: text in quotes, which are doubled inside it; numbers as they are."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return str(value)
+
+
+def noon(day: date | None) -> str | None:
+    """A date as Microsoft's business systems keep it: noon in UTC, so that no time zone moves the day."""
+    return f"{day.isoformat()}T12:00:00Z" if day else None
+
+
+def day_of(moment: str) -> date:
+    """The date of such a moment."""
+    return datetime.fromisoformat(moment).date()
+
+
+def same(values: Keys) -> str:
+    """The filter for records that have these values."""
+    return " and ".join(f"{name} eq {literal(value)}" for name, value in values.items())
+
+
+def _text(value: Any) -> str:
+    return str(value).casefold()  # keys that differ by case only are the same key there
+
+
+def one_of(name: str, values: Iterable[Any]) -> str:
+    """The filter for records that have one of these values. ValueError when there is none to choose from."""
+    tests = [f"{name} eq {literal(value)}" for value in values]
+    if not tests:
+        raise ValueError(f"no value of {name} is asked for")
+    return f"({' or '.join(tests)})"
+
+
+def address(entity_set: str, keys: Keys | None = None, options: Keys | None = None) -> str:
+    """The path of a collection or of one record, with query options.
+
+    Written out here, because a blank must go as %20: many OData services take + for a plus.
+    """
+    key = ",".join(f"{name}={quote(literal(value), safe='')}" for name, value in (keys or {}).items())
+    asked = "&".join(f"{name}={quote(str(value), safe=',()')}" for name, value in (options or {}).items())
+    return f"{entity_set}{f'({key})' if keys else ''}{f'?{asked}' if asked else ''}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One change of a change set; path relative to the service."""
+
+    method: str
+    path: str
+    body: Row | None = None
+    if_match: str = ""
+
+
+class ODataConnector(Connector):
+    """Base of connectors to OData services. service: the path of the service; options: of every request."""
+
+    service: ClassVar[str] = "data"
+    options: ClassVar[Mapping[str, str]] = {}
+
+    def at(self, entity_set: str, keys: Keys | None = None, options: Keys | None = None) -> str:
+        """The address of a collection or record, below the base URL, with query options."""
+        return f"{self.service}/{address(entity_set, keys, {**self.options, **(options or {})})}"
+
+    def read(self, entity_set: str, keys: Keys) -> Verb[Row | None]:
+        """One record; None when there is none.
+
+        Asked for by a filter, so that a misspelt collection (404) is never taken for a record that is not there.
+        """
+        rows = yield from self.rows(entity_set, same(keys))
+        # A star in a filter's text stands for anything in some services.
+        found = [row for row in rows if all(_text(row[name]) == _text(value) for name, value in keys.items())]
+        if len(found) > 1:
+            raise self.refusal(f"{self.system} has {len(found)} {entity_set} of {dict(keys)}", "DUPLICATE", "key")
+        return found[0] if found else None
+
+    def rows(self, entity_set: str, filtered: str, order: str = "") -> Verb[list[Row]]:
+        """All records a filter lets through, page after page as the service names the next one."""
+        options = {"$filter": filtered} | ({"$orderby": order} if order else {})
+        following = [self.at(entity_set, options=options)]
+
+        def ask(place: int) -> Verb[Page]:
+            answer = yield Request("GET", following[place])
+            link = answer.body.get("@odata.nextLink", "")
+            if link:
+                following.append(f"{self.service}/{link.split(f'/{self.service}/', 1)[1]}")
+            return Page(rows=answer.body["value"], more=bool(link))
+
+        return all_pages(ask)
+
+    def rows_of(self, entity_set: str, wanted: Iterable[Keys], also: str = "") -> Verb[list[Row]]:
+        """All records that have one of these sets of values, a few sets at a time: an address has a limited length."""
+        filters = [f"({same(values)})" for values in wanted]
+        rows: list[Row] = []
+        for start in range(0, len(filters), SETS_MAX):
+            rows += yield from self.rows(entity_set, f"({' or '.join(filters[start : start + SETS_MAX])}){also}")
+        return rows
+
+    def create(self, entity_set: str, body: Row) -> Verb[Row]:
+        """A new record, as the service answers it."""
+        answer = yield Request("POST", self.at(entity_set), json=body)
+        made: Row = answer.body
+        return made
+
+    def change(self, entity_set: str, keys: Keys, held: Row, body: Row) -> Verb[None]:
+        """Change a record that is still as we have read it; when somebody was faster nothing is changed."""
+        yield Request("PATCH", self.at(entity_set, keys), json=body, if_match=held["@odata.etag"])
+
+    def put(self, ref: ExternalRef, keys: Keys, body: Row, first: Row | None = None) -> Verb[ExternalRef]:
+        """Bring the record of these keys to these values, or create it; first: what only a new one is given besides.
+
+        ref: what it is called here; its object type is the collection.
+        """
+        held = yield from self.read(ref.object_type, keys)
+        if held is None:
+            yield from self.create(ref.object_type, {**keys, **(first or {}), **body})
+        else:
+            yield from self.change(ref.object_type, keys, held, body)
+        return ref
+
+    def find(self, ref: ExternalRef, keys: Keys, holds: Callable[[Row], bool] = bool) -> Verb[ExternalRef | None]:
+        """The reference, if there is a record of these keys and this holds of it."""
+        held = yield from self.read(ref.object_type, keys)
+        return ref if held and holds(held) else None
+
+    def all_or_nothing(self, parts: list[Part]) -> Verb[list[Answer]]:
+        """Carry out changes as one change set: the service makes all of them or none. One answer per part."""
+        request = batch(f"{self.service}/$batch", parts)
+        answer = yield request
+        answers = answers_of(answer)
+        for each in answers:
+            wrong = meaning(self.manifest, self.system, request, each, str)
+            if wrong is not None:
+                raise wrong
+        if len(answers) != len(parts):
+            raise OutcomeUnknown(f"{self.system}: {len(parts)} changes were sent in one set, {len(answers)} answered")
+        return answers
+
+    def part(
+        self, method: str, entity_set: str, keys: Keys | None = None, body: Row | None = None, held: Row | None = None
+    ) -> Part:
+        """A change of a change set; held: the record as we have read it."""
+        path = address(entity_set, keys, self.options)
+        return Part(method, path, body, held["@odata.etag"] if held else "")
+
+
+class CompanyConnector(ODataConnector):
+    """Base of connectors to systems that keep each legal entity's records apart, the company in every key.
+
+    The setting companies says which company a legal entity is.
+    """
+
+    company_field: ClassVar[str] = "dataAreaId"
+
+    def companies(self) -> list[str]:
+        """The companies the firm has there. NeedsSetup when it has named none."""
+        return sorted(set(self.setting("companies").values())) or [self.coded("companies", "a legal entity")]
+
+    def company(self, entity: str) -> Row:
+        """The key field of a legal entity's company."""
+        return {self.company_field: self.coded("companies", entity)}
+
+    def ours(self, values: Keys | None = None) -> str:
+        """The filter for records of the firm's companies that have these values."""
+        firm = one_of(self.company_field, self.companies())
+        return f"{same(values)} and {firm}" if values else firm
+
+    def put_in_each(self, ref: ExternalRef, values: Keys, body: Row, first: Row | None = None) -> Verb[ExternalRef]:
+        """Bring the record with these values to those of the body in every company, or create it there."""
+        for company in self.companies():
+            yield from self.put(ref, {self.company_field: company, **values}, body, first)
+        return ref
+
+    def find_in_each(self, ref: ExternalRef, values: Keys, holds: Callable[[Row], bool]) -> Verb[ExternalRef | None]:
+        """The reference, if every company has a record with these values and this holds of it."""
+        for company in self.companies():
+            if (yield from self.find(ref, {self.company_field: company, **values}, holds)) is None:
+                return None
+        return ref
+
+    def only(self, entity_set: str, values: Keys) -> Verb[Row]:
+        """The one record with these values, in whichever company it is. NotFound when there is none."""
+        rows = yield from self.rows(entity_set, self.ours(values))
+        if not rows:
+            raise NotFound(f"{self.system} has no {entity_set} of {dict(values)}")
+        if len(rows) > 1:
+            raise self.refusal(
+                f"{self.system} has {entity_set} of {dict(values)} in several companies", "DUPLICATE", ""
+            )
+        return rows[0]
+
+
+def batch(path: str, parts: Iterable[Part]) -> Request:
+    """The request that carries out changes as one change set. The same changes make the same bytes."""
+    pieces = [_piece(number, part) for number, part in enumerate(parts, 1)]
+    mark = hashlib.sha256(b"".join(pieces)).hexdigest()[:32]
+    inner = b"".join(b"--changeset_%s\r\n%s\r\n" % (mark.encode(), piece) for piece in pieces)
+    content = (
+        f"--batch_{mark}\r\nContent-Type: multipart/mixed; boundary=changeset_{mark}\r\n\r\n".encode()
+        + inner
+        + f"--changeset_{mark}--\r\n\r\n--batch_{mark}--\r\n".encode()
+    )
+    headers = {"Content-Type": f"multipart/mixed; boundary=batch_{mark}", "Accept": "multipart/mixed"}
+    return Request("POST", path, content=content, headers=headers)
+
+
+def _piece(number: int, part: Part) -> bytes:
+    lines = [
+        "Content-Type: application/http",
+        "Content-Transfer-Encoding: binary",
+        f"Content-ID: {number}",
+        "",
+        f"{part.method} {part.path} HTTP/1.1",
+        "Accept: application/json",
+        *([f"If-Match: {part.if_match}"] if part.if_match else []),
+        *(["Content-Type: application/json"] if part.body is not None else []),
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + (encode(part.body) if part.body is not None else b"")
+
+
+def answers_of(answer: Answer) -> list[Answer]:
+    """The answers within the answer to a batch, in order. ValueError when it is none."""
+    typed = answer.headers["Content-Type"]
+    whole = message_from_bytes(f"Content-Type: {typed}\r\n\r\n".encode() + answer.content)
+    if not whole.is_multipart():
+        raise ValueError(f"a batch was answered as {typed}")
+    return [_answer_in(leaf) for leaf in whole.walk() if not leaf.is_multipart()]
+
+
+def _answer_in(leaf: Message) -> Answer:
+    content = leaf.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    head, _, body = content.replace(b"\r\n", b"\n").partition(b"\n\n")
+    first, *rest = head.decode().strip().split("\n")
+    headers = httpx.Headers(
+        [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in rest)]
+    )
+    text = body.decode().strip()
+    return Answer(int(first.split()[1]), headers, decode(text), text, body)
