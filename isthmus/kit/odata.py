@@ -25,7 +25,7 @@ from isthmus.kit.paging import Page, all_pages
 from isthmus.kit.wire import Answer, Request, Row, Verb, decode, encode
 
 Keys = Mapping[str, Any]
-SETS_MAX = 20  # of values in one filter
+SETS_MAX = 12  # of values in one filter: many servers take at most 2,048 characters of query
 
 
 def literal(value: Any) -> str:

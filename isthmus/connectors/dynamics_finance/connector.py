@@ -15,15 +15,16 @@ from isthmus.domain.errors import StaleRead
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit.keys import task_key
 from isthmus.kit.mapping import StatusTable, at_minor_unit, segments, sum_by_key
-from isthmus.kit.odata import CompanyConnector, Keys, Part, day_of, literal, noon, same
-from isthmus.kit.paging import answered_at
+from isthmus.kit.numbered import Progress, progress_of, watermark_of
+from isthmus.kit.odata import CompanyConnector, Keys, Part, day_of, literal, same
 from isthmus.kit.posting import one_of_copies, ready_to_post, same_number, same_total
 from isthmus.kit.revised import RevisedLines, newest
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
 
 CUSTOMERS, CONTRACTS, PROJECTS, TASKS = "CustomersV3", "ProjectContractHeaders", "ProjectsV2", "ProjectTasks"
-HEADERS, LINES, LINES_PAID = "FreeTextInvoiceHeaders", "FreeTextInvoiceLines", "CustomerPaymentJournalLines"
+HEADERS, LINES = "FreeTextInvoiceHeaders", "FreeTextInvoiceLines"
+JOURNALS, JOURNAL_LINES = "CustomerPaymentJournalHeaders", "CustomerPaymentJournalLines"
 
 
 class DynamicsFinance(RevisedLines, CompanyConnector):
@@ -253,19 +254,20 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
 
     # -- payments --------------------------------------------------------------------------------------------------
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
-        """Payments in posted journals. Nothing tells when one was posted, so those dated long before are read again."""
-        wanted = f"{self.ours()} and AccountType eq {m.CUSTOMER} and CreditAmount gt 0"
-        since = self.since(watermark)
-        wanted += f" and TransactionDate ge {noon(since.date())}" if since else ""
-        asked = yield Request("GET", self.at("Companies", options={"$top": 1}))
-        lines = yield from self.rows(LINES_PAID, wanted, order="JournalBatchNumber,LineNumber")
-        # Journals after lines: a line of one that is posted by then was posted with it.
-        journals = m.journals_of(lines)
-        posted = yield from self.rows_of("CustomerPaymentJournalHeaders", journals, f" and IsPosted eq {m.POSTED}")
+        """Payments in journals posted since then. No date tells when one was, so unposted ones are asked for again."""
+        places, posted = progress_of(watermark), list[Row]()
+        for company in self.companies():
+            place, key = places.get(company, Progress()), {"dataAreaId": company}
+            newer = f"{same(key)} and JournalBatchNumber gt {literal(place.after)}"
+            rows = yield from self.rows(JOURNALS, newer, order="JournalBatchNumber")
+            rows += yield from self.rows_of(JOURNALS, [key | {"JournalBatchNumber": number} for number in place.open])
+            places[company] = place.moved((row["JournalBatchNumber"], m.is_posted(row)) for row in rows)
+            posted += [row for row in rows if m.is_posted(row)]
+        also = f" and AccountType eq {m.CUSTOMER} and CreditAmount gt 0"
+        lines = yield from self.rows_of(JOURNAL_LINES, m.journals_of(posted), also)
         marks = yield from self.rows_of(self._named("settled"), m.journals_of(posted, "JournalLineCompany"))
-        journals = m.journals_of(posted)
-        payments = tuple(self._payment(line, marks) for line in lines if m.journals_of([line])[0] in journals)
-        return PaymentPage(payments=payments, watermark=answered_at(asked))
+        payments = tuple(self._payment(line, marks) for line in lines)
+        return PaymentPage(payments=payments, watermark=watermark_of(places))
 
     def _payment(self, line: Row, marks: list[Row]) -> Payment:
         currency, journal = line["CurrencyCode"], line["JournalBatchNumber"]
