@@ -28,11 +28,10 @@ JOURNALS, JOURNAL_LINES = "CustomerPaymentJournalHeaders", "CustomerPaymentJourn
 
 
 class DynamicsFinance(RevisedLines, CompanyConnector):
-    """One environment."""
+    """One environment. A client is a customer in every company, under the same account number."""
 
     options: ClassVar = {"cross-company": "true"}  # without it only the user's default company answers
 
-    # -- client: a customer in every company, under the same account number --------------------------------------
     def put_client(self, client: Client) -> Verb[ExternalRef]:
         """Create or change the customer in each company the firm bills from."""
         body = m.CLIENT.renamed({"tax_id": self.setting("tax_id_field")}).out(client)
@@ -133,8 +132,8 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
 
     def find_schedule(self, schedule: ScheduleIn) -> Verb[ExternalRef | None]:
         """The on-account forecasts, if there are any of ours."""
-        kind = self._named("on_account")
-        return self.ref(kind, schedule.project_code) if (yield from self._milestones(schedule)) else None
+        held = yield from self._milestones(schedule)
+        return self.ref(self._named("on_account"), schedule.project_code) if held else None
 
     def _milestones(self, schedule: ScheduleIn) -> Verb[list[Row]]:
         keys = {"ProjectID": schedule.project_code, "ForecastModel": self.needed("forecast_model")}
@@ -175,7 +174,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         place = ":".join(str(line[name]) for name in ("dataAreaId", "JournalId", "LineNumber"))
         return self.ref(self._named("hour_lines"), place, str(revision))
 
-    # -- receivable ------------------------------------------------------------------------------------------------
+    # -- receivable, payments --------------------------------------------------------------------------------------
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """Create the free text invoice with its lines in one change set, have it posted, and read it back."""
         header, copies = yield from self._header(invoice)
@@ -252,7 +251,6 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             client_no=header["CustomerAccount"],
         )
 
-    # -- payments --------------------------------------------------------------------------------------------------
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
         """Payments in journals posted since then. No date tells when one was, so unposted ones are asked for again."""
         places, posted = progress_of(watermark), list[Row]()
@@ -263,8 +261,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             rows += yield from self.rows_of(JOURNALS, [key | {"JournalBatchNumber": number} for number in place.open])
             places[company] = place.moved((row["JournalBatchNumber"], m.is_posted(row)) for row in rows)
             posted += [row for row in rows if m.is_posted(row)]
-        also = f" and AccountType eq {m.CUSTOMER} and CreditAmount gt 0"
-        lines = yield from self.rows_of(JOURNAL_LINES, m.journals_of(posted), also)
+        lines = yield from self.rows_of(JOURNAL_LINES, m.journals_of(posted), f" and {m.PAID}")
         marks = yield from self.rows_of(self._named("settled"), m.journals_of(posted, "JournalLineCompany"))
         payments = tuple(self._payment(line, marks) for line in lines)
         return PaymentPage(payments=payments, watermark=watermark_of(places))
@@ -287,8 +284,8 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         return self.ref(CUSTOMERS, client.client_no), {"CustomerAccount": client.client_no}
 
     def _of(self, project: Project) -> tuple[ExternalRef, Row]:
-        keys = self.company(project.entity) | {"ProjectId": project.project_code}
-        return self.ref(PROJECTS, project.project_code), keys
+        code = project.project_code
+        return self.ref(PROJECTS, code), self.company(project.entity) | {"ProjectId": code}
 
     def _is(self, state: str) -> Callable[[Row], bool]:
         stages = StatusTable(f"{self.system} project", self.setting("project_stages"))

@@ -11,7 +11,8 @@ from isthmus.kit.wire import Row
 from isthmus.ports.messages import PostInvoice, ScheduleIn
 
 ENUM = "Microsoft.Dynamics.DataEntities."
-CUSTOMER, POSTED, UNPOSTED = f"{ENUM}LedgerJournalACType'Cust'", f"{ENUM}NoYes'Yes'", f"{ENUM}NoYes'No'"
+POSTED, UNPOSTED = f"{ENUM}NoYes'Yes'", f"{ENUM}NoYes'No'"
+PAID = f"AccountType eq {ENUM}LedgerJournalACType'Cust' and CreditAmount gt 0"  # a line that is a customer's payment
 # Only All is set by us. A client on hold for invoices or payments is there: that is credit control's decision.
 _HELD = ("No", "Never", "Invoice", "Payment", "Requisition")
 HOLD = StatusTable("dynamics_finance OnHoldStatus", {"All": "inactive"} | dict.fromkeys(_HELD, "active"))
