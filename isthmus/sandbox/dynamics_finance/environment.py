@@ -16,7 +16,9 @@ from isthmus.sandbox.dynamics_finance import login, metadata, reference
 from isthmus.sandbox.dynamics_finance.batch import Batches
 from isthmus.sandbox.dynamics_finance.books import Books
 from isthmus.sandbox.dynamics_finance.errors import JSON, Refusal, no_route, service_failed, throttled, unexpected
+from isthmus.sandbox.dynamics_finance.events import Events
 from isthmus.sandbox.dynamics_finance.ledger import Ledger, shown
+from isthmus.sandbox.dynamics_finance.packages import ACTIONS, BLOBS, Packages
 from isthmus.sandbox.dynamics_finance.posting import CannotPost, Posting
 from isthmus.sandbox.dynamics_finance.schema import BY_SET
 from isthmus.sandbox.dynamics_finance.service import Call, Service
@@ -33,7 +35,7 @@ class FinanceSandbox(Sandbox):
 
     Settable: priority of the application (Low, Medium, High), pressure (0 none; 1 Low is refused, 2 Medium too, 3 all),
     posts (at_once, or queued: posted by run_posting_job), posting.closed, posting.keeps_marks, books.manual,
-    service.page_size, login.lifetime_seconds, login.mapped.
+    service.page_size, packages.pending_polls, login.lifetime_seconds, login.mapped.
     """
 
     name = "dynamics_finance"
@@ -47,6 +49,9 @@ class FinanceSandbox(Sandbox):
         self.service = Service(self.ledger, self.books)
         self.batches = Batches(self.ledger, self._odata)
         self.login = login.Login()
+        self.events = Events(self.now)
+        self.packages = Packages(self.books)
+        self.posting.on_posted = self.events.invoice_posted
         self.priority = "Medium"
         self.pressure = 0
         self.retry_after_seconds = 2
@@ -55,7 +60,7 @@ class FinanceSandbox(Sandbox):
 
     def routes(self) -> list[BaseRoute]:
         """One route for everything: the vendor answers unknown URLs in its own shape."""
-        return [Route("/{path:path}", self._endpoint, methods=_METHODS)]
+        return [*self.events.push.routes(), Route("/{path:path}", self._endpoint, methods=_METHODS)]
 
     def credentials(self) -> dict[str, str]:
         """Both ways in: the application's secret, and its certificate with the private key."""
@@ -76,15 +81,21 @@ class FinanceSandbox(Sandbox):
         """Reference data back in; tokens stay good, as they would when records are deleted."""
         reference.stand(self.ledger)
         self.queue.clear()
-        self.posting.posted.clear()
         self.posting.closed.clear()
+        self.packages.forget()
+        self.events.clear()
 
     # -- people of the environment -------------------------------------------------------------------------------
     def seed(self, collection: str, record: Record) -> Record:
-        """Put one record in as a user would, by all rules. CustomerPayment: a payment journal, posted as told."""
+        """Put one record in as a user would, by all rules. CustomerPayment: a payment journal, posted as told;
+        BusinessEventEndpoint (url, event, legal_entity): an event is sent there from now on.
+        """
         body = json.loads(json.dumps(record, default=str), parse_float=Decimal)
         if collection == "CustomerPayment":
             return shown(self.posting.pay(body))
+        if collection == "BusinessEventEndpoint":
+            self.events.activate(**body)
+            return dict(body)
         if collection not in BY_SET:
             raise ValueError(f"dynamics_finance has no collection {collection!r}")
         entity = BY_SET[collection]
@@ -122,7 +133,11 @@ class FinanceSandbox(Sandbox):
         signed_in = self.login.serve(request.method, path, body, base, self.now())
         if signed_in is not None:
             return signed_in
+        if path.startswith(BLOBS):
+            return self.packages.blob(request.method, unquote(path), request.scope["query_string"].decode(), body)
         self.login.check(request.headers.get("authorization", ""), self.now())
+        if path.startswith(f"/data/{ACTIONS}") and request.method == "POST":  # data packages are not throttled
+            return self.packages.act(path.removeprefix(f"/data/{ACTIONS}"), parse(body), base, f"{base}/data")
         if self.pressure > PRIORITIES.index(self.priority):
             raise throttled(self.retry_after_seconds)
         headers = {name.lower(): value for name, value in request.headers.items()}

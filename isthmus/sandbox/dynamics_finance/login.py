@@ -113,7 +113,7 @@ class Login:
         try:
             header = jwt.get_unverified_header(assertion)
             named = [name for name in prints if header.get(name)]
-            known = [base64.urlsafe_b64encode(prints[name]).decode().rstrip("=") == header[name] for name in named]
+            known = [_encoded(prints[name]) == str(header[name]).rstrip("=") for name in named]
             options: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
             algorithms, key = ["PS256", "RS256"], loaded.public_key()
             claims = jwt.decode(assertion, key, algorithms, audience=url, options=options)  # type: ignore[arg-type]
@@ -144,6 +144,10 @@ class Login:
         if not self.mapped or self._tokens.get(token, now) <= now:
             where = f'Bearer authorization_uri="https://login.windows.net/{TENANT}"'
             raise Refusal(401, None, headers={"WWW-Authenticate": where})
+
+
+def _encoded(thumbprint: bytes) -> str:
+    return base64.urlsafe_b64encode(thumbprint).decode().rstrip("=")
 
 
 def _configuration(base: str, tenant: str) -> dict[str, Any]:

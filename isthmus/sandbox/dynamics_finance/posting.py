@@ -6,6 +6,7 @@ and makes is modelled from the documentation of free text invoices and payment j
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -33,7 +34,7 @@ class Posting:
         self.ledger = books.ledger
         self.closed: set[str] = set()
         self.keeps_marks = True
-        self.posted: list[Record] = []  # what business events have to tell
+        self.on_posted: Callable[[Record], None] = lambda _: None
 
     # -- free text invoices --------------------------------------------------------------------------------------
     def post_invoice(self, company: str, rec_id: int) -> Record:
@@ -52,7 +53,7 @@ class Posting:
         amount = sum((line["TransactionCurrencyAmount"] + line["SalesTaxAmount"] for line in lines), Decimal(0))
         self._transaction(header, number, amount)
         made = self.ledger.change(BY_SET[HEADERS], header, {"IsPosted": "Yes", "InvoiceId": number})
-        self.posted.append(made)
+        self.on_posted(made)
         return made
 
     def _check(self, header: Record, lines: list[Record], customer: Record) -> None:
