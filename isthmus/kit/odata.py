@@ -50,6 +50,11 @@ def same(values: Keys) -> str:
     return " and ".join(f"{name} eq {literal(value)}" for name, value in values.items())
 
 
+def _has(row: Row, values: Keys) -> bool:
+    """True when a row has these values: a star in a filter's text stands for anything in some services."""
+    return all(_text(row[name]) == _text(value) for name, value in values.items())
+
+
 def _text(value: Any) -> str:
     return str(value).casefold()  # keys that differ by case only are the same key there
 
@@ -98,8 +103,7 @@ class ODataConnector(Connector):
         Asked for by a filter, so that a misspelt collection (404) is never taken for a record that is not there.
         """
         rows = yield from self.rows(entity_set, same(keys))
-        # A star in a filter's text stands for anything in some services.
-        found = [row for row in rows if all(_text(row[name]) == _text(value) for name, value in keys.items())]
+        found = [row for row in rows if _has(row, keys)]
         if len(found) > 1:
             raise self.refusal(f"{self.system} has {len(found)} {entity_set} of {dict(keys)}", "DUPLICATE", "key")
         return found[0] if found else None
@@ -210,7 +214,7 @@ class CompanyConnector(ODataConnector):
 
     def only(self, entity_set: str, values: Keys) -> Verb[Row]:
         """The one record with these values, in whichever company it is. NotFound when there is none."""
-        rows = yield from self.rows(entity_set, self.ours(values))
+        rows = [row for row in (yield from self.rows(entity_set, self.ours(values))) if _has(row, values)]
         if not rows:
             raise NotFound(f"{self.system} has no {entity_set} of {dict(values)}")
         if len(rows) > 1:

@@ -215,6 +215,12 @@ def test_a_project_that_is_not_there_is_not_found(erp: Connection) -> None:
         erp.put_task(TASK)
 
 
+def test_a_star_in_a_key_is_a_star(set_up: Connection) -> None:
+    assert set_up.find_client(CLIENT.model_copy(update={"client_no": "C-1*"})) is None
+    with pytest.raises(NotFound):
+        set_up.read_project("P-*")
+
+
 def test_a_misspelt_collection_is_never_an_absent_record(served: Running, set_up: Connection) -> None:
     astray = connect(served, entities={"hour_lines": "HourLines"})
     with pytest.raises(NotFound, match="No HTTP resource"):
@@ -320,6 +326,20 @@ def test_an_invoice_is_one_change_set_and_one_posting(set_up: Connection, served
     assert accounts == ["401100", "401200"]
     assert set_up.find_invoice(INVOICE) == posted == set_up.post_invoice(INVOICE)
     assert len(kept(box, "FreeTextInvoiceHeaders")) == len(kept(box, "CustomerTransactions")) == 1
+
+
+@pytest.mark.requirement("SYS-04")
+def test_a_project_and_its_invoice_are_in_the_company_of_their_legal_entity(
+    erp: Connection, box: FinanceSandbox
+) -> None:
+    erp.put_client(CLIENT)
+    erp.put_project(PROJECT.model_copy(update={"entity": "UK"}))
+    uk = INVOICE.model_copy(update={"entity": "UK"})
+    assert erp.post_invoice(uk) == erp.find_invoice(uk)
+    assert erp.find_invoice(INVOICE) is None and erp.find_project(PROJECT) is None
+    for collection in ("ProjectContractHeaders", "ProjectsV2", "FreeTextInvoiceHeaders", "FreeTextInvoiceLines"):
+        assert {row["dataAreaId"] for row in kept(box, collection)} == {"gbsi"}, collection
+    assert [row["dataAreaId"] for row in kept(box, "CustomerTransactions")] == ["gbsi"]
 
 
 def test_an_invoice_that_was_made_and_not_posted_is_found_and_finished(
