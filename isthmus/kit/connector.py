@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -104,6 +104,10 @@ class Connector:
     def state(self, kind: str, remote: Any) -> str:
         """Our state of a remote object, by the manifest's [states.kind]. BadInput for one nobody has decided about."""
         return StatusTable(f"{self.system} {kind}", self.manifest.states[kind]).read(remote)
+
+    def in_state(self, field: str, state: str) -> Callable[[Row], bool]:
+        """A test of rows: whether this field of one, by the manifest's [states.field], is our state."""
+        return lambda row: self.state(field, row[field]) == state
 
     def needed(self, name: str) -> str:
         """A setting that has no default. NeedsSetup when the firm has not set it."""

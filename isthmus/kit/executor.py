@@ -133,17 +133,18 @@ class Connection:
             request = next(steps)
             while True:
                 answer = self.send(request)
-                wrote = wrote or request.is_write
                 try:
-                    request = steps.send(answer)
+                    following = steps.send(answer)
                 except IsthmusError:
                     raise
                 except (KeyError, TypeError, IndexError, ValueError, ArithmeticError) as surprise:
                     raise self._unreadable(verb, request, answer, surprise) from surprise
+                wrote = wrote or request.is_write
+                request = following
         except StopIteration as done:
             return done.value
         except Retryable as later:
-            if wrote:  # "nothing happened" is no longer true of a verb whose earlier request has changed something
+            if wrote:  # "nothing happened" is true of this request, not of a verb whose earlier one changed something
                 raise OutcomeUnknown(f"{later.message}; an earlier request of the same call was carried out") from later
             raise
 

@@ -47,3 +47,8 @@ def ready_to_post(lines: int, total: Decimal, invoice: PostInvoice, system: str)
     if (lines, total) != (len(invoice.lines), invoice.total):
         cause = f"{system} has {invoice.number} with {lines} lines of {total} {invoice.currency}, not {invoice.total}"
         raise RemoteRefusal(f"{cause}; it is not posted", remote_code="TOTAL_DIFFERS", field="total", system=system)
+
+
+def sign_of(document: PostInvoice) -> int:
+    """1 for an invoice, -1 for a credit memo, where that is an invoice with negative lines."""
+    return -1 if document.original_number else 1

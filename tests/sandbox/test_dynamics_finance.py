@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +21,7 @@ from odata.exceptions import ODataError
 from isthmus.sandbox.dynamics_finance import FinanceSandbox
 from isthmus.sandbox.dynamics_finance.schema import ENTITIES
 from isthmus.sandbox.server import Running, running
+from tests.vendor_specs import specification
 
 ENUM = "Microsoft.Dynamics.DataEntities."
 POST = "/api/services/IsthmusServices/FreeTextInvoice/post"
@@ -52,8 +51,6 @@ LINE = {
     "SalesTaxItemGroupId": "EXT",
     "SalesTaxAmount": 8.25,
 }
-SHARED = os.environ.get("ISTHMUS_SHARED") or Path(__file__).resolve().parents[3] / "shared"
-CDM = Path(SHARED) / "vendors" / "specs" / "dynamics365fo" / "cdm"
 
 
 @pytest.fixture(scope="module")
@@ -665,9 +662,7 @@ NEWER = {
 
 @pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.xpp)
 def test_fields_are_those_of_the_common_data_model(entity: Any) -> None:
-    path = CDM / f"{entity.xpp}.cdm.json"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not in this clone")
+    path = specification("dynamics365fo", "cdm", f"{entity.xpp}.cdm.json")
     attributes = json.loads(path.read_text())["definitions"][0]["hasAttributes"]
     known = {attribute["name"] for attribute in attributes if "dataType" in attribute}
     unknown = set(entity.fields) - known

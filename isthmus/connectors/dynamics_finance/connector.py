@@ -17,7 +17,7 @@ from isthmus.kit.keys import task_key
 from isthmus.kit.mapping import StatusTable, at_minor_unit, segments, sum_by_key
 from isthmus.kit.numbered import Progress, progress_of, watermark_of
 from isthmus.kit.odata import CompanyConnector, Keys, Part, day_of, literal, same
-from isthmus.kit.posting import one_of_copies, ready_to_post, same_number, same_total
+from isthmus.kit.posting import one_of_copies, ready_to_post, same_number, same_total, sign_of
 from isthmus.kit.revised import RevisedLines, newest
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
@@ -48,7 +48,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
 
     def find_client(self, client: Client) -> Verb[ExternalRef | None]:
         """The customer, if it is in every company and not on hold for all."""
-        return self.find_in_each(*self._account(client), lambda held: m.HOLD.read(held["OnHoldStatus"]) == "active")
+        return self.find_in_each(*self._account(client), self.in_state("OnHoldStatus", "active"))
 
     def deactivate_client(self, client: Client) -> Verb[ExternalRef]:
         """Put the customer on hold for everything in every company."""
@@ -56,7 +56,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
 
     def find_inactive_client(self, client: Client) -> Verb[ExternalRef | None]:
         """The customer, if it is on hold for everything in every company."""
-        return self.find_in_each(*self._account(client), lambda held: m.HOLD.read(held["OnHoldStatus"]) == "inactive")
+        return self.find_in_each(*self._account(client), self.in_state("OnHoldStatus", "inactive"))
 
     def payment_terms(self) -> Verb[tuple[str, ...]]:
         """The terms that every company has, by our code where the firm has one, else by name."""
@@ -86,8 +86,9 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
     def read_project(self, project_code: str) -> Verb[ProjectFacts]:
         """The project with its client, the currency of its contract, and its tasks."""
         project = yield from self.only(PROJECTS, {"ProjectId": project_code})
-        keys = {name: project[name] for name in ("dataAreaId", "ProjectContractId")}
-        contract = yield from self.read(CONTRACTS, keys)
+        contract = yield from self.read(
+            CONTRACTS, {name: project[name] for name in ("dataAreaId", "ProjectContractId")}
+        )
         tasks = yield from self.rows(TASKS, self.ours({"ProjectId": project_code}), order="TaskId")
         return ProjectFacts(
             ref=self.ref(PROJECTS, project_code),
@@ -183,20 +184,20 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             header, copies = yield from self._header(invoice)
         for copy in copies:
             yield Request("DELETE", self.at(HEADERS, _key(copy)), if_match=copy["@odata.etag"])
-        if header is not None and not m.is_posted(header):
+        if header is not None and not self._is_posted(header):
             lines = yield from self.rows(LINES, same(_key(header, "ParentRecId")))
             ready_to_post(len(lines), m.total_of(lines, invoice), invoice, self.system)
             if self.setting("post_service"):
                 yield Request("POST", f"api/services/{self.setting('post_service')}", json=_key(header))
             header = yield from self.read(HEADERS, _key(header))
-        if header is None or not m.is_posted(header):
+        if header is None or not self._is_posted(header):
             raise StaleRead(f"{self.system}: {invoice.number} is there and waits to be posted")
         return same_total((yield from self._posted(header, invoice)), invoice)
 
     def find_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice | None]:
         """The invoice as Dynamics has it, if it is posted: one that waits to be posted is no receivable yet."""
         header, _ = yield from self._header(invoice)
-        return (yield from self._posted(header, invoice)) if header and m.is_posted(header) else None
+        return (yield from self._posted(header, invoice)) if header and self._is_posted(header) else None
 
     def post_credit(self, credit: PostInvoice) -> Verb[PostedInvoice]:
         """Post the credit memo: a free text invoice with negative lines that names the one it corrects."""
@@ -214,11 +215,11 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         """The free text invoice of our number, and unposted copies of it that a repeated request has left."""
         keys = self.company(invoice.entity) | {"ExternalInvoiceId": invoice.number}
         rows = yield from self.rows(HEADERS, same(keys), order="InvoiceIdentifier")
-        return one_of_copies(rows, m.is_posted, invoice, self.system)
+        return one_of_copies(rows, self._is_posted, invoice, self.system)
 
     def _parts(self, invoice: PostInvoice) -> list[Part]:
         """The header and its lines, which name it by our number, as its own is not known before."""
-        sign, common = m.signed(invoice), self.company(invoice.entity) | {"ExternalInvoiceId": invoice.number}
+        sign, common = sign_of(invoice), self.company(invoice.entity) | {"ExternalInvoiceId": invoice.number}
         head = common | m.INVOICE.out(invoice) | {self.setting("number_field"): invoice.number}
         terms = self.setting("terms").get(invoice.payment_terms, invoice.payment_terms)
         head |= {"TermsOfPayment": terms} if terms else {}
@@ -236,7 +237,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
 
     def _posted(self, header: Row, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """The posted invoice with its amounts, which its customer transaction tells."""
-        number, sign = same_number(header["InvoiceId"], invoice, self.system), m.signed(invoice)
+        number, sign = same_number(header["InvoiceId"], invoice, self.system), sign_of(invoice)
         keys = {"dataAreaId": header["dataAreaId"], "AccountNum": header["CustomerAccount"], "Invoice": number}
         rows = yield from self.rows(self._named("transactions"), same(keys))
         if len(rows) != 1:
@@ -259,12 +260,11 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             newer = f"{same(key)} and JournalBatchNumber gt {literal(place.after)}"
             rows = yield from self.rows(JOURNALS, newer, order="JournalBatchNumber")
             rows += yield from self.rows_of(JOURNALS, [key | {"JournalBatchNumber": number} for number in place.open])
-            places[company] = place.moved((row["JournalBatchNumber"], m.is_posted(row)) for row in rows)
-            posted += [row for row in rows if m.is_posted(row)]
+            places[company] = place.moved((row["JournalBatchNumber"], self._is_posted(row)) for row in rows)
+            posted += [row for row in rows if self._is_posted(row)]
         lines = yield from self.rows_of(JOURNAL_LINES, m.journals_of(posted), f" and {m.PAID}")
         marks = yield from self.rows_of(self._named("settled"), m.journals_of(posted, "JournalLineCompany"))
-        payments = tuple(self._payment(line, marks) for line in lines)
-        return PaymentPage(payments=payments, watermark=watermark_of(places))
+        return PaymentPage(payments=tuple(self._payment(line, marks) for line in lines), watermark=watermark_of(places))
 
     def _payment(self, line: Row, marks: list[Row]) -> Payment:
         currency, journal = line["CurrencyCode"], line["JournalBatchNumber"]
@@ -286,6 +286,9 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
     def _of(self, project: Project) -> tuple[ExternalRef, Row]:
         code = project.project_code
         return self.ref(PROJECTS, code), self.company(project.entity) | {"ProjectId": code}
+
+    def _is_posted(self, document: Row) -> bool:
+        return self.state("IsPosted", document["IsPosted"]) == "posted"
 
     def _is(self, state: str) -> Callable[[Row], bool]:
         stages = StatusTable(f"{self.system} project", self.setting("project_stages"))

@@ -5,25 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from isthmus.kit.mapping import Field, StatusTable, Table, at_minor_unit, shortened
+from isthmus.domain.objects import Address, Client, Project
+from isthmus.kit.mapping import Field, Table, at_minor_unit, shortened
 from isthmus.kit.odata import day_of, noon
+from isthmus.kit.posting import sign_of
 from isthmus.kit.wire import Row
-from isthmus.ports.messages import PostInvoice, ScheduleIn
+from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TimeCost
 
 ENUM = "Microsoft.Dynamics.DataEntities."
 POSTED, UNPOSTED = f"{ENUM}NoYes'Yes'", f"{ENUM}NoYes'No'"
 PAID = f"AccountType eq {ENUM}LedgerJournalACType'Cust' and CreditAmount gt 0"  # a line that is a customer's payment
-# Only All is set by us. A client on hold for invoices or payments is there: that is credit control's decision.
-_HELD = ("No", "Never", "Invoice", "Payment", "Requisition")
-HOLD = StatusTable("dynamics_finance OnHoldStatus", {"All": "inactive"} | dict.fromkeys(_HELD, "active"))
 TAXED = (("SalesTaxGroupId", "tax_group"), ("SalesTaxItemGroupId", "tax_item_group"))
 REVERSED = ("ProjectID", "ActivityNumber", "Category", "ResourceId", "ProjectDate", "SalesPrice", "LineProperty")
 cut = shortened(60)  # to the length of a description
-
-
-def is_posted(row: Row) -> bool:
-    """True when a document is posted. BadInput for an answer that is neither yes nor no."""
-    return StatusTable("dynamics_finance IsPosted", {"Yes": "yes", "No": "no"}).read(row["IsPosted"]) == "yes"
 
 
 def milestones(schedule: ScheduleIn) -> list[Row]:
@@ -36,15 +30,10 @@ def milestones(schedule: ScheduleIn) -> list[Row]:
     ]
 
 
-def signed(document: PostInvoice) -> int:
-    """1 for an invoice, -1 for a credit memo, which is an invoice with negative lines there."""
-    return -1 if document.original_number else 1
-
-
 def total_of(lines: list[Row], invoice: PostInvoice) -> Decimal:
     """What the lines come to, tax included, with our sign."""
     amounts = (Decimal(line["TransactionCurrencyAmount"]) + Decimal(line["SalesTaxAmount"]) for line in lines)
-    return at_minor_unit(signed(invoice) * sum(amounts, Decimal(0)), invoice.currency)
+    return at_minor_unit(sign_of(invoice) * sum(amounts, Decimal(0)), invoice.currency)
 
 
 def journals_of(rows: list[Row], company: str = "dataAreaId") -> list[Row]:
@@ -62,16 +51,17 @@ def applied(line: Row, marks: list[Row]) -> list[tuple[str, Any]]:
     return [(row["InvoiceNumber"], row["SettlementAmountInInvoiceCurrency"]) for row in mine] or alone
 
 
-CLIENT = Table(
-    Field("legal_name", "OrganizationName"), Field("tax_id", "TaxExemptNumber"), Field("currency", "SalesCurrencyCode")
-)
+_CLIENT = (("legal_name", "OrganizationName"), ("tax_id", "TaxExemptNumber"), ("currency", "SalesCurrencyCode"))
+CLIENT = Table(*(Field(ours, theirs) for ours, theirs in _CLIENT), of=Client, there="CustomersV3")
 _PLACE = (("street", "Street"), ("city", "City"), ("region", "State"), ("postal_code", "ZipCode"))
-ADDRESS = Table(*(Field(ours, f"Address{theirs}") for ours, theirs in _PLACE))
+ADDRESS = Table(*(Field(ours, f"Address{theirs}") for ours, theirs in _PLACE), of=Address, there="CustomersV3")
 PROJECT = Table(
     Field("name", "ProjectName"),
     Field("client_no", "CustomerAccountNumber"),
     Field("start", "ProjectedStartDate", out=noon, back=day_of),
     Field("end", "ProjectedEndDate", out=noon, back=day_of),
+    of=Project,
+    there="ProjectsV2",
 )
 HOUR = Table(
     Field("project_code", "ProjectID"),
@@ -79,6 +69,7 @@ HOUR = Table(
     Field("service_date", "ProjectDate", out=noon, back=day_of),
     Field("hours", "Hours"),
     Field("bill_rate", "SalesPrice"),
+    of=TimeCost,
 )
 INVOICE = Table(
     Field("number", "ExternalInvoiceId"),
@@ -87,10 +78,14 @@ INVOICE = Table(
     Field("issue_date", "InvoiceDate", out=noon, back=day_of),
     Field("due_date", "DueDate", out=noon, back=day_of),
     Field("po_number", "CustomerRequisition"),
+    of=PostInvoice,
+    there="FreeTextInvoiceHeaders",
 )
 INVOICE_LINE = Table(
     Field("number", "LineNumber"),
     Field("description", "Description", out=cut, back=None),
     Field("description", "InvoiceText", back=None),
     Field("unit_price", "UnitPrice"),
+    of=PostLine,
+    there="FreeTextInvoiceLines",
 )
