@@ -17,6 +17,7 @@ from isthmus.kit.manifest import Manifest, load
 from isthmus.kit.mapping import StatusTable, Table, to_utc
 from isthmus.kit.wire import Row
 from isthmus.ports import PORTS
+from isthmus.ports.messages import Withdrawn
 from isthmus.ports.verbs import spec_of
 
 
@@ -101,6 +102,13 @@ class Connector:
             return {str(key): str(value) for key, value in {**default, **(given or {})}.items()}
         return default if given is None else str(given)
 
+    def names(self, name: str, known: Iterable[str] = ()) -> tuple[str, ...]:
+        """The names a setting lists, separated by commas. NeedsSetup for one that is not among the known ones."""
+        given = tuple(each.strip() for each in str(self.setting(name)).split(",") if each.strip())
+        if wrong := ", ".join(sorted(set(given) - set(known))) if known else "":
+            raise NeedsSetup(f"{self.system}: setting {name}: {wrong} is not among {', '.join(known)}")
+        return given
+
     def state(self, kind: str, remote: Any) -> str:
         """Our state of a remote object, by the manifest's [states.kind]. BadInput for one nobody has decided about."""
         return StatusTable(f"{self.system} {kind}", self.manifest.states[kind]).read(remote)
@@ -148,6 +156,10 @@ class Connector:
     def refusal(self, cause: str, code: str, field: str) -> RemoteRefusal:
         """What is there cannot be taken for what we asked for: a person decides."""
         return RemoteRefusal(cause, remote_code=code, field=field, system=self.system)
+
+    def withdrawn(self, source_id: str, why: str, at: datetime) -> Withdrawn:
+        """An entry or expense that counts no longer over there."""
+        return Withdrawn(source=self.system, source_id=source_id, by=f"{self.system}: {why}", at=at)
 
     def ref(self, object_type: str, external_id: Any, version: str = "") -> ExternalRef:
         """A reference to an object over there."""

@@ -57,8 +57,10 @@ def negated(value: bool) -> bool:
     return not value
 
 
-def to_utc(stamp: str) -> datetime:
-    """A moment written as ISO 8601; one without a zone is in UTC, a bare date is its midnight."""
+def to_utc(stamp: str | int) -> datetime:
+    """A moment of ISO 8601 text, without a zone in UTC, of a bare date its midnight; or of milliseconds since 1970."""
+    if isinstance(stamp, int):
+        return datetime.fromtimestamp(stamp / 1000, UTC)
     moment = datetime.fromisoformat(stamp)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -101,6 +103,11 @@ def hours_to_minutes(hours: Decimal) -> int:
 def minutes_to_hours(minutes: int) -> Decimal:
     """Minutes as hours at four decimals."""
     return (Decimal(minutes) / 60).quantize(Decimal("0.0001"))
+
+
+def seconds_to_hours(seconds: int) -> Decimal:
+    """Seconds as hours at four decimals."""
+    return (Decimal(seconds) / 3600).quantize(Decimal("0.0001"))
 
 
 def shortened(length: int) -> Converter:

@@ -31,10 +31,6 @@ class Access:
         self._now = now
         self.burst_limit: int | None = None
         self.burst_seconds = 1.0
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget every session and start with one refresh token."""
         self._issued = 0
         self._tokens: dict[str, datetime] = {}
         self.refresh_token = self._secret("refresh")
@@ -51,7 +47,7 @@ class Access:
             return PEOPLE[HUB]
         if scheme == "Basic":
             try:
-                email, _, token = base64.b64decode(given).decode().partition(":")
+                email, _, token = base64.b64decode(given, validate=True).decode().partition(":")
             except (binascii.Error, UnicodeDecodeError):
                 raise Refused(401) from None
             for account_id, secret in API_TOKENS.items():

@@ -41,10 +41,9 @@ class JiraSandbox(Sandbox):
         self.knobs = Knobs()
 
     def on_reset(self) -> None:
-        """No issues, no webhooks, no sessions."""
+        """No issues, no webhooks. Sessions stay good, as they would when issues are deleted."""
         self.site.clear()
         self.hooks.clear()
-        self.access.clear()
         self.site.listener = self.hooks.tell
 
     def routes(self) -> list[BaseRoute]:
@@ -76,7 +75,7 @@ class JiraSandbox(Sandbox):
 
     def seed(self, collection: str, record: Record) -> Record:
         """An issue or a work log as people's own screens leave it. author, created, updated, status and properties may
-        be given; an issue's parent by id, key or summary. An id changes what is there, deleted deletes it.
+        be given, other fields as the API takes them. An id changes what is there, deleted deletes it.
         """
         if collection == "issue":
             return self._seed_issue(dict(record))

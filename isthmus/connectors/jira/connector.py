@@ -1,0 +1,292 @@
+"""Jira as the place of delivery: an engagement is an epic, tasks are issues under it, hours come from work logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from isthmus.connectors.jira import mapping as m
+from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, Unreachable
+from isthmus.domain.objects import ExternalRef, MilestoneStatus, Project, TimeEntry
+from isthmus.domain.work import milestone_of
+from isthmus.kit.connector import Connector
+from isthmus.kit.keys import source_id, task_key
+from isthmus.kit.mapping import StatusTable, readable, to_utc
+from isthmus.kit.paging import Page, all_pages, by_cursor, in_batches
+from isthmus.kit.wire import Request, Row, Verb
+from isthmus.ports.messages import InvoicedTime, MilestonePage, ProjectFacts, TaskIn, TimePage, Withdrawn
+
+
+class Jira(Connector):
+    """One Jira Cloud site."""
+
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings)
+        self._rule = "".join(self.names("approval", m.RULES)[:1])
+        self._approved, self._persons = self.names("approved_statuses"), self.setting("persons")
+
+    # -- project -----------------------------------------------------------------------------------------------
+    def put_project(self, project: Project) -> Verb[ExternalRef]:
+        """Create the engagement's epic, or bring the one that is ours to these facts and take it up again."""
+        found = yield from self._marked(project.project_code)
+        new = {"project": {"key": self.coded("projects", project.entity)}}
+        mark = {"kind": "epic", "key": project.project_code, **m.PROJECT_MARK.out(project)}
+        epic_id = yield from self._put(found, mark, m.PROJECT.out(project), new)
+        if found and m.is_done(found):
+            yield from self._move(found, self.setting("open_status"))
+        return self.ref("epic", epic_id)
+
+    def find_project(self, project: Project) -> Verb[ExternalRef | None]:
+        """The engagement's epic, unless it is done."""
+        epic = yield from self._marked(project.project_code)
+        return self.ref("epic", epic["id"]) if epic and not m.is_done(epic) else None
+
+    def read_project(self, project_code: str) -> Verb[ProjectFacts]:
+        """The epic with the issues under it that are ours. Client and currency are what the hub has put there."""
+        epic = yield from self._epic(project_code)
+        marks = [m.mark_of(row) for row in (yield from self._search(f"parent = {epic['id']} AND labels = {m.MARK}"))]
+        return ProjectFacts(
+            ref=self.ref("epic", epic["id"]),
+            project_code=project_code,
+            name=epic["fields"]["summary"],
+            currency=m.mark_of(epic)["currency"],
+            active=not m.is_done(epic),
+            client_no=m.mark_of(epic)["client_no"],
+            tasks=tuple(each["code"] for each in marks if each.get("project") == project_code),
+        )
+
+    def close_project(self, project: Project) -> Verb[ExternalRef]:
+        """Move the epic to the cancelled status; it is never deleted."""
+        epic = yield from self._epic(project.project_code)
+        if not m.is_done(epic):
+            yield from self._move(epic, self.setting("cancelled_status"))
+        return self.ref("epic", epic["id"])
+
+    def find_closed(self, project: Project) -> Verb[ExternalRef | None]:
+        """The epic, if it is done."""
+        epic = yield from self._marked(project.project_code)
+        return self.ref("epic", epic["id"]) if epic and m.is_done(epic) else None
+
+    def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
+        """Create the issue under the epic, or bring the one that is ours to these facts."""
+        key, kind = task_key(item.project_code, item.task.code), "milestone" if item.task.milestone else "task"
+        mark = {"kind": kind, "key": key, "code": item.task.code, "project": item.project_code}
+        found = yield from self._marked(key)
+        epic = yield from self._epic(item.project_code)
+        new = {"project": {"id": epic["fields"]["project"]["id"]}, "parent": {"id": epic["id"]}}
+        return self.ref("issue", (yield from self._put(found, mark, m.TASK.out(item.task), new)))
+
+    def find_task(self, item: TaskIn) -> Verb[ExternalRef | None]:
+        """The issue with our mark."""
+        issue = yield from self._marked(task_key(item.project_code, item.task.code))
+        return self.ref("issue", issue["id"]) if issue else None
+
+    def _marked(self, key: str) -> Verb[Row | None]:
+        """The issue that is ours by its mark. The label only finds it: people copy issues, and labels with them."""
+        rows = yield from self._search(f'labels = "{m.own(m.MARK, key)}"')
+        found = [row for row in rows if m.mark_of(row).get("key") == key]
+        if len(found) > 1:
+            raise self.refusal(f"{len(found)} issues of jira are {key}", "TWINS", "properties")
+        return found[0] if found else None
+
+    def _epic(self, project_code: str) -> Verb[Row]:
+        if epic := (yield from self._marked(project_code)):
+            return epic
+        raise NotFound(f"jira has no epic of {project_code}")
+
+    def _put(self, found: Row | None, mark: Row, fields: Row, new: Row) -> Verb[str]:
+        """Change the issue, or create it with its mark and label in one request; its id."""
+        body = {"fields": fields, "properties": [{"key": m.MARK, "value": mark}]}
+        if found is not None:
+            yield Request("PUT", f"issue/{found['id']}", json=body)
+            return str(found["id"])
+        own = {**self.settings.get("fields", {}), "labels": [m.MARK, m.own(m.MARK, mark["key"])]}
+        kind = {"issuetype": {"name": self.setting(f"{mark['kind']}_type")}}
+        answer = yield Request("POST", "issue", json=body | {"fields": own | kind | new | fields})
+        return str(answer.body["id"])
+
+    def _move(self, issue: Row, status: str) -> Verb[None]:
+        """Move an issue along its workflow. A refusal says where it could go."""
+        answer = yield Request("GET", f"issue/{issue['id']}/transitions")
+        ways = {way["to"]["name"]: way["id"] for way in answer.body["transitions"]}
+        if status not in ways:
+            raise self.refusal(f"{issue['key']} cannot go to {status}, only to {', '.join(ways)}", "NO_WAY", "status")
+        yield Request("POST", f"issue/{issue['id']}/transitions", json={"transition": {"id": ways[status]}})
+
+    # -- time --------------------------------------------------------------------------------------------------
+    def approved_time(self, watermark: str) -> Verb[TimePage]:
+        """Approved work logs changed after the watermark, or of an issue that was moved; deleted ones are withdrawn."""
+        if not self._rule or (self._rule == "issue_status" and not self._approved):
+            rules = ", ".join(m.RULES)
+            raise NeedsSetup(f"jira: say when time is approved: setting approval ({rules}), with approved_statuses")
+        since = self.since(watermark)
+        changed = yield from self._changes("updated", since)
+        deleted = yield from self._changes("deleted", since)
+        rows = [{"id": each} for each in (*changed, *deleted) if each not in deleted or not each.isdigit()]
+        rows += yield from in_batches(filter(str.isdigit, changed), self.manifest.page_size, self._worklogs)
+        if since and self._rule == "issue_status":
+            rows += yield from self._worklogs_of_moved(since)
+        ours = yield from self._placed({row["id"]: row for row in rows}.values())
+        read, unreadable = readable(ours, self._to_entry)
+        gone = [each for each in read if isinstance(each, Withdrawn)]
+        gone += [self.withdrawn(each, "deleted", at) for each, at in deleted.items() if each.isdigit()]
+        moments = (*changed.values(), *deleted.values(), *(m.changed_at(row) for row in ours if row["move"]))
+        latest = max([watermark, *(each.isoformat() for each in moments)])
+        entries = tuple(each for each in read if isinstance(each, TimeEntry))
+        return TimePage(entries=entries, watermark=latest, unreadable=unreadable, withdrawn=tuple(gone))
+
+    def _placed(self, rows: Iterable[Row]) -> Verb[list[Row]]:
+        """Work logs of our engagements with what is around them, and those that may be of one."""
+        issues = yield from self._issues({row["issueId"] for row in rows if "issueId" in row})
+        moves = (yield from self._moves(issues)) if self._rule == "issue_status" else {}
+        placed = [row | m.around(row.get("issueId", ""), issues, moves) for row in rows]
+        return [row for row in placed if row["place"] or not row["issue"]]
+
+    def _to_entry(self, row: Row) -> TimeEntry | Withdrawn:
+        """An approved entry, or that it is not. BadInput says what cannot be read."""
+        if not row["issue"]:
+            raise BadInput("jira shows neither it nor that it is deleted, or hides its issue or one above")
+        approval = self._approval(row)
+        if approval is None:
+            return self.withdrawn(row["id"], "not approved", m.changed_at(row))
+        facts = m.facts_of(row, self._persons, self.setting("roles"), self.setting("time_zone"))
+        return TimeEntry(source=self.system, source_id=row["id"], **approval, **facts)
+
+    def _approval(self, row: Row) -> Row | None:
+        """Who has approved it and when, by the firm's rule. Nobody is named whom Jira does not name."""
+        if self._rule == "worklog_property":
+            told = m.told(row, self.setting("approval_property"))
+            given = {"approved_by": told.get("by"), "approved_at": told.get("at")}
+            return given if told.get("seconds") == row["timeSpentSeconds"] else None
+        if self._rule == "issue_status" and row["issue"]["fields"]["status"]["name"] not in self._approved:
+            return None
+        by = m.name_of(row["move"]["author"], self._persons) if row["move"] else f"{self.system}: {self._rule}"
+        return {"approved_by": by, "approved_at": m.changed_at(row)}
+
+    def _changes(self, what: str, since: datetime | None) -> Verb[dict[str, datetime]]:
+        """Ids of work logs updated or deleted since a moment, with when; the last minute is not in it yet."""
+
+        def page(cursor: str) -> Verb[tuple[list[Row], str]]:
+            start = int(cursor or (since.timestamp() * 1000 if since else 0))
+            answer = yield Request("GET", f"worklog/{what}", query={"since": start})
+            rows, until = answer.body["values"], int(answer.body["until"])
+            if answer.body["lastPage"] or until - 1 > start:  # one back, as several may have the stamp of the last one
+                return rows, "" if answer.body["lastPage"] else str(until - 1)
+            beyond = {"worklogId": f"{what} at {until}, beyond the page", "updatedTime": until}
+            return [*rows, beyond], str(until)
+
+        rows = yield from by_cursor(page)
+        return {str(each["worklogId"]): to_utc(each["updatedTime"]) for each in rows}
+
+    def _worklogs_of_moved(self, since: datetime) -> Verb[list[Row]]:
+        """All work logs of issues whose status has changed since a moment: it may approve or withdraw them."""
+        issues = yield from self._search("", since)
+        rows: list[Row] = []
+        for issue_id, move in (yield from self._moves(row["id"] for row in issues)).items():
+            if to_utc(move["created"]) >= since:
+                rows += yield from all_pages(partial(self._worklog_page, issue_id))
+        return rows
+
+    def _worklog_page(self, issue_id: str, place: int) -> Verb[Page]:
+        size = self.manifest.page_size
+        query = {"startAt": place * size, "maxResults": size, "expand": "properties"}
+        answer = yield Request("GET", f"issue/{issue_id}/worklog", query=query)
+        return Page(rows=answer.body["worklogs"], more=place * size + size < int(answer.body["total"]))
+
+    # -- billing -----------------------------------------------------------------------------------------------
+    def mark_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef]:
+        """Put the invoice's number on its work logs, and the invoice on the engagement's epic."""
+        day = {"issue_date": billed.issue_date.isoformat()}
+        for row in (yield from self._billed(billed)):
+            numbers = dict.fromkeys((*m.told(row, m.INVOICE).get("numbers", ()), billed.number))
+            path = f"issue/{row['issueId']}/worklog/{row['id']}/properties/{m.INVOICE}"
+            yield Request("PUT", path, json=day | {"numbers": list(numbers)})
+        told = {"number": billed.number, "total": str(billed.total), "currency": billed.currency}
+        yield Request("PUT", (yield from self._invoice(billed)), json=day | told)
+        return self.ref("invoice", billed.number)
+
+    def find_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef | None]:
+        """The mark, if the epic has the invoice and every work log its number."""
+        if (yield Request("GET", (yield from self._invoice(billed)), allow=(404,))).status == 404:
+            return None
+        rows = yield from self._billed(billed)
+        marked = all(billed.number in m.told(row, m.INVOICE).get("numbers", ()) for row in rows)
+        return self.ref("invoice", billed.number) if marked else None
+
+    def _invoice(self, billed: InvoicedTime) -> Verb[str]:
+        epic = yield from self._epic(billed.project_code)
+        return f"issue/{epic['id']}/properties/{m.own(m.INVOICE, billed.number)}"
+
+    def _billed(self, billed: InvoicedTime) -> Verb[list[Row]]:
+        ids = {source_id(key, self.system) for key in billed.entry_keys}
+        rows = yield from in_batches(ids, self.manifest.page_size, self._worklogs)
+        if missing := ", ".join(sorted(ids - {row["id"] for row in rows})):
+            raise self.refusal(f"jira shows no work log {missing}", "NO_WORKLOG", "entry_keys")
+        return rows
+
+    # -- milestones --------------------------------------------------------------------------------------------
+    def milestones_changed(self, watermark: str) -> Verb[MilestonePage]:
+        """Milestones of ours changed after the watermark. A status nobody has mapped is not guessed."""
+        rows = yield from self._search(f"labels = {m.MARK}", self.since(watermark))
+        ours = [row for row in rows if m.mark_of(row).get("kind") == "milestone"]
+        moves = yield from self._moves(row["id"] for row in ours)
+        milestones, unreadable = readable(ours, lambda row: self._to_milestone(row, moves.get(row["id"])))
+        latest = max((to_utc(row["fields"]["updated"]).isoformat() for row in rows), default=watermark)
+        return MilestonePage(milestones=milestones, watermark=latest, unreadable=unreadable)
+
+    def _to_milestone(self, row: Row, move: Row | None) -> MilestoneStatus:
+        """As it was last moved, or created."""
+        mark, fields = m.mark_of(row), row["fields"]
+        states = StatusTable("jira milestone_states", self.setting("milestone_states"))
+        line_uid, number = milestone_of(mark["code"])
+        last = move or {"created": fields["created"], "author": fields["creator"]}
+        told: Row = {"state": states.read(fields["status"]["name"]), "by": m.name_of(last["author"], self._persons)}
+        told |= {"at": to_utc(last["created"]), "project_code": mark["project"]}
+        return MilestoneStatus(source=self.system, source_id=row["id"], line_uid=line_uid, number=number, **told)
+
+    # -- what requests and answers have in common --------------------------------------------------------------
+    def _search(self, jql: str, since: datetime | None = None) -> Verb[list[Row]]:
+        """Issues of a query, changed since a moment. JQL takes it in the time zone of the integration's own account."""
+        zone = (yield Request("GET", "myself")).body["timeZone"] if since else ""
+        fields = ["summary", "status", "project", "created", "updated", "creator"]
+        asked = {"jql": m.jql(jql, since, zone), "fields": fields, "properties": [m.MARK]}
+        return (yield from self._pages("search/jql", asked | {"maxResults": self.manifest.page_size}, "issues"))
+
+    def _issues(self, ids: Iterable[str]) -> Verb[dict[str, Row]]:
+        """Issues by id, with those above them up to the top."""
+        known, wanted = dict[str, Row](), set(ids)
+        asked = {"fields": ["status", "parent"], "properties": [m.MARK]}
+        for _ in range(m.LEVELS_MAX):
+            rows = yield from self._by_ids("issue/bulkfetch", "issues", wanted, asked)
+            known |= {row["id"]: row for row in rows}
+            wanted = {above for row in rows if (above := m.parent_of(row)) and above not in known}
+        return known
+
+    def _moves(self, ids: Iterable[str]) -> Verb[dict[str, Row]]:
+        """The last change of status of issues."""
+        asked = {"fieldIds": ["status"]}
+        return m.last_moves((yield from self._by_ids("changelog/bulkfetch", "issueChangeLogs", ids, asked)))
+
+    def _by_ids(self, path: str, under: str, ids: Iterable[str], asked: Row) -> Verb[list[Row]]:
+        return in_batches(
+            ids, self.manifest.page_size, lambda some: self._pages(path, asked | {"issueIdsOrKeys": some}, under)
+        )
+
+    def _worklogs(self, ids: list[str]) -> Verb[list[Row]]:
+        asked = {"ids": [int(each) for each in ids]}
+        answer = yield Request("POST", "worklog/list", query={"expand": "properties"}, json=asked, writes=False)
+        return list(answer.body)
+
+    def _pages(self, path: str, asked: Row, under: str) -> Verb[list[Row]]:
+        """All rows of what is asked in a body, page by page."""
+
+        def page(token: str) -> Verb[tuple[list[Row], str]]:
+            body = asked | ({"nextPageToken": token} if token else {})
+            answer = yield Request("POST", path, json=body, writes=False)
+            for error in answer.body.get("issueErrors") or ():
+                raise Unreachable(f"jira: {path}: {error['errorMessage']}")
+            return answer.body[under], answer.body.get("nextPageToken") or ""
+
+        return by_cursor(page)
