@@ -13,7 +13,7 @@ from isthmus.domain.envelopes import ApprovalEvidence, SignedEnvelope
 from isthmus.domain.errors import IsthmusError, Refused, StaleRead
 from isthmus.domain.objects import Engagement, Expense, Invoice, MilestoneStatus, Payment, TimeEntry
 from isthmus.ports.messages import ContractNotice
-from isthmus.processes.work import signing
+from isthmus.processes.work import asking, signing
 from isthmus.processes.work.intake import entries_of
 from isthmus.processes.work.withdrawing import withdrawn_expenses, withdrawn_time
 from isthmus.runtime import inbox
@@ -67,7 +67,10 @@ def _of_its_entities(books: Books, connection: Any, port: str, facts: list[Dated
 
 
 def sweep_contracts(kernel: Kernel, connection: Any) -> int:
-    """Contracts changed in the CRM: each version starts contract_to_project once; the number of new changes."""
+    """Contracts changed in the CRM: each version starts contract_to_project once; the number of new changes.
+
+    A run that stands still for what the CRM said asks again when its contract is changed there.
+    """
     _ask_gate(kernel, connection, "Crm")
     page, new = connection.contracts_changed(_watermark(kernel, connection.name, "contracts")), 0
     with kernel.store.transaction() as tx:
@@ -95,6 +98,7 @@ def _start_contract(books: Books, source: str, notice: ContractNotice) -> bool:
     correlation = f"contract:{notice.contract_no}"
     args = {"contract_no": notice.contract_no, "version": notice.version}
     run = books.start("contract_to_project", key, args, correlation_id=correlation)
+    asking.source_has_changed(books, run.run_id, f"the contract was changed in {source}: {notice.changed_at}")
     inbox.settle(books, [message], MessageState.APPLIED, run_id=run.run_id)
     return True
 

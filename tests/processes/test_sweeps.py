@@ -12,12 +12,12 @@ import pytest
 from isthmus.app.worker import SWEEPS
 from isthmus.domain.errors import Unreachable
 from isthmus.domain.objects import BillablePart, Expense, MilestoneStatus, TimeEntry
-from isthmus.domain.states import PartState
+from isthmus.domain.states import CaseState, PartState
 from isthmus.ports import PORTS
-from isthmus.ports.messages import ExpensePage, MilestonePage, TimePage, Withdrawn
+from isthmus.ports.messages import ContractNotice, ContractNotices, ExpensePage, MilestonePage, TimePage, Withdrawn
 from isthmus.processes import sweeps
-from isthmus.store.records import InboxMessage, MessageState, Watermark
-from tests.processes.hub import Hub, entry
+from isthmus.store.records import Case, InboxMessage, MessageState, RunState, Watermark
+from tests.processes.hub import Hub, contract, entry
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -168,3 +168,44 @@ class TimeTool(Tool):
 
     name = "psa"
     approved_time = Tool.approved_expenses
+
+
+# -- what was changed at its source -----------------------------------------------------------------------------------
+
+
+def notices(*changes: str) -> ContractNotices:
+    found = (ContractNotice(message_id=at, contract_no="K-1", version=1, changed_at=at) for at in changes)
+    return ContractNotices(notices=tuple(found), watermark="w")
+
+
+class ChangingCrm(Tool):
+    """A CRM that tells of the same contract again and again."""
+
+    name = writes_as = "crm"
+    contracts_changed = Tool.approved_expenses
+
+
+def test_a_contract_that_is_mended_in_the_crm_goes_on_by_itself() -> None:
+    hub = Hub()
+    crm = ChangingCrm(notices("09:00"), notices("09:00", "10:00"), notices("09:00", "10:00", "11:00"))
+    for terms in (contract(finance_approved_by=""), contract(lines=()), contract()):
+        hub.systems.crm.put_contract(terms)
+        sweeps.sweep_contracts(hub.kernel, crm)
+        hub.go()
+    assert hub.run("contract_to_project/K-1@1").state is RunState.DONE
+    cases = hub.rows(Case, order=("case_no",))
+    assert [(c.exception, c.state, c.resolved_by) for c in cases] == [
+        ("EX-APPROVAL-INCOMPLETE", CaseState.RESOLVED, "crm"),
+        ("EX-MAP-TERMS", CaseState.RESOLVED, "crm"),
+    ]
+    assert cases[0].resolution["reason"] == "the contract was changed in crm: 10:00"
+
+
+def test_a_change_in_the_crm_answers_no_question_that_is_not_about_it() -> None:
+    hub = Hub()
+    crm = ChangingCrm(notices("09:00"), notices("10:00"))
+    for _ in range(2):
+        hub.systems.crm.put_contract(contract(entity="XX99"))
+        sweeps.sweep_contracts(hub.kernel, crm)
+        hub.go()
+    assert (hub.case().exception, hub.case().case_no) == ("EX-LE", "CASE-00001")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from isthmus.domain.envelopes import ApprovalEvidence, SignedEnvelope
 from isthmus.domain.states import CaseState
 from isthmus.policies.signatories import approvers, is_evidence, missing_approvals
+from isthmus.processes.work.asking import ask_again
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case
 
@@ -40,7 +43,7 @@ def answer_waiting_approvals(books: Books) -> int:
     """Resolve the cases of missing approvals that are signed for by now; the number of them.
 
     Every open one is looked at, not only those of new envelopes: a run may have parked while its evidence was on its
-    way. One that a person has in hand, waiting for a second one, is left to them.
+    way.
     """
     answered = 0
     for case in books.tx.find(Case, exception=EXCEPTION, state=CaseState.OPEN, order=("case_no",)):
@@ -48,21 +51,14 @@ def answer_waiting_approvals(books: Books) -> int:
         envelopes = evidence_about(books, contract_no, int(version)) if version.isdigit() else []
         signed = [envelope for envelope in envelopes if is_evidence(envelope)]
         if signed and not missing_approvals(approvers(case.context.get("approved", {}), signed)):
-            answered += _answer(books, case.case_no, signed)
+            ids = [envelope.envelope_id for envelope in signed]
+            answered += ask_again(books, case.case_no, _told(signed), envelopes=ids)
     return answered
 
 
-def _answer(books: Books, case_no: str, signed: list[ApprovalEvidence]) -> bool:
-    """The run asks again, and finds the evidence. False when somebody else was faster."""
-    books.tx.lock(f"case:{case_no}")
-    case = books.tx.get(Case, case_no)
-    if case is None or case.state is not CaseState.OPEN or case.pending:
-        return False
-    told = "; ".join(
+def _told(signed: Iterable[ApprovalEvidence]) -> str:
+    return "; ".join(
         f"envelope {e.envelope_id} is completed, signed by "
         + ", ".join(f"{s.name} ({s.role or 'no role'})" for s in e.signatures)
         for e in signed
     )
-    values = {"envelopes": [envelope.envelope_id for envelope in signed]}
-    books.kernel.resolve(books.tx, case_no, action="retry", actor=books.actor, reason=told, values=values)
-    return True
