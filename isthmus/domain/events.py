@@ -53,6 +53,8 @@ EVENT_TYPES: dict[str, str] = {
     "dispute.opened": "A client contests a line of an invoice",
     "dispute.resolved": "A dispute is decided",
     "period.state_changed": "A fiscal period was closed or opened",
+    "payment.reversed": "Money that had come in was taken back",
+    "invoice.reopened": "What had settled an invoice was taken back",
     "write_off.approved": "A second person has approved a write-off",
     "case.opened": "A person must decide",
     "case.resolved": "A person has decided",

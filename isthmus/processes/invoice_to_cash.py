@@ -14,7 +14,7 @@ from isthmus.runtime.run import Run
     starts="a payment the ERP has recorded (change capture)",
     owner="Receivables; collections for short payments",
     key="the payment's id in its source",
-    parks=("EX-CASH-UNMATCHED", "EX-SHORT-PAY", "EX-WRITEBACK"),
+    parks=("EX-CASH-UNMATCHED", "EX-FX-RATE", "EX-SHORT-PAY", "EX-WHT-CERT", "EX-WRITEBACK"),
     undo="nothing: an allocation is reversed by a new one, never edited",
     lane="financial",
 )
@@ -23,6 +23,7 @@ def invoice_to_cash(run: Run, payment: dict[str, Any]) -> str:
     received = run.decide("Take the payment in", cash.receive, Payment.model_validate(payment))
     shares = run.decide("Allocate it to open invoices", cash.allocate, received)
     contracts = run.decide("Judge what is left open", cash.judge_differences, received, shares)
+    run.decide("Keep the certificates of tax withheld", cash.keep_certificates, received)
     for contract_no in contracts:
         invoicing.show_in_crm(run, "Show the payment in the CRM", contract_no)
     return f"{len(shares)} invoices settled"

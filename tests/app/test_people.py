@@ -246,8 +246,8 @@ def test_a_run_tells_its_steps_effects_and_what_it_waits_for(stage: Stage) -> No
     told = stage.get("/v1/runs/contract_to_project/K-1@1").json()
     assert told["run"]["state"] == "parked" and told["waits_for"].startswith("EX-DIM")
     assert [step["phrase"] for step in told["steps"]][:2] == [
+        "Look for the terms as they were handed in",
         "Read the approved contract and its terms",
-        "Request the engagement",
     ]
     assert told["cases"][0]["case_no"] == "CASE-00001" and told["effects"] == []
     resolve(stage, "finn", "fill", practice="A", cost_center="B")

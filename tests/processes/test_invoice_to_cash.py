@@ -143,3 +143,27 @@ def test_a_changed_amount_is_receivables_case_and_holds_no_other_payment_up() ->
     assert hub.rows(Invoice)[0].settlement is Settlement.PAID
     hub.resolve("accept")
     assert hub.rows(RunRow, process="payment_changed")[0].state is RunState.DONE
+
+
+def test_tax_withheld_settles_in_kind_and_waits_for_its_certificate() -> None:
+    hub = billed()
+    invoice = hub.rows(Invoice)[0]
+    withheld = Decimal("100.00")
+    pay(hub, str(invoice.total - withheld), date(2026, 3, 20), withheld={invoice.number: withheld})
+    assert (hub.rows(Invoice)[0].open, hub.case().exception) == (Decimal(0), "EX-WHT-CERT")
+    hub.resolve("certificate", certificate="CERT-7")
+    kinds = {a.kind: (a.amount, a.certificate) for a in hub.rows(Allocation)}
+    assert kinds["withholding"] == (withheld, "CERT-7")
+
+
+@pytest.mark.requirement("INV-32")
+def test_money_that_bounces_opens_the_invoice_again_by_mirrored_allocations() -> None:
+    hub = billed()
+    invoice = hub.rows(Invoice)[0]
+    pay(hub, str(invoice.total), date(2026, 3, 20))
+    assert hub.rows(Invoice)[0].open == 0
+    pay(hub, str(invoice.total), date(2026, 3, 20), reversed_on=date(2026, 4, 9))
+    after = hub.rows(Invoice)[0]
+    assert (after.open, after.settlement) == (invoice.total, Settlement.OPEN)
+    assert sorted(a.amount for a in hub.rows(Allocation)) == [-invoice.total, invoice.total]
+    assert [e.type for e in hub.rows(OutboxEvent) if e.type.startswith("payment.")][-1] == "payment.reversed"

@@ -11,8 +11,10 @@ from isthmus.app.api import (  # importing declares the endpoints, in this order
     contracts,
     experience,
     files,
+    handing_in,
     health,
     ledger,
+    money,
     people,
     starts,
     webhooks,
@@ -24,7 +26,7 @@ from isthmus.app.api.gathering import Gatherer
 from isthmus.app.api.problems import Problem, install
 from isthmus.app.bootstrap import Hub
 
-LAYERS = (contracts, experience, files, health, ledger, people, starts, webhooks)
+LAYERS = (contracts, experience, files, handing_in, health, ledger, money, people, starts, webhooks)
 TAGS = [
     {"name": "system", "description": "What the hub knows of contracts, projects, time, invoices, payments"},
     {"name": "process", "description": "Take messages in; start, inspect, decide and call off processes"},

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision, Retryable
-from isthmus.domain.objects import Allocation, Invoice, Payment
+from isthmus.domain.objects import Allocation, ContractVersion, Invoice, Payment
 from isthmus.domain.states import CaseState, InvoiceLife, Settlement, move
-from isthmus.policies.cash import match_payment, settlement_after
+from isthmus.policies.cash import (
+    Settling,
+    check_certificate,
+    fx_difference,
+    plan_settlement,
+    reversals,
+    settlement_after,
+)
+from isthmus.policies.discounts import early_payment
+from isthmus.processes.work.exchange import RATE_OF_DOCUMENTS, rates_between
 from isthmus.processes.work.reading import invoice_of
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case
@@ -22,26 +32,93 @@ def receive(books: Books, payment: Payment) -> Payment:
 
 
 def allocate(books: Books, payment: Payment) -> list[Allocation]:
-    """P3.2: to the invoices it is for; the rest stays on account. A person's allocation wins over the rule."""
+    """P3.2: to the invoices it is for, with tax withheld for them and discounts for paying early; the rest stays on
+    account. A person's allocation wins over the rule. Returns the shares of money.
+    """
     books.tx.lock(f"client-cash:{payment.client_no}")
     decided = books.answers.get("EX-CASH-UNMATCHED", {}).get("allocate")
     if decided:
         payment = payment.model_copy(update={"applies": {str(n): Decimal(str(a)) for n, a in decided.items()}})
     issued = books.tx.find(Invoice, client_no=payment.client_no, life=InvoiceLife.ISSUED, order=("number",))
-    match = match_payment(payment, [invoice for invoice in issued if invoice.settlement is not Settlement.PAID])
+    still_open = [i for i in issued if i.settlement is not Settlement.PAID and i.kind != "credit"]
+    plan = plan_settlement(payment, still_open, discounts=_discounts(books, payment, still_open))
     made = []
-    for invoice_id, amount in match.shares:
+    for settling in plan.settlings:
+        suffix = "" if settling.kind == "payment" else f":{settling.kind}"
         share = Allocation(
-            allocation_id=f"{payment.key}>{invoice_id}", payment_key=payment.key, invoice_id=invoice_id, amount=amount
+            allocation_id=f"{payment.key}>{settling.invoice_id}{suffix}",
+            payment_key=payment.key,
+            invoice_id=settling.invoice_id,
+            amount=settling.amount,
+            kind=settling.kind,
+            fx_difference=_exchanged(books, payment, settling.invoice_id, settling.amount),
         )
         if books.tx.insert_new(share):
-            _settle(books, invoice_id, amount)
+            _settle(books, settling.invoice_id, settling.amount)
         made.append(share)
-    if match.on_account:
-        books.audit("payment.on_account", f"payment:{payment.key}", after={"amount": str(match.on_account)})
-    applied = {"payment": payment.key, "to": {s.invoice_id: str(s.amount) for s in made}}
+    if plan.on_account:
+        books.audit("payment.on_account", f"payment:{payment.key}", after={"amount": str(plan.on_account)})
+    applied = {"payment": payment.key, "to": {s.invoice_id: str(s.amount) for s in made if s.kind == "payment"}}
     books.emit("payment.applied", f"payment:{payment.key}", applied)
-    return made
+    return [share for share in made if share.kind == "payment"]
+
+
+def _discounts(books: Books, payment: Payment, invoices: Sequence[Invoice]) -> dict[str, Decimal]:
+    """What clients may keep for paying this early, by the terms of the lines of each invoice."""
+    kept: dict[str, Decimal] = {}
+    for invoice in invoices:
+        version = books.tx.get(ContractVersion, invoice.contract_no, invoice.contract_version)
+        assert version is not None and invoice.issue_date is not None
+        terms = [d for line in version.lines for d in line.discounts if d.kind == "early_payment"]
+        if terms:
+            kept[invoice.invoice_id] = early_payment(
+                terms,
+                amount=invoice.total,
+                issued=invoice.issue_date,
+                paid=payment.value_date,
+                currency=invoice.currency,
+            )
+    return kept
+
+
+def _exchanged(books: Books, payment: Payment, invoice_id: str, amount: Decimal) -> Decimal | None:
+    """The realised exchange difference of what is settled, at the company's rate of the day the money came."""
+    invoice = invoice_of(books, invoice_id)
+    if invoice.functional_currency in ("", invoice.currency):
+        return None
+    own = invoice.functional_currency
+    rate = rates_between(books, invoice.currency, own).rate(
+        RATE_OF_DOCUMENTS, invoice.currency, own, payment.value_date
+    )
+    return fx_difference(invoice, invoice.total - invoice.open, amount, rate.rate)
+
+
+def keep_certificates(books: Books, payment: Payment) -> list[str]:
+    """P3.3: tax the client withheld settles the invoice in kind; EX-WHT-CERT until its certificate is there."""
+    given = books.answers.get("EX-WHT-CERT", {}).get("certificate", "")
+    kept = []
+    for share in books.tx.find(Allocation, payment_key=payment.key, kind="withholding", order=("allocation_id",)):
+        invoice = invoice_of(books, share.invoice_id)
+        settling = Settling(share.invoice_id, share.amount, share.kind, share.certificate or str(given))
+        check_certificate(invoice.number, settling, invoice.currency)
+        books.tx.update(share.model_copy(update={"certificate": settling.certificate}))
+        kept.append(settling.certificate)
+    return kept
+
+
+def take_back(books: Books, payment: Payment) -> str:
+    """P3.6: money that bounced: everything it settled is open again, by reversals that mirror it (INV-32)."""
+    books.tx.lock(f"client-cash:{payment.client_no}")
+    known = books.tx.find(Allocation, payment_key=payment.key, order=("allocation_id",))
+    count = 0
+    for back in reversals(payment, known):
+        if books.tx.insert_new(back):
+            _settle(books, back.invoice_id, back.amount)
+            count += 1
+    facts = {"payment": payment.key, "amount": str(payment.amount), "currency": payment.currency}
+    books.emit("payment.reversed", f"payment:{payment.key}", facts)
+    books.audit("payment.reverse", f"payment:{payment.key}", after={**facts, "on": str(payment.reversed_on)})
+    return f"{count} allocations of {payment.key} are reversed"
 
 
 def _settle(books: Books, invoice_id: str, amount: Decimal) -> Invoice:
@@ -53,6 +130,7 @@ def _settle(books: Books, invoice_id: str, amount: Decimal) -> Invoice:
     invoice = invoice.model_copy(update={"open": left})
     books.tx.update(invoice)
     event = "invoice.paid" if state is Settlement.PAID else "invoice.partially_paid"
+    event = "invoice.reopened" if amount < 0 else event
     payload = {"number": invoice.number, "open": str(left), "currency": invoice.currency}
     books.emit(event, f"invoice:{invoice_id}", payload, entity=invoice.entity)
     return invoice
@@ -93,6 +171,8 @@ def judge_change(books: Books, payment: Payment) -> str:
     known = books.tx.get(Payment, payment.source, payment.source_id)
     if known is None:
         raise Retryable(f"payment {payment.key} is not taken in yet")
+    if payment.reversed_on is not None:
+        return take_back(books, known.model_copy(update={"reversed_on": payment.reversed_on}))
     waiting = books.tx.find(
         Case, run_id=f"invoice_to_cash/{payment.key}", exception="EX-CASH-UNMATCHED", state=CaseState.OPEN
     )

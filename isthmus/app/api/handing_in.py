@@ -1,0 +1,202 @@
+"""Process API: what is handed in: contracts with all their terms, expenses, milestones, progress, usage.
+
+Facts are kept as they came and worked on by runs; the answer says what was new.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from isthmus.app.api.admission import Visiting
+from isthmus.app.api.endpoints import Asked, endpoint
+from isthmus.app.api.idempotency import Reply, once
+from isthmus.app.api.starts import Number, Started, known_contract, started
+from isthmus.domain.errors import BadInput
+from isthmus.domain.money import Exact
+from isthmus.domain.objects import (
+    ContractVersion,
+    Engagement,
+    Expense,
+    FiledContract,
+    MilestoneStatus,
+    PercentReport,
+    SubmittedTime,
+    UsageRecord,
+)
+from isthmus.domain.states import EngagementState
+from isthmus.policies.recurring import check_usage, usage_line
+from isthmus.processes import sweeps
+from isthmus.runtime.books import Books
+
+BATCH_MAX = 500
+
+
+class Kept(BaseModel):
+    """How many of the facts were new; the others were known already."""
+
+    received: int
+    new: int
+
+
+class HandedIn(Asked):
+    """A contract version, complete with its terms."""
+
+    contract: ContractVersion
+
+
+class Expenses(Asked):
+    """Approved expenses of one source."""
+
+    source: Number
+    expenses: Annotated[tuple[Expense, ...], Field(min_length=1, max_length=BATCH_MAX)]
+
+
+class Milestones(Asked):
+    """How far milestones are, by one source."""
+
+    source: Number
+    milestones: Annotated[tuple[MilestoneStatus, ...], Field(min_length=1, max_length=BATCH_MAX)]
+
+
+class Handed(Asked):
+    """Time that was handed in and is not approved yet."""
+
+    entries: Annotated[tuple[SubmittedTime, ...], Field(min_length=1, max_length=BATCH_MAX)]
+
+
+class Progress(Asked):
+    """Approved progress of a fixed price on a day; percent 0 to 100."""
+
+    contract_no: Number
+    line_uid: Number
+    as_of: date
+    percent: Exact
+
+
+class Usage(Asked):
+    """A quantity a meter or a billing engine reports, with its evidence."""
+
+    record: UsageRecord
+
+
+@endpoint("POST /v1/contract-versions", answer=Started, status=202)
+def hand_in_contract(visit: Visiting, asked: HandedIn) -> Response:
+    """Hand in a contract version: the first sets the project up, a later one amends the running contract."""
+    contract = asked.contract
+    visit.speak_for("contract", contract.entity)
+
+    def act(books: Books) -> Reply:
+        row = FiledContract(
+            contract_no=contract.contract_no,
+            version=contract.version,
+            content=contract,
+            filed_by=visit.caller.name,
+            filed_at=books.now,
+        )
+        known = books.tx.get(FiledContract, contract.contract_no, contract.version)
+        if known is None:
+            books.tx.insert(row)
+        elif known.content != contract:
+            raise BadInput(f"contract {contract.key} was handed in before with other terms: hand in a new version")
+        engagement = books.tx.get(Engagement, contract.contract_no)
+        amends = engagement is not None and engagement.state is EngagementState.ACTIVE
+        process = "amend_contract" if amends and _newer(books, contract) else "contract_to_project"
+        args = {"contract_no": contract.contract_no, "version": contract.version}
+        entity = engagement.entity if engagement else ""
+        correlation = f"contract:{contract.contract_no}"
+        return Reply(202, started(books.start(process, contract.key, args, entity=entity, correlation_id=correlation)))
+
+    return once(visit, asked, act)
+
+
+def _newer(books: Books, contract: ContractVersion) -> bool:
+    known = books.tx.find(ContractVersion, contract_no=contract.contract_no, order=("-version",), limit=1)
+    return not known or known[0].version < contract.version
+
+
+@endpoint("POST /v1/expenses", answer=Kept, status=202)
+def hand_in_expenses(visit: Visiting, asked: Expenses) -> Response:
+    """Hand in approved expenses. The same content again is known; other content of an id is a correction."""
+    visit.speak_for("expense")
+    _of_source(asked.source, asked.expenses)
+    return once(visit, asked, lambda books: _kept(sweeps.accept_expenses, books, asked.source, asked.expenses))
+
+
+@endpoint("POST /v1/milestones", answer=Kept, status=202)
+def hand_in_milestones(visit: Visiting, asked: Milestones) -> Response:
+    """Report milestones as completed, accepted or rejected. An accepted one is billed by the next billing run."""
+    visit.speak_for("milestone")
+    _of_source(asked.source, asked.milestones)
+    return once(visit, asked, lambda books: _kept(sweeps.accept_milestones, books, asked.source, asked.milestones))
+
+
+def _of_source(source: str, facts: tuple[Any, ...]) -> None:
+    other = sorted({fact.source for fact in facts} - {source})
+    if other:
+        raise BadInput(f"the message is of {source}, but it carries facts of {', '.join(other)}")
+
+
+def _kept(accept: Any, books: Books, source: str, facts: tuple[Any, ...]) -> Reply:
+    return Reply(202, Kept(received=len(facts), new=accept(books, source, facts)))
+
+
+@endpoint("POST /v1/time/submitted", answer=Kept, status=202)
+def hand_in_submitted_time(visit: Visiting, asked: Handed) -> Response:
+    """Report time that waits for approval: milestones wait for it, and it is accrued at the close of its month."""
+    visit.speak_for("time_entry")
+
+    def act(books: Books) -> Reply:
+        for entry in asked.entries:
+            books.tx.put(entry)
+        return Reply(202, Kept(received=len(asked.entries), new=len(asked.entries)))
+
+    return once(visit, asked, act)
+
+
+@endpoint("POST /v1/progress", answer=Kept, status=202)
+def report_progress(visit: Visiting, asked: Progress) -> Response:
+    """Report approved progress of a fixed price; the next billing run bills what it adds."""
+
+    def act(books: Books) -> Reply:
+        version = known_contract(books.tx, asked.contract_no)
+        visit.speak_for("progress", version.entity)
+        version.line(asked.line_uid)
+        if not 0 <= asked.percent <= 100:
+            raise BadInput(f"{asked.percent} % complete: it is a number from 0 to 100")
+        report = PercentReport(
+            contract_no=asked.contract_no,
+            line_uid=asked.line_uid,
+            as_of=asked.as_of,
+            percent=asked.percent,
+            by=visit.caller.name,
+            at=books.now,
+        )
+        books.tx.insert(report)
+        return Reply(202, Kept(received=1, new=1))
+
+    return once(visit, asked, act)
+
+
+@endpoint("POST /v1/usage", answer=Kept, status=202)
+def report_usage(visit: Visiting, asked: Usage) -> Response:
+    """Report a metered or engine-billed quantity with the hash of its evidence."""
+    record = asked.record
+
+    def act(books: Books) -> Reply:
+        version = known_contract(books.tx, record.contract_no)
+        visit.speak_for("usage", version.entity)
+        version.line(record.line_uid)
+        usage_line(record, version.currency)
+        known = books.tx.find(UsageRecord, contract_no=record.contract_no, line_uid=record.line_uid)
+        check_usage(record, known, version.currency)
+        if books.tx.insert_new(record):
+            return Reply(202, Kept(received=1, new=1))
+        if books.tx.get(UsageRecord, record.source, record.source_id) != record:
+            raise BadInput(f"usage {record.source}:{record.source_id} was reported before with other content")
+        return Reply(202, Kept(received=1, new=0))
+
+    return once(visit, asked, act)
