@@ -60,7 +60,7 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     run.effect("Create the client in the ERP", Erp.put_client, contract.client, undo=undo_client)
     run.effect("Set up the project in the PSA", Psa.put_project, project, undo=Psa.close_project)
     run.effects("Set up its tasks in the PSA", Psa.put_task, work.tasks_of(project))
-    run.effect_if_offered("Push the rates to the PSA", RateBook.put_rates, work.rate_card_of(project))
+    rates = run.effect_if_offered("Push the rates to the PSA", RateBook.put_rates, work.rate_card_of(project))
     run.effect("Set up the project in the ERP", Erp.put_project, project, undo=Erp.close_project)
     run.effects("Set up its tasks in the ERP", Erp.put_task, work.tasks_of(project))
     schedule = work.schedule_of(contract)
@@ -69,6 +69,9 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     run.decide("Set the revenue treatment", work.set_revenue_treatment, contract)
 
     run.read("Read the project back from the PSA", Psa.read_project, project.project_code, then=work.same_as(project))
+    if rates and rates.external_id:
+        card = work.rate_card_of(project)
+        run.read("Read the rates back from the PSA", RateBook.find_rates, card, then=work.rates_are_there(card))
     run.read("Read the project back from the ERP", Erp.read_project, project.project_code, then=work.same_as(project))
     run.decide("Pass the readiness gate", work.pass_gate, contract)
     run.decide("Activate the engagement", work.activate, contract, final=True)

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from isthmus.domain.errors import RemoteRefusal
 from isthmus.domain.objects import Cap, Engagement
 from isthmus.domain.states import CaseState, EngagementState
+from isthmus.ports.messages import ProjectFacts
 from isthmus.processes import sweeps
-from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, RunState
+from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, RunRow, RunState, RunStep
 from tests.processes.hub import CLIENT, ENTITY, Hub, contract
 
 
@@ -169,8 +171,6 @@ def test_calling_off_a_refused_set_up_undoes_it_in_reverse_and_leaves_no_orphan(
     refused = hub.systems.erp
 
     def refuse(project: Any) -> Any:
-        from isthmus.domain.errors import RemoteRefusal
-
         raise RemoteRefusal("project code is taken", remote_code="DUP", system="erp")
 
     refused.put_project = refuse  # type: ignore[method-assign]
@@ -190,6 +190,26 @@ def test_calling_off_a_refused_set_up_undoes_it_in_reverse_and_leaves_no_orphan(
     assert hub.rows(Engagement)[0].state is EngagementState.CANCELLED
     assert "engagement.cancelled" in {event.type for event in hub.rows(OutboxEvent)}
     assert {e.state for e in hub.rows(Effect) if e.verb == "Psa.put_project"} == {EffectState.UNDONE}
+
+
+def test_an_undo_is_believed_only_when_the_other_system_shows_it() -> None:
+    hub = Hub()
+    psa, shows = hub.systems.psa, []
+    closed = psa.find_closed
+    psa.find_closed = lambda project: closed(project) if shows else None  # type: ignore[method-assign]
+
+    def refuse(project: Any) -> Any:
+        raise RemoteRefusal("project code is taken", remote_code="DUP", system="erp")
+
+    hub.systems.erp.put_project = refuse  # type: ignore[method-assign]
+    run = hub.set_up()
+    hub.resolve("cancel")
+    waiting = hub.run(run.run_id)
+    assert waiting.state is RunState.WAITING and "does not show it undone yet" in waiting.reason
+    assert "Undo: Create the client in the ERP" not in hub.steps(run.run_id), "last first: this one comes after it"
+    shows.append(True)
+    hub.later(minutes=2)
+    assert hub.run(run.run_id).state is RunState.CANCELLED
 
 
 def test_a_client_that_was_there_before_is_not_deactivated() -> None:
@@ -282,3 +302,38 @@ def test_a_new_version_of_a_running_contract_is_a_case_and_prices_nothing() -> N
     assert hub.systems.psa.calls["put_project"] == 1
     hub.resolve("cancel")
     assert hub.rows(Engagement)[0].state is EngagementState.ACTIVE
+
+
+def test_rates_that_somebody_changed_in_the_psa_hold_the_gate_until_they_are_the_agreed_ones() -> None:
+    hub = Hub()
+    psa, agreed = hub.systems.psa, {}
+
+    def meddle(_: object, step: RunStep) -> None:
+        if step.phrase == "Push the rates to the PSA":
+            agreed.update(psa.things["rates"][0]["rates"])
+            psa.things["rates"][0]["rates"] = {**agreed, "currency": "EUR"}
+
+    hub.kernel.told = meddle
+    run = hub.set_up()
+    assert run.state is RunState.WAITING and "does not show the agreed rates" in run.reason
+    hub.later(minutes=20)
+    assert hub.case().exception == "EX-WAITING"
+    psa.things["rates"][0]["rates"] = agreed
+    hub.later(minutes=2)
+    assert hub.run(run.run_id).state is RunState.DONE
+
+
+def test_a_project_that_the_erp_shows_for_another_client_is_not_ready() -> None:
+    hub = Hub()
+    read = hub.systems.erp.read_project
+    other = ["C-9"]
+
+    def wrong(code: str) -> ProjectFacts:
+        return read(code).model_copy(update={"client_no": other[0]})
+
+    hub.systems.erp.read_project = wrong  # type: ignore[method-assign]
+    assert hub.set_up().state is RunState.PARKED
+    assert hub.case().exception == "EX-READY" and "for C-9" in hub.case().cause
+    other[0] = "C-1"
+    hub.resolve("retry")
+    assert hub.rows(RunRow)[0].state is RunState.DONE

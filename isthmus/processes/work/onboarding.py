@@ -11,6 +11,7 @@ from isthmus.domain.objects import (
     ContractLine,
     ContractVersion,
     Engagement,
+    ExternalRef,
     FiledContract,
     LegalEntity,
     Project,
@@ -286,16 +287,29 @@ def same_as(project: Project) -> Callable[[ProjectFacts], ProjectFacts]:
         missing = sorted(wanted - set(facts.tasks))
         if missing:
             raise Retryable(f"{facts.ref.system} does not show task {', '.join(missing)} yet")
-        if facts.currency != project.currency or not facts.active:
+        other_client = facts.client_no not in ("", project.client_no)
+        if facts.currency != project.currency or not facts.active or other_client:
             state = "open" if facts.active else "closed"
+            client = f" for {facts.client_no}" if facts.client_no else ""
             raise NeedsDecision(
                 "EX-READY",
-                f"project {project.project_code} in {facts.ref.system}: {facts.currency}, {state};"
-                f" agreed: {project.currency}, open",
+                f"project {project.project_code} in {facts.ref.system}: {facts.currency}, {state}{client};"
+                f" agreed: {project.currency}, open for {project.client_no}",
                 queue="pmo",
                 context={"project": project.project_code, "system": facts.ref.system},
             )
         return facts
+
+    return check
+
+
+def rates_are_there(card: RateCardIn) -> Callable[[ExternalRef | None], ExternalRef | None]:
+    """P1.10: the PSA shows exactly the agreed rates; until it does nobody records time on others."""
+
+    def check(found: ExternalRef | None) -> ExternalRef | None:
+        if found is None:
+            raise Retryable(f"the PSA does not show the agreed rates of {card.project_code}; they are asked for again")
+        return found
 
     return check
 
