@@ -14,6 +14,7 @@ import httpx
 from isthmus.app.connecting.found import OURS, connector_class
 from isthmus.app.desk_tasks import desk_subscribers
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
+from isthmus.app.vault import Vault
 from isthmus.desk.config import DeskConfig, desk_config
 from isthmus.desk.filing import filer
 from isthmus.domain.errors import NeedsSetup, NotPermitted
@@ -66,20 +67,35 @@ def database_url(data_dir: Path | None = None) -> str:
     return embedded.ensure(data_dir or embedded.default_data_dir())
 
 
-def connect(config: ConnectionConfig, budget: Budget | None = None, client: httpx.Client | None = None) -> Connection:
-    """One connection ready to be called. NeedsSetup names a missing verb or credential before any run needs it."""
+def connect(
+    config: ConnectionConfig,
+    budget: Budget | None = None,
+    client: httpx.Client | None = None,
+    vault: Vault | None = None,
+) -> Connection:
+    """One connection ready to be called. NeedsSetup names a missing verb or credential before any run needs it.
+
+    vault: where sealed secrets are, and where those go that the vendor rotates.
+    """
     kind = connector_class(config.connector)
     for port in config.fills:
         missing = missing_verbs(kind, port)
         if missing or port not in kind.read_manifest().system.ports:
             what = f"does not offer {', '.join(missing)}" if missing else "does not fill it"
             raise NeedsSetup(f"connection {config.name}: {config.connector} as {port} {what}")
+
+    def read_all() -> dict[str, str]:
+        read = vault.read if vault else read_secret
+        return {name: read(reference) for name, reference in config.secrets.items()}
+
     return Connection(
         config.name,
         kind(config.settings),
         base_url=config.base_url,
         auth_kind=config.auth,
-        secrets={name: read_secret(reference) for name, reference in config.secrets.items()},
+        secrets=read_all(),
+        reread=read_all,
+        keeper=vault.keeper(config.secrets, config.name) if vault else None,
         budget=budget,
         client=client,
         verify=config.ca_file or True,
@@ -93,8 +109,15 @@ def connect(config: ConnectionConfig, budget: Budget | None = None, client: http
 class ConnectedSystems:
     """Which connection fills a port for a legal entity, by the firm's configuration."""
 
-    def __init__(self, firm: FirmConfig, budget_for: Callable[[ConnectionConfig], Budget | None]) -> None:
-        self.connections = {config.name: connect(config, budget_for(config)) for config in firm.connections}
+    def __init__(
+        self,
+        firm: FirmConfig,
+        budget_for: Callable[[ConnectionConfig], Budget | None],
+        vault: Vault | None = None,
+    ) -> None:
+        self.connections = {
+            config.name: connect(config, budget_for(config), vault=vault) for config in firm.connections
+        }
         self._filling: dict[tuple[str, str], Connection] = {}
         for config in firm.connections:
             for port in config.fills:
@@ -131,6 +154,11 @@ class Hub:
     systems: ConnectedSystems
     gate: Gate = field(default_factory=Gate)
     bells: Bells = field(default_factory=Bells)
+
+    @property
+    def vault(self) -> Vault:
+        """Its sealed secrets."""
+        return Vault(self.store, self.kernel.clock)
 
     @cached_property
     def desk(self) -> DeskConfig:
@@ -221,7 +249,7 @@ def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) ->
             return SharedWindow(store.engine, config.name, limits.limit, limits.window_seconds)
         return SharedPlaces(store.engine, config.name, limits.limit)
 
-    systems, engine = ConnectedSystems(firm, budget_for), DbosEngine(url)
+    systems, engine = ConnectedSystems(firm, budget_for, Vault(store, clock or SystemClock())), DbosEngine(url)
     gate = Gate(firm.ownership)
     pace = Pace(
         firm.pace.wait_seconds_first, firm.pace.wait_seconds_max, timedelta(minutes=firm.pace.alert_after_minutes)

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from isthmus.app.bootstrap import applied_firm, connect
 from isthmus.app.connecting.found import connector_class
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
+from isthmus.app.vault import Vault
 from isthmus.domain.errors import IsthmusError, NeedsSetup, NotFound, Unreachable
 from isthmus.domain.objects import Rate
 from isthmus.domain.states import CaseState
@@ -29,6 +30,7 @@ from isthmus.kit.executor import trusted
 from isthmus.ports.calls import Exchange, exchanges_of_call
 from isthmus.ports.messages import RateCardIn, ScheduleIn
 from isthmus.runtime import audit
+from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.engine import LANES
 from isthmus.runtime.fleet import LEASE_SECONDS
 from isthmus.store import embedded, migrate
@@ -268,17 +270,17 @@ def _firm(store: PostgresStore) -> Iterator[Line]:
     yield Line("firm", "ok", f"{firm.name}, version {applied.version}")
     with store.transaction() as tx:
         paused = {state.connection: state.reason for state in tx.find(ConnectionState, paused=True)}
-    yield from ask_connections(firm, paused)
+    yield from ask_connections(firm, paused, Vault(store, SystemClock()))
 
 
-def ask_connections(firm: FirmConfig, paused: dict[str, str]) -> Iterator[Line]:
+def ask_connections(firm: FirmConfig, paused: dict[str, str], vault: Vault | None = None) -> Iterator[Line]:
     """One line per connection and port, all asked at once."""
     asked = [(config, port) for config in firm.connections for port in config.fills]
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
-        yield from pool.map(lambda one: _ask(firm, one[0], one[1], paused), asked)
+        yield from pool.map(lambda one: _ask(firm, one[0], one[1], paused, vault), asked)
 
 
-def _ask(firm: FirmConfig, config: ConnectionConfig, port: str, paused: dict[str, str]) -> Line:
+def _ask(firm: FirmConfig, config: ConnectionConfig, port: str, paused: dict[str, str], vault: Vault | None) -> Line:
     name = f"{config.name} {port}"
     if config.name in paused:
         remedy = "isthmus cases --queue integration: resolve its case with resume when the cause is mended"
@@ -287,7 +289,7 @@ def _ask(firm: FirmConfig, config: ConnectionConfig, port: str, paused: dict[str
     noted = exchanges_of_call.set(seen)
     started = time.perf_counter()
     try:
-        said = _read(firm, config, port)
+        said = _read(firm, config, port, vault)
     except NotFound as nothing:
         # The system answered "no such record", or its address is wrong: then its very URL is unknown.
         if seen and seen[-1].status == 404:
@@ -306,12 +308,12 @@ def _ask(firm: FirmConfig, config: ConnectionConfig, port: str, paused: dict[str
     return Line(name, "ok", f"{said} in {(time.perf_counter() - started) * 1000:.0f} ms")
 
 
-def _read(firm: FirmConfig, config: ConnectionConfig, port: str) -> str:
+def _read(firm: FirmConfig, config: ConnectionConfig, port: str, vault: Vault | None) -> str:
     """The port's harmless read, under a short patience of its own. What it found, in words."""
     entity = (config.entities or tuple(e.code for e in firm.entities if e.active) or ("",))[0]
     limit = connector_class(config.connector).read_manifest().timeout_seconds
     with httpx.Client(timeout=min(limit, ANSWER_SECONDS), verify=trusted(config.ca_file or True)) as client:
-        connection = connect(config, client=client)
+        connection = connect(config, client=client, vault=vault)
         found = HARMLESS_READS[port](connection, entity)
     if port == "Erp" and not found:
         raise NeedsSetup("the ERP shows no payment terms: its user may not see them", config.name)

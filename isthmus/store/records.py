@@ -336,6 +336,20 @@ class FirmVersion(Record):
     applied_at: datetime
 
 
+class SealedSecret(Record):
+    """A secret, sealed: its box under a data key, the data key under the master key that key_id names. Never opened by
+    anybody without the master key, which is kept elsewhere.
+    """
+
+    name: str
+    version: int
+    key_id: str
+    wrapped_key: str
+    box: str
+    changed_by: str
+    changed_at: datetime
+
+
 class EntrySeen(Record):
     """The latest approval seen of an entry whose content did not change: what comes with an earlier one is stale."""
 

@@ -173,6 +173,7 @@ SPECS: dict[type[BaseModel], Spec] = {
     r.IdempotentReply: Spec("idempotent_reply", ("caller", "route", "idempotency_key")),
     r.Counter: Spec("counter", ("name",)),
     r.FirmVersion: Spec("firm_version", ("version",)),
+    r.SealedSecret: Spec("sealed_secret", ("name",)),
     r.EntrySeen: Spec("entry_seen", ("source", "source_id")),
     r.StageTime: Spec("stage_time", ("contract_no", "stage")),
     r.Notice: Spec("notice", ("case_no",), index=(("queue",),)),

@@ -23,7 +23,6 @@ from isthmus.app.bootstrap import Hub
 from isthmus.app.firm import Caller
 from isthmus.app.scope import demand_sight, within
 from isthmus.domain.errors import BadInput, NeedsSetup
-from isthmus.kit.references import read_secret
 from isthmus.policies.authority import Actor, demand, demand_entity
 from isthmus.store.postgres import PostgresTx
 
@@ -78,7 +77,7 @@ class Door:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.allowances = Allowances()
-        self._known = [(_hashed(_token_of(caller)), caller) for caller in hub.firm.callers]
+        self._known = [(_hashed(_token_of(hub, caller)), caller) for caller in hub.firm.callers]
 
     def caller_of(self, authorization: str) -> Caller:
         """The caller with this bearer token; every token is compared, so the time says nothing about the place."""
@@ -111,8 +110,8 @@ class Door:
             raise TooManyRequests("too many messages without a valid signature", taken.after_seconds)
 
 
-def _token_of(caller: Caller) -> str:
-    token = read_secret(caller.token).strip()
+def _token_of(hub: Hub, caller: Caller) -> str:
+    token = hub.vault.read(caller.token).strip()
     if not token:  # it would open the door to an empty one
         raise NeedsSetup(f"the token of {caller.name} is empty")
     return token

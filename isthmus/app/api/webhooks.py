@@ -28,7 +28,6 @@ from isthmus.app.firm import ConnectionConfig
 from isthmus.domain.errors import NeedsSetup, NotFound, SignatureInvalid
 from isthmus.kit import signatures
 from isthmus.kit.capture import is_echo
-from isthmus.kit.references import read_secret
 from isthmus.kit.wire import decode
 from isthmus.runtime.bells import ring_everywhere
 
@@ -60,7 +59,7 @@ class Bell:
 
     def _secrets(self) -> list[str]:
         """Read each time, so that a rotated one is valid without a restart."""
-        return read_secret(self.config.webhook_secret).split()
+        return self._hub.vault.read(self.config.webhook_secret).split()
 
     def take_in(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Accepted:
         """Ring when there is anything the hub has not done itself. SignatureInvalid when it is not the vendor's."""
@@ -82,7 +81,7 @@ def secrets_of(hub: Hub) -> dict[str, Webhook | Bell]:
     made: dict[str, Webhook | Bell] = {}
     for config in hub.firm.connections:
         if config.webhook_secret:
-            secret = read_secret(config.webhook_secret)
+            secret = hub.vault.read(config.webhook_secret)
             made[config.name] = Webhook(secret) if secret.startswith("whsec_") else Bell(config, hub)
     return made
 

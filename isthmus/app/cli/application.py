@@ -14,6 +14,7 @@ from isthmus.app.cli import (
     looking,
     operating,
     rehearsing,
+    sealed,
     serving,
 )
 from isthmus.app.cli.shell import Group
@@ -34,5 +35,6 @@ def _root() -> None:
     """Commands stand below; without one, the help is shown."""
 
 
-for room in (serving, looking, explaining, files, controls, deciding, folder, connecting, operating, rehearsing):
+ROOMS = (serving, looking, explaining, files, controls, deciding, folder, connecting, sealed, operating, rehearsing)
+for room in ROOMS:
     room.register(app)
