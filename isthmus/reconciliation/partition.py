@@ -1,55 +1,99 @@
-"""INV-01, INV-06 and INV-07: all evidence of an entry is in its parts, once; every invoice line is made of parts."""
+"""INV-01, INV-02, INV-11, INV-22 and INV-24: what was approved is evidence, once, whole, in exactly one state."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
 
-from isthmus.domain.objects import BillableItem, BillablePart, Invoice
-from isthmus.domain.states import InvoiceLife, PartState
+from isthmus.domain.objects import BillableItem, Expense, TimeEntry
 from isthmus.reconciliation.findings import Finding
+from isthmus.reconciliation.view import GONE, NO_LONGER, ContractBooks, read_contracts, source_of, total
 from isthmus.store.tx import Tx
 
-GONE = (PartState.SUPERSEDED, PartState.CREDITED)
+ZERO = Decimal(0)
 
 
 def check_partition(tx: Tx) -> list[Finding]:
-    """Entries whose parts do not add up to their last revision; invoice lines that are not the sum of their parts."""
-    latest: dict[str, BillableItem] = {}
-    for item in tx.find(BillableItem, order=("revision",)):
-        latest[item.source_key] = item
-    placed: dict[str, Decimal] = defaultdict(Decimal)
-    by_id: dict[str, BillablePart] = {}
-    for part in tx.find(BillablePart):
-        by_id[part.part_id] = part
+    """check_parts for every contract."""
+    return [finding for books in read_contracts(tx) for finding in check_parts(books)]
+
+
+def check_parts(books: ContractBooks) -> list[Finding]:
+    """INV-01, INV-22: the parts of a source that count add up to its last revision, in money and in quantity."""
+    net: dict[str, Decimal] = defaultdict(Decimal)
+    quantity: dict[str, Decimal] = defaultdict(Decimal)
+    for part in books.parts:
         if part.state not in GONE:
-            placed[part.item_id.rsplit("#", 1)[0]] += part.net
-    return [*_entries(latest, placed), *_lines(tx.find(Invoice, life=InvoiceLife.ISSUED), by_id)]
-
-
-def _entries(latest: dict[str, BillableItem], placed: dict[str, Decimal]) -> list[Finding]:
+            net[source_of(part)] += part.net
+            quantity[source_of(part)] += part.quantity
     findings = []
-    for key, item in latest.items():
-        wanted = item.entry_net if item.billable else Decimal(0)
-        if placed[key] != wanted:
-            problem = f"{wanted} {item.currency} of evidence, {placed[key]} in parts"
-            findings.append(Finding("partition", key, problem, "billing", abs(wanted - placed[key]), item.currency))
+    for key, item in books.latest.items():
+        wanted, count = (item.entry_net, item.entry_quantity) if item.billable else (ZERO, ZERO)
+        if (net[key], quantity[key]) == (wanted, count) or _has_moved_away(books, item, net[key], quantity[key]):
+            continue
+        problem = f"{wanted} {item.currency} of evidence, {net[key]} in parts"
+        if net[key] == wanted:
+            problem = f"a quantity of {count} in evidence, {quantity[key]} in parts"
+        findings.append(Finding("INV-01", key, problem, "billing", abs(wanted - net[key]), item.currency))
+    orphans = [part for part in books.parts if part.item_id not in books.item and part.state not in GONE]
+    findings += [Finding("INV-01", p.part_id, "no evidence", "billing", abs(p.net), p.currency) for p in orphans]
     return findings
 
 
-def _lines(invoices: list[Invoice], parts: dict[str, BillablePart]) -> list[Finding]:
-    findings: list[Finding] = []
-    on_line: set[str] = set()
-    for invoice in invoices:
-        for line in invoice.lines:
-            known = [parts[part_id] for part_id in line.part_ids if part_id in parts]
-            net = sum((part.net for part in known), Decimal(0))
-            twice = [part_id for part_id in line.part_ids if part_id in on_line]
-            on_line.update(line.part_ids)
-            if net != line.net or twice:
-                problem = f"line says {line.net}, its parts {net}" + (
-                    f"; billed twice: {', '.join(twice)}" if twice else ""
-                )
-                key = f"{invoice.number}:{line.number}"
-                findings.append(Finding("invoice line", key, problem, "billing", abs(line.net - net), invoice.currency))
+def _has_moved_away(books: ContractBooks, item: BillableItem, net: Decimal, quantity: Decimal) -> bool:
+    """Its next revision is on another contract, which has taken all of it."""
+    newest = books.newest(item.source_key)
+    return newest is not None and newest.contract_no != books.contract_no and not net and not quantity
+
+
+def check_sources(books: ContractBooks) -> list[Finding]:
+    """INV-02, INV-22: the last approved revision of every entry and expense is evidence, with all its hours."""
+    hours: dict[tuple[str, int], Decimal] = defaultdict(Decimal)
+    known = set()
+    for item in books.items:
+        known.add((item.entry_key, item.entry_revision))
+        hours[item.entry_key, item.entry_revision] += item.raw_quantity or ZERO
+    latest: dict[str, TimeEntry | Expense] = {}
+    latest.update({entry.key: entry for entry in books.entries})
+    latest.update({expense.key: expense for expense in books.expenses})
+    findings = []
+    for key, source in latest.items():
+        here = (key, source.revision)
+        newest = books.newest(key)
+        if here not in known:
+            if newest is None or newest.entry_revision < source.revision:
+                findings.append(Finding("INV-02", key, f"revision {source.revision} is no evidence", "billing"))
+        elif isinstance(source, TimeEntry) and hours[here] != source.hours:
+            problem = f"{source.hours} h approved, {hours[here]} in evidence"
+            findings.append(Finding("INV-02", key, problem, "billing"))
     return findings
+
+
+def check_shares(books: ContractBooks) -> list[Finding]:
+    """INV-11: what the payers of a source have adds up to what it is worth: extended amount less discount."""
+    charges: dict[str, list[BillableItem]] = defaultdict(list)
+    for item in books.latest.values():
+        if item.price_trace.get("reason") != NO_LONGER and item.extended is not None:
+            charges[_charge_of(item)].append(item)
+    findings = []
+    for key, items in charges.items():
+        worth = {(item.extended or ZERO) - item.discount for item in items}
+        shared = total(item.entry_net for item in items)
+        if worth != {shared}:
+            problem = f"worth {', '.join(map(str, sorted(worth)))}, its payers have {shared}"
+            amount = abs(max(worth) - shared)
+            findings.append(Finding("INV-11", key, problem, "billing", amount, items[0].currency))
+    return findings
+
+
+def _charge_of(item: BillableItem) -> str:
+    return item.source_key.removesuffix(f"@{item.payer}") if item.payer else item.source_key
+
+
+def check_chargeability(books: ContractBooks) -> list[Finding]:
+    """INV-24: what is not billable carries hours or cost, never money."""
+    return [
+        Finding("INV-24", key, f"{item.entry_net} of what is not billable", "billing", item.entry_net, item.currency)
+        for key, item in books.latest.items()
+        if not item.billable and item.entry_net
+    ]

@@ -29,4 +29,4 @@ def check_receivables(invoices: list[tuple[Invoice, PostInvoice]], ask: Ask) -> 
 
 
 def _finding(invoice: Invoice, problem: str, amount: Decimal) -> Finding:
-    return Finding("receivables", invoice.number, problem, "receivables", amount, invoice.currency)
+    return Finding("INV-09", invoice.number, problem, "receivables", amount, invoice.currency)

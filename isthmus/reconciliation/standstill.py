@@ -22,20 +22,20 @@ def check_standstill(tx: Tx, now: datetime, patience: timedelta = PATIENCE) -> l
         covered = run.run_id in open_cases or run.wake_at is not None or on_connection
         if not covered and (old or run.state in (RunState.PARKED, RunState.WAITING)):
             findings.append(
-                Finding("standstill", run.run_id, f"{run.state} without a case or a time to wake", "integration")
+                Finding("INV-30", run.run_id, f"{run.state} without a case or a time to wake", "integration")
             )
     findings += [
-        Finding("standstill", run.run_id, f"failed: {run.reason}", "integration")
+        Finding("INV-30", run.run_id, f"failed: {run.reason}", "integration")
         for run in tx.find(RunRow, state=RunState.FAILED)
     ]
     for effect in tx.find(Effect, state=EffectState.IN_DOUBT):
         if effect.in_doubt_since and effect.in_doubt_since < now - patience:
             problem = f"in doubt since {effect.in_doubt_since:%Y-%m-%d %H:%M} UTC"
             money = (effect.amount, effect.currency) if effect.amount is not None else None
-            found = Finding("standstill", effect.effect_key, problem, "integration", *(money or ()))
+            found = Finding("INV-30", effect.effect_key, problem, "integration", *(money or ()))
             findings.append(found)
     for message in tx.find(InboxMessage, state=MessageState.ACCEPTED):
         if message.received_at < now - patience:
             key = f"{message.source}:{message.message_id}"
-            findings.append(Finding("standstill", key, "received, but nobody has taken it", "integration"))
+            findings.append(Finding("INV-30", key, "received, but nobody has taken it", "integration"))
     return findings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,37 +21,62 @@ PANEL = "See"
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("reconcile", rich_help_panel=PANEL)(common(reconcile))
+    app.command("audit", rich_help_panel=PANEL)(common(audit))
 
 
-def reconcile(
-    no_ask: Annotated[bool, typer.Option("--no-ask", help="Only the hub's own books; ask no other system.")] = False,
-) -> None:
+NoAsk = Annotated[bool, typer.Option("--no-ask", help="Only the hub's own books; ask no other system.")]
+
+
+def reconcile(no_ask: NoAsk = False) -> None:
     """Check that nothing is lost, doubled or stuck: evidence, lines, numbers, runs, and each invoice in the ERP.
 
     Changes nothing. Exit code 3 when there are findings.
 
     Example: isthmus reconcile
     """
+    from isthmus.app.controls import reconcile as run_controls
+
+    _tell(_findings(run_controls, no_ask), "no findings: evidence, lines, numbers, runs and receivables agree")
+
+
+def audit(no_ask: NoAsk = False) -> None:
+    """Check every invariant of billing: all of reconcile, and prices, caps, credits, balances, periods and events.
+
+    Every price is worked out again from its source, one contract at a time. Changes nothing. Exit code 3 when there
+    are findings.
+
+    Example: isthmus audit --no-ask
+    """
+    from isthmus.app.controls import audit as run_controls
+    from isthmus.reconciliation import CONTROLS
+
+    _tell(_findings(run_controls, no_ask), f"no findings: {len(CONTROLS)} controls agree")
+
+
+def _findings(run_controls: Callable[..., list[Finding]], no_ask: bool) -> list[Finding]:
     from isthmus.app.bootstrap import build, database_url
     from isthmus.app.cli.books import desk
-    from isthmus.app.controls import reconcile as run_controls
 
     if no_ask:
         with desk() as kernel:
-            findings = run_controls(kernel, ask_systems=False)
-    else:
-        hub = build(database_url())
-        findings = run_controls(hub.kernel)
+            return run_controls(kernel, ask_systems=False)
+    hub = build(database_url())
+    try:
+        return run_controls(hub.kernel)
+    finally:
         hub.close()
+
+
+def _tell(findings: list[Finding], all_is_well: str) -> None:
     told = [{**asdict(finding), "amount": str(finding.amount)} for finding in findings]
-    show({"findings": told}, lambda console: _print(console, findings))
+    show({"findings": told}, lambda console: _print(console, findings, all_is_well))
     if findings:
         raise typer.Exit(PERSON)
 
 
-def _print(console: Console, findings: list[Finding]) -> None:
+def _print(console: Console, findings: list[Finding], all_is_well: str) -> None:
     if not findings:
-        console.print("no findings: evidence, lines, numbers, runs and receivables agree")
+        console.print(all_is_well)
         return
     grid = table("control", "key", "problem", "at risk", "owner", right=("at risk",))
     for finding in findings:

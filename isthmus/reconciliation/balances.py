@@ -1,0 +1,97 @@
+"""INV-12, INV-13 and INV-32: nothing is drawn, released or allocated that was not there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+
+from isthmus.domain.objects import Allocation, Payment
+from isthmus.domain.states import Posting
+from isthmus.reconciliation.findings import Finding
+from isthmus.reconciliation.view import ContractBooks, total
+from isthmus.store.tx import Tx
+
+ZERO = Decimal(0)
+SPENDABLE = ("retainer", "deposit", "holdback")
+
+
+def check_balances(books: ContractBooks) -> list[Finding]:
+    """INV-12, INV-13: the balance of a retainer, a deposit or a holdback is never below nothing."""
+    amounts: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    hours: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for entry in books.ledger:
+        if entry.ledger in SPENDABLE:
+            amounts[entry.ledger, entry.line_uid] += entry.amount
+            hours[entry.ledger, entry.line_uid] += entry.hours
+    return [
+        Finding(
+            "INV-13" if ledger == "holdback" else "INV-12",
+            f"{books.contract_no}/{line_uid} {ledger}",
+            f"a balance of {amount} and {hours[ledger, line_uid]} h",
+            "billing",
+            abs(amount),
+            books.terms.currency,
+        )
+        for (ledger, line_uid), amount in amounts.items()
+        if amount < 0 or hours[ledger, line_uid] < 0
+    ]
+
+
+def check_retainers(books: ContractBooks) -> list[Finding]:
+    """INV-12 in hours: what is billed beyond quotas was worked, and beyond all quotas granted; a month has one fee."""
+    findings = []
+    for line in books.terms.lines:
+        if line.retainer is None:
+            continue
+        worked = total(item.entry_quantity for item in books.of_line(line.line_uid, "time"))
+        beyond = [i for i in books.of_line(line.line_uid, "overage") if i.entry_net > 0 and i.entry_quantity > 0]
+        overage = total(item.entry_quantity for item in beyond)
+        key = f"{books.contract_no}/{line.line_uid}"
+        if overage > worked:
+            problem = f"{overage} h billed beyond quota of {worked} h worked"
+            amount = total(item.entry_net for item in beyond)
+            findings.append(Finding("INV-12", key, problem, "billing", amount, books.terms.currency))
+        for fee in books.of_line(line.line_uid, "retainer_fee"):
+            if fee.entry_net > line.retainer.fee and len(books.versions) == 1:
+                problem = f"a fee of {fee.entry_net}, agreed is {line.retainer.fee}"
+                findings.append(Finding("INV-12", fee.source_key, problem, "billing", fee.entry_net, fee.currency))
+    return findings
+
+
+def check_holdback(books: ContractBooks) -> list[Finding]:
+    """INV-13: the ledger says of every posted invoice line what it withheld or released."""
+    kept: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for entry in books.ledger:
+        if entry.ledger == "holdback":
+            kept[entry.invoice_id, entry.line_uid] += entry.amount
+    findings = []
+    for invoice in books.claims:
+        if invoice.posting is not Posting.POSTED:  # its ledger is kept between issue and posting
+            continue
+        said: dict[str, Decimal] = defaultdict(Decimal)
+        for line in invoice.lines:
+            said[line.line_uid] += line.held - (line.net if line.kind == "holdback" else ZERO)
+        for line_uid, amount in said.items():
+            if kept[invoice.invoice_id, line_uid] != amount:
+                problem = f"{amount} by its lines, {kept[invoice.invoice_id, line_uid]} in the ledger"
+                gap = abs(amount - kept[invoice.invoice_id, line_uid])
+                key = f"{invoice.number} {line_uid}"
+                findings.append(Finding("INV-13", key, problem, "billing", gap, invoice.currency))
+    return findings
+
+
+def check_payments(tx: Tx) -> list[Finding]:
+    """INV-32: no payment gives more than it brought; what was allocated of one nobody knows is found too."""
+    payments = {payment.key: payment for payment in tx.find(Payment)}
+    given: dict[str, Decimal] = defaultdict(Decimal)
+    for share in tx.find(Allocation, kind=("payment", "reversal")):
+        given[share.payment_key] += share.amount
+    findings = []
+    for key, amount in sorted(given.items()):
+        payment = payments.get(key)
+        limit = payment.amount if payment and not payment.reversed_on else ZERO
+        if amount > limit or amount < 0:
+            problem = f"{amount} allocated of {limit}" if payment else f"{amount} allocated of no payment"
+            currency = payment.currency if payment else ""
+            findings.append(Finding("INV-32", key, problem, "receivables", abs(amount - limit), currency))
+    return findings
