@@ -4,7 +4,7 @@ RUN := .venv/bin/
 # Some build machines forbid it, and then every process compiles all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test check simulate bench requirements lock clean
+.PHONY: help setup demo test check simulate properties bench requirements lock clean
 help: ## print this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -28,6 +28,11 @@ test: .venv/.ready ## the whole suite: checks, sandboxes, processes, simulation,
 SEEDS ?= 100000
 simulate: .venv/.ready ## make simulate SEEDS=100000: seeded worlds under faults
 	@$(PY) -m tests.simulation --seeds $(SEEDS)
+
+EXAMPLES ?= 500
+CONTRACTS ?= 10000
+properties: .venv/.ready ## make properties EXAMPLES=500 CONTRACTS=10000: histories audited, contracts recomputed
+	@ISTHMUS_EXAMPLES=$(EXAMPLES) ISTHMUS_CONTRACTS=$(CONTRACTS) $(RUN)pytest -q -s --timeout 7200 tests/properties
 
 bench: .venv/.ready ## figures beside the raw limits of this machine, in one run
 	@$(PY) -m benchmarks
