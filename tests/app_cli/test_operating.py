@@ -10,10 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,8 +24,10 @@ import sqlalchemy as sa
 
 from isthmus.app import doctor
 from isthmus.app.bootstrap import apply_firm
+from isthmus.app.cli.serving import _wait
 from isthmus.app.demo.firm import write_folder
 from isthmus.app.firm import FirmConfig, read_folder
+from isthmus.domain.errors import IsthmusError
 from isthmus.runtime import audit
 from isthmus.runtime.clock import SystemClock
 from isthmus.sandbox.server import NAMES, Running, running
@@ -32,7 +36,7 @@ from isthmus.store.records import ConnectionState, Executor, FirmVersion, RunRow
 from tests.app_cli.conftest import Isthmus, World
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 CommandLine = tuple[str, ...]
 
 
@@ -362,3 +366,17 @@ def test_the_folder_is_applied_by_up_only_when_it_changed(database: str, demo_fo
     _apply_when_safe(demo_folder)
     versions = world.rows(FirmVersion, order=("version",)) if before else []
     assert len(versions) == before + 1 and versions[-1].approved_by == "rule: no change is dangerous"
+
+
+def test_a_part_that_ends_unasked_ends_the_whole_with_an_error() -> None:
+    ended, gone = threading.Event(), threading.Thread(target=lambda: None)
+    gone.start()
+    gone.join()
+    worker = SimpleNamespace(broken=threading.Event())
+    with pytest.raises(IsthmusError, match="API has ended"):
+        _wait(ended, worker, gone)  # type: ignore[arg-type]
+    worker.broken.set()
+    with pytest.raises(IsthmusError, match="loop of this worker has ended"):
+        _wait(ended, worker)  # type: ignore[arg-type]
+    ended.set()
+    _wait(ended, worker, gone)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from tests.crash.trial import Trial
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 REPLAY = "ISTHMUS_CRASH_POINT"  # the label of one point, to play it alone
 SHARDS = 12
-PASSES = 3
+PASSES = 6
 in_shards = pytest.mark.parametrize("shard", range(SHARDS))
 
 

@@ -202,6 +202,9 @@ class Trial:
         while True:
             hub = self.hub
             answer = hub.send(do, by, **arguments)
+            if answer is not None and answer.get("error") == "unreachable":  # its database is away: later, then
+                time.sleep(0.05)
+                continue
             if answer is not None:
                 assert "error" not in answer, answer
                 return answer

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PANEL = "Run"
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")]
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 
 
 def register(app: typer.Typer) -> None:
@@ -59,9 +59,9 @@ def up(
         one = Worker(hub)
         one.start()
         try:
-            with _served(hub, listener):
+            with _served(hub, listener) as served:
                 _announce(hub, url=_address(listener), worker=one.executor_id)
-                _wait(ended, one)
+                _wait(ended, one, served)
         finally:
             one.stop()
 
@@ -98,9 +98,9 @@ def api(host: Host = "127.0.0.1", port: Port = 8700) -> None:
     """
     ended = until_signal()
     listener = _bind(host, port)
-    with _hub(None) as hub, _served(hub, listener):
+    with _hub(None) as hub, _served(hub, listener) as served:
         _announce(hub, url=_address(listener))
-        ended.wait()
+        _wait(ended, None, served)
 
 
 def sandbox(
@@ -173,11 +173,13 @@ def until_signal() -> threading.Event:
     return ended
 
 
-def _wait(ended: threading.Event, worker: Worker) -> None:
-    """Until a signal. A worker that has lost a part ends with an error: whoever supervises it starts it anew."""
+def _wait(ended: threading.Event, worker: Worker | None, api: threading.Thread | None = None) -> None:
+    """Until a signal. What has lost a part ends with an error, so that whoever supervises it starts it anew."""
     while not ended.wait(0.5):
-        if worker.broken.is_set():
+        if worker is not None and worker.broken.is_set():
             raise IsthmusError("a loop of this worker has ended, as its log says; start it again")
+        if api is not None and not api.is_alive():
+            raise IsthmusError("the API has ended, as its log says; start it again")
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -231,7 +233,7 @@ def _apply_when_safe(folder: Path) -> None:
 
 
 @contextmanager
-def _served(hub: Hub, listener: socket.socket) -> Iterator[None]:
+def _served(hub: Hub, listener: socket.socket) -> Iterator[threading.Thread]:
     """The API in a thread: uvicorn in the main thread would take the signals and end before the worker is stopped."""
     import uvicorn
 
@@ -243,7 +245,7 @@ def _served(hub: Hub, listener: socket.socket) -> Iterator[None]:
     thread.start()
     _await_start(server, thread, _address(listener))
     try:
-        yield
+        yield thread
     finally:
         server.should_exit = True
         thread.join(timeout=10)
