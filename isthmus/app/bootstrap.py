@@ -30,6 +30,7 @@ from isthmus.processes import (
     contract_to_project,
     expense_and_milestone,
     invoice_to_cash,
+    month_billing,
     month_end,
     time_to_invoice,
 )
@@ -53,6 +54,7 @@ STORIES = (
     contract_to_project,
     expense_and_milestone,
     invoice_to_cash,
+    month_billing,
     month_end,
     time_to_invoice,
 )

@@ -29,6 +29,7 @@ EVENT_TYPES: dict[str, str] = {
     "time.approved": "Approved time has become evidence",
     "time.corrected": "Approved time has a new revision",
     "billing.part_state_changed": "A billable part has moved",
+    "billing.parts_billed": "Many new parts of a contract took the same way of states together",
     "billing.ready": "A contract has amounts ready to bill",
     "cap.hard_reached": "A hard cap is full",
     "cap.alert": "A cap is used up to a share that its owner wants to know of",

@@ -135,6 +135,25 @@ class Books:
         )
         self.tx.insert(entry)
 
+    def audit_many(self, action: str, facts: Sequence[tuple[str, dict[str, Any], str]]) -> None:
+        """The same action on many subjects (subject, after, reason), each named once."""
+        numbers = self.tx.add_many([f"audit:{subject}" for subject, _, _ in facts], [1] * len(facts))
+        entries = [
+            AuditEntry(
+                audit_id=f"{subject}/{number}",
+                at=self.now,
+                actor=self.actor,
+                action=action,
+                subject=subject,
+                reason=reason,
+                before=None,
+                after=after,
+                correlation_id=self.correlation_id,
+            )
+            for (subject, after, reason), number in zip(facts, numbers, strict=True)
+        ]
+        self.tx.insert_many(entries)
+
     def quiet(self, kind: str, subject: str, reason: str) -> None:
         """Keep a decision nobody need act on, once."""
         key = content_hash([kind, subject, reason])[:24]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 
 from isthmus.domain.errors import IllegalTransition, SameKeyOtherContent
 from isthmus.domain.states import may_move
+from isthmus.store.copying import columns_of
 from isthmus.store.records import Counter
 from isthmus.store.tables import SPECS
 from isthmus.store.tx import M
@@ -122,6 +124,20 @@ class MemoryTx:
         for name in reversed(order):
             rows.sort(key=lambda row: _sortable(getattr(row, name.lstrip("-"))), reverse=name.startswith("-"))
         return rows[:limit]
+
+    def tuples(self, model: type[BaseModel], fields: Sequence[str], **equals: Any) -> list[tuple[Any, ...]]:
+        """See Tx."""
+        read = _reader(tuple(fields))
+        return [read(row) for row in self.find(model, **equals)]
+
+    def counts(self, model: type[BaseModel], by: str, **equals: Any) -> dict[Any, int]:
+        """See Tx."""
+        return Counted(getattr(row, by) for row in self.find(model, **equals))
+
+    def copy(self, model: type[BaseModel], rows: Iterable[Sequence[Any]]) -> None:
+        """See Tx."""
+        names = columns_of(model)
+        self.insert_many(model.model_validate(dict(zip(names, row, strict=True))) for row in rows)
 
     def insert(self, row: BaseModel) -> None:
         """See Tx."""

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from isthmus.domain.errors import IllegalTransition, LostRace, SameKeyOtherContent, Unreachable
-from isthmus.store import bulk
+from isthmus.store import bulk, copying
 from isthmus.store.records import Counter
-from isthmus.store.tables import SPECS, TABLES, json_fields
+from isthmus.store.tables import SCHEMA, SPECS, TABLES, json_fields
 from isthmus.store.tx import M
 
 # A worker that stands still in the middle of a transaction must not keep its locks from those who take over.
@@ -41,24 +41,37 @@ def _in_utc(connection: Any, _: Any) -> None:
     connection.commit()
 
 
-def _in_house_words(error: sa.exc.DBAPIError) -> Exception | None:
+def _in_house_words(error: sa.exc.DBAPIError | psycopg.Error) -> Exception | None:
     """What PostgreSQL said, as the house's error with a plan for what happens next; None when there is none."""
-    if not isinstance(error.orig, psycopg.Error):
+    said = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if not isinstance(said, psycopg.Error):
         return None
-    state, words = error.orig.sqlstate, error.orig.diag.message_primary or str(error.orig)
-    if state in _GONE or (state or "")[:2] in ("08", "53") or error.connection_invalidated:
+    state, words = said.sqlstate, said.diag.message_primary or str(said)
+    gone = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    if state in _GONE or (state or "")[:2] in ("08", "53") or gone:
         return Unreachable(f"the database has hung up: {words}")
-    if state is None and isinstance(error.orig, psycopg.OperationalError):
+    if state is None and isinstance(said, psycopg.OperationalError):
         return Unreachable(f"the database does not answer: {words}")
     if state in ("40001", "40P01", "55P03"):
         return LostRace(f"another worker was first: {words}")
     if state == "23505":
-        return SameKeyOtherContent(f"{words}: {error.orig.diag.message_detail}")
+        return SameKeyOtherContent(f"{words}: {said.diag.message_detail}")
     if state == "ISM01":  # raised by the triggers guard_moves
         return IllegalTransition(words)
     if state == "ISM02":  # raised by guard_growth and guard_seal: nothing in the hub may try
         return AssertionError(words)
     return None
+
+
+def _where(query: Any, table: sa.Table, equals: dict[str, Any]) -> Any:
+    for name, value in equals.items():
+        column = table.c[name]
+        query = query.where(column.in_(value) if isinstance(value, tuple) else column == value)
+    return query
+
+
+def _asked(value: Any) -> str:
+    return "any(%s)" if isinstance(value, tuple) else "%s"
 
 
 class PostgresStore:
@@ -77,7 +90,7 @@ class PostgresStore:
                 yield PostgresTx(connection)
         except sa.exc.TimeoutError as none_free:
             raise Unreachable(f"no connection to the database came free: {none_free}") from none_free
-        except sa.exc.DBAPIError as error:
+        except (sa.exc.DBAPIError, psycopg.Error) as error:
             ours = _in_house_words(error)
             if ours is None:
                 raise
@@ -117,10 +130,7 @@ class PostgresTx:
     ) -> list[M]:
         """See Tx."""
         table = TABLES[model]
-        query = sa.select(table)
-        for name, value in equals.items():
-            column = table.c[name]
-            query = query.where(column.in_(value) if isinstance(value, tuple) else column == value)
+        query = _where(sa.select(table), table, equals)
         for name in order:
             query = query.order_by(table.c[name.lstrip("-")].desc() if name.startswith("-") else table.c[name])
         if limit is not None:
@@ -128,6 +138,32 @@ class PostgresTx:
         if skip_locked:
             query = query.with_for_update(skip_locked=True)
         return [model.model_validate(dict(row)) for row in self._connection.execute(query).mappings()]
+
+    def tuples(self, model: type[BaseModel], fields: Sequence[str], **equals: Any) -> list[tuple[Any, ...]]:
+        """See Tx. Asked without SQLAlchemy, which makes an object of each row."""
+        spec, clauses = SPECS[model], [f'"{name}" = {_asked(value)}' for name, value in equals.items()]
+        named = ", ".join(f'"{name}"' for name in fields)
+        where = f" where {' and '.join(clauses)}" if clauses else ""
+        values = [list(value) if isinstance(value, tuple) else value for value in equals.values()]
+        with self._driver().cursor() as cursor:
+            cursor.execute(f'select {named} from {SCHEMA}."{spec.table}"{where}', values)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+    def counts(self, model: type[BaseModel], by: str, **equals: Any) -> dict[Any, int]:
+        """See Tx."""
+        table = TABLES[model]
+        query = _where(sa.select(table.c[by], sa.func.count()), table, equals).group_by(table.c[by])
+        return {value: int(number) for value, number in self._connection.execute(query)}
+
+    def copy(self, model: type[BaseModel], rows: Iterable[Sequence[Any]]) -> None:
+        """See Tx."""
+        with self._driver().cursor() as cursor, cursor.copy(copying.statement(model)) as copy:
+            for piece in copying.buffers(model, rows):
+                copy.write(piece)
+
+    def _driver(self) -> Any:
+        return self._connection.connection.driver_connection
 
     def insert(self, row: BaseModel) -> None:
         """See Tx."""

@@ -33,6 +33,21 @@ class Tx(Protocol):
         """
         ...
 
+    def tuples(self, model: type[BaseModel], fields: Sequence[str], **equals: Any) -> list[tuple[Any, ...]]:
+        """These fields of find, as plain tuples in no order: for very many rows."""
+        ...
+
+    def counts(self, model: type[BaseModel], by: str, **equals: Any) -> dict[Any, int]:
+        """How many objects there are for each value of a field."""
+        ...
+
+    def copy(self, model: type[BaseModel], rows: Iterable[Sequence[Any]]) -> None:
+        """Very many new objects as tuples of their fields in order, which the caller has checked.
+
+        Refused SameKeyOtherContent when one is there already; then none is kept.
+        """
+        ...
+
     def insert(self, row: BaseModel) -> None:
         """A new object. Refused SameKeyOtherContent when its key is taken."""
         ...

@@ -33,6 +33,8 @@ TAKES_ONE_OUT_OF_ITS_BATCH = {
     "_entries_or_quarantine": "an unreadable message is quarantined with its reason",
     "_with_document": "an envelope whose document is gone is kept as evidence without it, and says so",
     "_capture_one": "an entry that needs a person goes on in a run of its own",
+    "_price_one": "an entry that needs a person goes on in a run of its own",
+    "_priced": "a contract with an hour that needs a person takes the ordinary way, where that hour goes alone",
 }
 CATCHING_ROOMS = ("runtime", "kit", "app")
 HOUSE_ERRORS = {n for n, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, IsthmusError)}

@@ -21,6 +21,7 @@ from isthmus.domain.objects import (
     Payment,
     TimeEntry,
 )
+from isthmus.processes.work.partition import changes_of
 from isthmus.store.records import Case, ConnectionState, Effect, OutboxEvent, RunRow
 
 if TYPE_CHECKING:
@@ -369,9 +370,8 @@ class Auditor:
     def _parts_by_events(self, events: list[Any]) -> Iterable[str]:
         """Every part, its state, net and hours, from the events alone; each event begins where the last one ended."""
         told: dict[str, tuple[str, Decimal, Decimal]] = {}
-        moved = [e for e in events if e.type == "billing.part_state_changed"]
-        for event in sorted(moved, key=lambda e: (e.aggregate, e.sequence)):
-            fact = event.payload
+        ordered = sorted(events, key=lambda e: (e.aggregate, e.sequence))
+        for event, fact in ((e, fact) for e in ordered for fact in changes_of(e.type, e.payload)):
             if told.get(fact["part"], ("", 0, 0))[0] != fact["from"]:
                 was = told.get(fact["part"])
                 yield f"{event.event_id}: {fact['part']} was {was}, the event begins at {fact['from']!r}"

@@ -102,17 +102,30 @@ def _composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, pr
     if net <= 0 or plan.hold:
         return None
     project = books.tx.find(Project, contract_no=contract_no, limit=1)[0]
+    return invoice_for(plan, lines, version, project.project_code, cutoff, invoice_id, prepared_by)
+
+
+def invoice_for(
+    plan: InvoicePlan,
+    lines: tuple[InvoiceLine, ...],
+    version: ContractVersion,
+    project_code: str,
+    cutoff: date,
+    invoice_id: str,
+    prepared_by: str,
+) -> Invoice:
+    """The draft of a plan with its lines, under the newest version of the contract."""
     return Invoice(
         invoice_id=invoice_id,
-        contract_no=contract_no,
+        contract_no=version.contract_no,
         contract_version=version.version,
         client_no=version.client_no,
         entity=version.entity,
-        project_code=project.project_code,
+        project_code=project_code,
         currency=version.currency,
         period=f"{cutoff:%Y-%m}",
         lines=lines,
-        net=net,
+        net=sum((line.net for line in lines), ZERO),
         po_number=plan.po_number or version.po_number,
         payment_terms=version.payment_terms,
         prepared_by=prepared_by,

@@ -28,7 +28,7 @@ def place(books: Books, items: list[BillableItem]) -> str:
     for contract_no in sorted({item.contract_no for item in items}):
         version = _latest_version(books, contract_no)
         if is_capped(version):
-            _announce(books, *_place_all(books, contract_no))
+            announce_caps(books, *_place_all(books, contract_no))
         else:
             _place_new(books, version, [item for item in items if item.contract_no == contract_no])
         engagement = books.tx.get(Engagement, contract_no)
@@ -70,7 +70,7 @@ def _place_new(books: Books, version: ContractVersion, items: list[BillableItem]
     fresh = [item for item in items if item.item_id not in placed and _has_to_be_placed(item)]
     holds = Holds(books, version)
     wanted: dict[str, list[Placement]] = {}
-    for placement in place_shares([_share(i, i.quantity, i.net, holds) for i in fresh], version, []):
+    for placement in place_shares([share_of(i, i.quantity, i.net, holds) for i in fresh], version, []):
         wanted.setdefault(placement.item_id, []).append(placement)
     _insert_parts(books, [(item, 0, wanted[item.item_id]) for item in fresh])
 
@@ -81,7 +81,7 @@ def order_key(item: BillableItem) -> str:
     return f"{item.service_date}|{approved}|{item.source_key}|{item.revision}"
 
 
-def _share(item: BillableItem, quantity: Decimal, net: Decimal, holds: Holds | None = None) -> Share:
+def share_of(item: BillableItem, quantity: Decimal, net: Decimal, holds: Holds | None = None) -> Share:
     hold = holds.on(item) if holds else None
     return Share(
         item_id=item.item_id,
@@ -120,10 +120,10 @@ def _place_all(books: Books, contract_no: str) -> tuple[ContractVersion, list[Sh
         mine = parts.get(item.item_id, [])
         using = [p for p in mine if _uses_room(p)]
         if using:
-            placed.append(_share(item, _sum(p.quantity for p in using), _sum(p.net for p in using)))
+            placed.append(share_of(item, _sum(p.quantity for p in using), _sum(p.net for p in using)))
         quantity, net = _left_to_place(item, mine)
         if quantity or net:
-            shares.append(_share(item, quantity, net, holds))
+            shares.append(share_of(item, quantity, net, holds))
     placements = place_shares(shares, version, placed)
     _write_places(books, items, parts, placements)
     return version, shares, placed, placements
@@ -133,7 +133,7 @@ def on_paper(books: Books, version: ContractVersion) -> list[Share]:
     """What invoices and drafts of a contract hold, as its caps count it."""
     items = {item.item_id: item for item in books.tx.find(BillableItem, contract_no=version.contract_no)}
     parts = books.tx.find(BillablePart, contract_no=version.contract_no, state=(*USES_ROOM, PartState.CREDITED))
-    return [_share(items[p.item_id], p.quantity, p.net) for p in parts if _uses_room(p)]
+    return [share_of(items[p.item_id], p.quantity, p.net) for p in parts if _uses_room(p)]
 
 
 def _uses_room(part: BillablePart) -> bool:
@@ -218,7 +218,7 @@ def _insert_parts(books: Books, placed: list[tuple[BillableItem, int, list[Place
     add_parts(books, parts)
 
 
-def _announce(
+def announce_caps(
     books: Books,
     version: ContractVersion,
     shares: Sequence[Share],

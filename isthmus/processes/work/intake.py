@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -142,6 +142,47 @@ def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[B
         place_in_new_order(books, contract_no)
     _announce(books, batch)
     return sorted(batch.items, key=lambda item: item.item_id)
+
+
+def price_stored(books: Books, keys: Sequence[tuple[str, str]], alone: str = "") -> list[BillableItem]:
+    """P2.3 to P2.5 for approved entries (source, source_id) that are kept already and are no evidence yet.
+
+    In the order of their approval, as if each arrived now. An entry that needs a person gets a run of its own.
+    """
+    sources, ids = _distinct(source for source, _ in keys), _distinct(name for _, name in keys)
+    wanted = set(keys)
+    kept = {e.key: e for e in books.tx.find(TimeEntry, source=sources, source_id=ids, order=("revision",))}
+    entries = [e for e in kept.values() if (e.source, e.source_id) in wanted]
+    batch = read_batch(books, entries)
+    new = [e for e in entries if e.revision > max((i.entry_revision for i in batch.earlier.get(e.key, ())), default=0)]
+    waiting = {e.key for e in new}
+    for day, known in batch.same_day.items():
+        batch.same_day[day] = [e for e in known if e.key not in waiting]
+    for entry in sorted(new, key=lambda e: (e.approved_at, e.key)):
+        _price_one(books, batch, entry, alone)
+    batch.items = flag_prior_period(books, batch.items)
+    books.tx.insert_many(batch.items)
+    for entity in {e.entity for e in batch.engagements.values()}:
+        reverse_accruals(books, batch.items, entity)
+    return sorted(batch.items, key=lambda item: item.item_id)
+
+
+def _price_one(books: Books, batch: Batch, entry: TimeEntry, alone: str) -> None:
+    try:
+        _check_engagement(batch, entry)
+        _refuse_a_long_day(books, batch, entry)
+        if entry.revision == 1:
+            _refuse_a_twin(books, batch, entry)
+        items = _charged(books, batch, entry)
+    except IsthmusError:
+        if alone:
+            raise
+        books.start("price_entry", f"{entry.key}#{entry.revision}", {"source": entry.source, "entry": entry.source_id})
+        return
+    batch.same_day[entry.project_code, entry.service_date].append(entry)
+    batch.items += items
+    for item in items:
+        batch.earlier.setdefault(item.entry_key, []).append(item)
 
 
 def _messages(books: Books, ids: list[tuple[str, str]]) -> list[InboxMessage]:

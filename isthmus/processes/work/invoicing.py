@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
@@ -46,12 +46,17 @@ def approve(books: Books, invoice_id: str) -> Invoice:
             },
             actions=("approve", "cancel"),
         )
-    rule = f"rule: net up to {limit}" if limit else "rule: no limit is set"
-    by = str(answer.get("by", rule))
+    by = str(answer.get("by", rule_of(entity)))
     approved = move(invoice, "composition", Composition.APPROVED).model_copy(update={"approved_by": by})
     books.tx.update(approved)
     books.emit("invoice.approved", f"invoice:{invoice_id}", facts(approved), entity=invoice.entity)
     return approved
+
+
+def rule_of(entity: LegalEntity) -> str:
+    """Who approves what is not above the entity's limit."""
+    limit = entity.invoice_approval_limit
+    return f"rule: net up to {limit}" if limit else "rule: no limit is set"
 
 
 def number_of(books: Books, entity: LegalEntity, kind: str) -> str:
@@ -59,9 +64,15 @@ def number_of(books: Books, entity: LegalEntity, kind: str) -> str:
 
     Invoices and credit memos have a series each.
     """
+    return numbers_of(books, entity, kind, 1)[0]
+
+
+def numbers_of(books: Books, entity: LegalEntity, kind: str, count: int) -> list[str]:
+    """The next numbers of the series, in one go."""
     series = f"{entity.code}-{entity.credit_series if kind == 'credit' else entity.invoice_series}"
     series += f"-{books.today(entity.code).year}"
-    return f"{series}-{books.tx.next('number:' + series):05d}"
+    last = books.tx.add_many(["number:" + series], [count])[0]
+    return [f"{series}-{number:05d}" for number in range(last - count + 1, last + 1)]
 
 
 def issue(books: Books, invoice_id: str) -> Invoice:
@@ -69,12 +80,8 @@ def issue(books: Books, invoice_id: str) -> Invoice:
     invoice = invoice_of(books, invoice_id)
     entity = books.entity(invoice.entity)
     today = books.today(invoice.entity)
-    days = entity.payment_days.get(invoice.payment_terms, PAYMENT_DAYS_DEFAULT)
     booked = booking_of(books, entity.code, today, "receivables").accounting_date
-    dates = {"issue_date": today, "accounting_date": booked, "due_date": today + timedelta(days=days)}
-    issued = move(invoice, "life", InvoiceLife.ISSUED)
-    issued = issued.model_copy(update={**dates, **functional(books, invoice, entity, today)})
-    issued = move(issued, "posting", Posting.POSTING)
+    issued = issued_on(books, invoice, entity, today, booked)
     parts = books.tx.find(BillablePart, invoice_id=invoice_id, state=PartState.ON_DRAFT, order=("part_id",))
     move_parts(books, parts, PartState.INVOICED, invoice_id=invoice_id)
     # Last, because whoever issues for this entity waits here until the other has committed.
@@ -86,6 +93,15 @@ def issue(books: Books, invoice_id: str) -> Invoice:
         "invoice.issue", f"invoice:{number}", after=dict(facts(issued)), reason=f"approved by {issued.approved_by}"
     )
     return issued
+
+
+def issued_on(books: Books, invoice: Invoice, entity: LegalEntity, today: date, booked: date) -> Invoice:
+    """The invoice with what it has from its issue on, except the number."""
+    days = entity.payment_days.get(invoice.payment_terms, PAYMENT_DAYS_DEFAULT)
+    dates = {"issue_date": today, "accounting_date": booked, "due_date": today + timedelta(days=days)}
+    issued = move(invoice, "life", InvoiceLife.ISSUED)
+    issued = issued.model_copy(update={**dates, **functional(books, invoice, entity, today)})
+    return move(issued, "posting", Posting.POSTING)
 
 
 def posting_of(books: Books, invoice_id: str) -> PostInvoice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from isthmus.domain.objects import Invoice
 from isthmus.ports import Erp, TimeSource
+from isthmus.ports.messages import TaxDocument
 from isthmus.processes.work import invoicing, releasing, taxing
 from isthmus.runtime.run import Run
 
@@ -14,7 +15,12 @@ def issue_and_post(run: Run, invoice: Invoice) -> str:
     question = taxing.work_out(run, invoice.invoice_id)
     invoice = run.decide("Issue the invoice under its number", invoicing.issue, invoice.invoice_id, final=True)
     run.decide("Keep what it withholds and releases", releasing.keep_ledgers, invoice.invoice_id)
+    post_and_show(run, invoice, question)
+    return invoice.number
 
+
+def post_and_show(run: Run, invoice: Invoice, question: TaxDocument | None) -> None:
+    """P2, steps 13 and 14: an issued invoice goes to the ERP, its tax counts, PSA and CRM show it."""
     posting = run.decide("Prepare the posting", invoicing.posting_of, invoice.invoice_id)
     posted = run.effect("Post the receivable in the ERP", Erp.post_invoice, posting)
     run.decide("Keep the posting", invoicing.keep_posting, invoice.invoice_id, posted)
@@ -25,4 +31,3 @@ def issue_and_post(run: Run, invoice: Invoice) -> str:
         run.effect_if_offered("Show the invoice in the PSA", TimeSource.mark_invoiced, billed)
     invoicing.show_in_crm(run, "Show the invoice in the CRM", invoice.contract_no)
     run.decide("Mark the invoice as delivered", invoicing.delivered, invoice.invoice_id)
-    return invoice.number

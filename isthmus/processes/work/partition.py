@@ -5,7 +5,9 @@ So the balances can be rebuilt from the events alone, and a house test holds eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +17,12 @@ from isthmus.domain.states import PartState, move
 from isthmus.runtime.books import Books
 
 EVENT = "billing.part_state_changed"
+MANY = "billing.parts_billed"
+PARTS_PER_EVENT = 1000
+
+Way = tuple[PartState, ...]  # the states a new part has gone through within one transaction, the last is where it is
+Group = tuple[Way, str, str]  # the way, the cap and the reason of parts that have these in common
+NewPart = tuple[str, str, Decimal, Decimal, date, str]  # part, item, quantity, net, service date, order key
 
 
 def add_parts(books: Books, parts: Sequence[BillablePart]) -> None:
@@ -45,6 +53,71 @@ def _fact(part: BillablePart, before: str) -> tuple[str, dict[str, Any]]:
         "reason": part.reason,
     }
     return f"contract:{part.contract_no}", payload
+
+
+@dataclass(frozen=True)
+class Billed:
+    """New parts of one contract that a month end has placed and put on one invoice, all at once."""
+
+    contract_no: str
+    entity: str
+    invoice_id: str
+    currency: str
+    payer: str
+    po_number: str
+    parts: Mapping[Group, Sequence[NewPart]]
+
+
+def add_billed(books: Books, several: Sequence[Billed]) -> int:
+    """Parts of many contracts, written in one go; their events tell of up to PARTS_PER_EVENT at a time."""
+    books.tx.copy(BillablePart, (row for billed in several for row in _rows(billed)))
+    for billed in several:
+        books.emit_many(MANY, list(_facts(billed)), entity=billed.entity)
+    return sum(len(parts) for billed in several for parts in billed.parts.values())
+
+
+def _rows(billed: Billed) -> Iterator[tuple[Any, ...]]:
+    """In the order of the fields of BillablePart."""
+    contract_no, currency, payer, order = billed.contract_no, billed.currency, billed.payer, billed.po_number
+    for (way, cap, reason), parts in billed.parts.items():
+        state, invoice = str(way[-1]), billed.invoice_id if PartState.ON_DRAFT in way else ""
+        for part, item, quantity, net, day, turn in parts:
+            yield (
+                part, item, contract_no, quantity, net, currency, state, day, turn,
+                cap, reason, "", invoice, "", payer, order,
+            )  # fmt: skip
+
+
+def _facts(billed: Billed) -> Iterator[tuple[str, dict[str, Any]]]:
+    for (way, cap, reason), parts in billed.parts.items():
+        same = {"way": [str(s) for s in way], "currency": billed.currency, "cap": cap, "reason": reason}
+        for start in range(0, len(parts), PARTS_PER_EVENT):
+            some = [[part[0], str(part[3]), str(part[2])] for part in parts[start : start + PARTS_PER_EVENT]]
+            yield f"contract:{billed.contract_no}", {**same, "invoice": billed.invoice_id, "parts": some}
+
+
+def changes_of(event_type: str, payload: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Every single change an event tells, as billing.part_state_changed has it; nothing for an event about others."""
+    if event_type == EVENT:
+        yield payload
+    if event_type != MANY:
+        return
+    for part, net, quantity in payload["parts"]:
+        before = ""
+        for state in payload["way"]:
+            on_it = state not in (PartState.READY, PartState.OVER_CAP)
+            yield {
+                "part": part,
+                "from": before,
+                "to": state,
+                "net": net,
+                "quantity": quantity,
+                "currency": payload["currency"],
+                "cap": payload["cap"],
+                "invoice": payload["invoice"] if on_it else "",
+                "reason": payload["reason"],
+            }
+            before = state
 
 
 def split_parts(books: Books, part: BillablePart, net: Decimal) -> BillablePart:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
-from isthmus.domain.objects import Client, ContractVersion, Invoice, InvoiceLine, TaxAnswer, TaxCategory
+from isthmus.domain.objects import Client, ContractVersion, Invoice, InvoiceLine, LegalEntity, TaxAnswer, TaxCategory
 from isthmus.domain.states import TaxTrack, move
 from isthmus.policies.tax import check_answer
-from isthmus.policies.tax_decision import breakdown_of, category_taxes, decide_tax
+from isthmus.policies.tax_decision import TaxDecision, breakdown_of, category_taxes, decide_tax
 from isthmus.ports import TaxEngine
 from isthmus.ports.messages import TaxDocument, TaxLineIn
 from isthmus.processes.work.reading import invoice_of, version_of
@@ -109,9 +109,16 @@ def own_tax(books: Books, invoice_id: str) -> Invoice:
             context={"invoice": invoice_id, "client": client.client_no, "tax_id": client.tax_id},
             actions=("retry", "cancel"),
         )
+    taxed = taxed_by(invoice, version, entity, decision)
+    books.tx.update(taxed)
+    return taxed
+
+
+def taxed_by(invoice: Invoice, version: ContractVersion, entity: LegalEntity, decision: TaxDecision) -> Invoice:
+    """The invoice with the tax of a decision on its lines."""
     base = {line.number: line.net + line.held for line in invoice.lines if _taxed_in_full(version, line)}
     lines, breakdown = category_taxes(invoice.lines, decision, entity, invoice.currency, base)
-    return _taxed(books, invoice, lines, breakdown, decision.record())
+    return _with_tax(invoice, lines, breakdown, decision.record())
 
 
 def _taxed_in_full(version: ContractVersion, line: InvoiceLine) -> bool:
@@ -127,13 +134,19 @@ def _taxed(
     breakdown: tuple[TaxCategory, ...],
     decision: dict[str, str],
 ) -> Invoice:
+    taxed = _with_tax(invoice, lines, breakdown, decision)
+    books.tx.update(taxed)
+    return taxed
+
+
+def _with_tax(
+    invoice: Invoice, lines: Sequence[InvoiceLine], breakdown: tuple[TaxCategory, ...], decision: dict[str, str]
+) -> Invoice:
     tax = sum((line.tax for line in lines), ZERO)
     total = invoice.net + tax
     money = {"lines": tuple(lines), "tax": tax, "total": total, "open": total}
     told = {"tax_breakdown": breakdown, "tax_decision": decision}
-    taxed = move(invoice, "tax_track", TaxTrack.CALCULATED).model_copy(update={**money, **told})
-    books.tx.update(taxed)
-    return taxed
+    return move(invoice, "tax_track", TaxTrack.CALCULATED).model_copy(update={**money, **told})
 
 
 def keep_tax_commit(books: Books, invoice_id: str, answer: TaxAnswer) -> Invoice:
