@@ -34,8 +34,8 @@ CONTRACTS ?= 10000
 properties: .venv/.ready ## make properties EXAMPLES=500 CONTRACTS=10000: histories audited, contracts recomputed
 	@ISTHMUS_EXAMPLES=$(EXAMPLES) ISTHMUS_CONTRACTS=$(CONTRACTS) $(RUN)pytest -q -s --timeout 7200 tests/properties
 
-bench: .venv/.ready ## figures beside the raw limits of this machine, in one run
-	@$(PY) -m benchmarks
+bench: .venv/.ready ## figures beside the raw limits of this machine, in one run; SECTIONS="month project" for some
+	@$(PY) -m benchmarks $(SECTIONS)
 
 requirements: .venv/.ready ## which requirement ids a passing test shows
 	@$(PY) scripts/requirements.py

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bed import Bed, bed, count, peak_memory_mib, wait_for
+from benchmarks.month import month_end, one_project
 from benchmarks.raw import commit_rates
 from isthmus.app.demo import world
 
@@ -99,26 +101,52 @@ def running(one: Bed, url: str) -> list[Row]:
     ]
 
 
+def hub_and_systems(one: Bed, table: Table) -> None:
+    """Webhooks, runs and writes to other systems."""
+    raw = commit_rates(one.database("raw"), one.folder)
+    for clients, rate in raw.items():
+        table.add_row(f"raw: single-row insert and commit, {clients} clients", f"{rate:,.0f}/s", "pgbench")
+    one.start_sandboxes()
+    url = one.database("bench")
+    applied = one.child("apply", str(one.firm_folder()), "--as", "ines", "--approved-by", "finn", url=url)
+    applied.wait()
+    for measure in (
+        lambda: running(one, url),
+        lambda: accepting(one, url, raw),
+        lambda: end_to_end(one, one.database("e2e")),
+    ):
+        for row in measure():
+            table.add_row(*row)
+
+
+def adding(measure: Callable[[Bed], list[Row]]) -> Callable[[Bed, Table], None]:
+    """A section whose rows come all at once."""
+
+    def add(one: Bed, table: Table) -> None:
+        for row in measure(one):
+            table.add_row(*row)
+
+    return add
+
+
+SECTIONS: dict[str, Callable[[Bed, Table], None]] = {
+    "hub": hub_and_systems,
+    "month": adding(lambda one: month_end(one, 1000, 100)),
+    "million": adding(lambda one: month_end(one, 10_000, 100)),
+    "project": adding(one_project),
+}
+
+
 def main() -> None:
-    """Measure and print."""
-    console = Console()
+    """Measure and print the sections named, all of them when none is."""
+    unknown = set(sys.argv[1:]) - set(SECTIONS)
+    if unknown:
+        sys.exit(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     table = Table("figure", "measured", "beside", title="isthmus, measured in one run", title_justify="left")
     with bed() as one:
-        raw = commit_rates(one.database("raw"), one.folder)
-        for clients, rate in raw.items():
-            table.add_row(f"raw: single-row insert and commit, {clients} clients", f"{rate:,.0f}/s", "pgbench")
-        one.start_sandboxes()
-        url = one.database("bench")
-        applied = one.child("apply", str(one.firm_folder()), "--as", "ines", "--approved-by", "finn", url=url)
-        applied.wait()
-        for measure in (
-            lambda: running(one, url),
-            lambda: accepting(one, url, raw),
-            lambda: end_to_end(one, one.database("e2e")),
-        ):
-            for row in measure():
-                table.add_row(*row)
-    console.print(table)
+        for name in sys.argv[1:] or SECTIONS:
+            SECTIONS[name](one, table)
+    Console().print(table)
 
 
 if __name__ == "__main__":
