@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
 from isthmus.domain.objects import BillingType, ContractLine, ContractVersion
 from isthmus.policies.periods import is_open
 from isthmus.policies.proration import month_of
 from isthmus.processes.work.bulk.reading import Case, Month
 
+ZERO = Decimal(0)
 # Terms of a line that make its evidence more than hours times a rate.
 PLAIN = ContractLine(line_uid="-", description="-", billing_type=BillingType.TM)
 FREE = frozenset(
@@ -43,14 +48,14 @@ def _unusual_terms(version: ContractVersion) -> str:
 def _unusual_hours(month: Month, case: Case) -> str:
     """Hours that capture_time would ask a person about, or book elsewhere."""
     tasks = {task.code for task in case.projects[0].tasks} | {""}
-    worked: dict[tuple[object, ...], object] = {}
-    twins: set[tuple[object, ...]] = set()
-    first = None
+    worked: dict[tuple[str, date], Decimal] = {}
+    twins: set[tuple[Any, ...]] = set()
+    first: date | None = None
     for row in case.entries:
         task, person, role, day, hours, note, days = row[4], row[5], row[6], row[7], row[8], row[9], row[14]
         if task not in tasks or days or hours <= 0:
             return "an entry without task, of a week or of nothing"
-        worked[person, day] = worked.get((person, day), 0) + hours
+        worked[person, day] = worked.get((person, day), ZERO) + hours
         twins.add((task, person, role, day, hours, note))
         if first is None or day < first:
             first = day
@@ -58,5 +63,5 @@ def _unusual_hours(month: Month, case: Case) -> str:
         return "two entries look like the same work, or a day has more than 24 hours"
     if first is not None and case.evidence_until is not None and case.evidence_until >= first:
         return "evidence of the same days"
-    months = {month_of(day) for _, day in worked}  # type: ignore[arg-type]
+    months = {month_of(day) for _, day in worked}
     return "" if all(is_open(month.periods, name) for name in months) else "work of a closed period"
