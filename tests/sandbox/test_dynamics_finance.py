@@ -648,6 +648,9 @@ def test_faults_answer_in_the_vendors_shape(http: httpx.Client) -> None:
     http.post("/_control/outage", json={"on": True})
     assert http.get("/data/Companies").status_code == 503
     http.post("/_control/outage", json={"on": False})
+    post(http, invoice(http))
+    [line] = http.get("/_control/state").json()["FreeTextInvoiceLines"]
+    assert (line["UnitPrice"], line["Quantity"]) == (33.335, 3)
 
 
 # -- against the Common Data Model -----------------------------------------------------------------------------------

@@ -74,66 +74,81 @@ def _secret_file(folder: Path, name: str, content: str) -> str:
     return f"file:{path}"
 
 
+def _salesforce(folder: Path, served: Running) -> dict[str, Any]:
+    known = served.sandbox.credentials()
+    return {
+        "name": "salesforce",
+        "connector": "salesforce",
+        "base_url": served.url,
+        "auth": "jwt_bearer",
+        "fills": ["Crm"],
+        "writes_as": "crm",
+        "webhook_secret": f"demo:{WEBHOOK_SECRET}",
+        "sweep_seconds": 0.3,
+        "secrets": {
+            "consumer_key": f"demo:{known['consumer_key']}",
+            "username": f"demo:{known['username']}",
+            "audience": f"demo:{known['audience']}",
+            "private_key": _secret_file(folder, "salesforce.pem", known["private_key"]),
+        },
+    }
+
+
+def _kantata(_: Path, served: Running) -> dict[str, Any]:
+    return {
+        "name": "kantata",
+        "connector": "kantata",
+        "base_url": f"{served.url}/api/v1",
+        "auth": "bearer",
+        "fills": ["Psa", "RateBook", "TimeSource"],
+        "writes_as": "psa",
+        "webhook_secret": f"demo:{WEBHOOK_SECRET}",
+        "sweep_seconds": 0.3,
+        "secrets": {"token": f"demo:{served.sandbox.credentials()['access_token']}"},
+    }
+
+
+def _netsuite(folder: Path, served: Running) -> dict[str, Any]:
+    known = served.sandbox.credentials()
+    return {
+        "name": "netsuite",
+        "connector": "netsuite",
+        "base_url": f"{served.url}/services/rest",
+        "auth": "m2m",
+        "fills": ["Erp", "ScheduleBook"],
+        "writes_as": "erp",
+        "webhook_secret": f"demo:{WEBHOOK_SECRET}",
+        "sweep_seconds": 0.3,
+        "secrets": {
+            "client_id": f"demo:{known['client_id']}",
+            "certificate_id": f"demo:{known['certificate_id']}",
+            "algorithm": f"demo:{known['algorithm']}",
+            "private_key": _secret_file(folder, "netsuite.pem", known["private_key"]),
+        },
+        "settings": {"subsidiaries": {"US01": "1"}, "item": "21", "employees": {}},
+    }
+
+
+def _avalara(_: Path, served: Running) -> dict[str, Any]:
+    known = served.sandbox.credentials()
+    return {
+        "name": "avalara",
+        "connector": "avalara",
+        "base_url": served.url,
+        "auth": "basic",
+        "fills": ["TaxEngine"],
+        "writes_as": "tax",
+        "secrets": {"username": f"demo:{known['accountId']}", "password": f"demo:{known['licenseKey']}"},
+        "settings": {"companies": {"US01": known["companyCode"]}, "tax_codes": {"SERVICES": "P0000000"}},
+    }
+
+
+_MADE = {"salesforce": _salesforce, "kantata": _kantata, "netsuite": _netsuite, "avalara": _avalara}
+
+
 def connections(folder: Path, served: dict[str, Running]) -> list[dict[str, Any]]:
-    """One connection per sandbox, with the credentials the sandbox gives out."""
-    salesforce, kantata = served["salesforce"].sandbox.credentials(), served["kantata"].sandbox.credentials()
-    netsuite, avalara = served["netsuite"].sandbox.credentials(), served["avalara"].sandbox.credentials()
-    return [
-        {
-            "name": "salesforce",
-            "connector": "salesforce",
-            "base_url": served["salesforce"].url,
-            "auth": "jwt_bearer",
-            "fills": ["Crm"],
-            "writes_as": "crm",
-            "webhook_secret": f"demo:{WEBHOOK_SECRET}",
-            "sweep_seconds": 0.3,
-            "secrets": {
-                "consumer_key": f"demo:{salesforce['consumer_key']}",
-                "username": f"demo:{salesforce['username']}",
-                "audience": f"demo:{salesforce['audience']}",
-                "private_key": _secret_file(folder, "salesforce.pem", salesforce["private_key"]),
-            },
-        },
-        {
-            "name": "kantata",
-            "connector": "kantata",
-            "base_url": f"{served['kantata'].url}/api/v1",
-            "auth": "bearer",
-            "fills": ["Psa", "RateBook", "TimeSource"],
-            "writes_as": "psa",
-            "webhook_secret": f"demo:{WEBHOOK_SECRET}",
-            "sweep_seconds": 0.3,
-            "secrets": {"token": f"demo:{kantata['access_token']}"},
-        },
-        {
-            "name": "netsuite",
-            "connector": "netsuite",
-            "base_url": f"{served['netsuite'].url}/services/rest",
-            "auth": "m2m",
-            "fills": ["Erp", "ScheduleBook"],
-            "writes_as": "erp",
-            "webhook_secret": f"demo:{WEBHOOK_SECRET}",
-            "sweep_seconds": 0.3,
-            "secrets": {
-                "client_id": f"demo:{netsuite['client_id']}",
-                "certificate_id": f"demo:{netsuite['certificate_id']}",
-                "algorithm": f"demo:{netsuite['algorithm']}",
-                "private_key": _secret_file(folder, "netsuite.pem", netsuite["private_key"]),
-            },
-            "settings": {"subsidiaries": {"US01": "1"}, "item": "21", "employees": {}},
-        },
-        {
-            "name": "avalara",
-            "connector": "avalara",
-            "base_url": served["avalara"].url,
-            "auth": "basic",
-            "fills": ["TaxEngine"],
-            "writes_as": "tax",
-            "secrets": {"username": f"demo:{avalara['accountId']}", "password": f"demo:{avalara['licenseKey']}"},
-            "settings": {"companies": {"US01": avalara["companyCode"]}, "tax_codes": {"SERVICES": "P0000000"}},
-        },
-    ]
+    """One connection per sandbox of the demo's that is served, with the credentials the sandbox gives out."""
+    return [made(folder, served[name]) for name, made in _MADE.items() if name in served]
 
 
 def write_folder(folder: Path, served: dict[str, Running], employees: dict[str, str]) -> Path:

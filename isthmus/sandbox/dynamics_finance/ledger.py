@@ -11,6 +11,7 @@ from typing import Any
 
 from isthmus.sandbox.base import Record, Records
 from isthmus.sandbox.dynamics_finance.schema import BY_SET, Entity
+from isthmus.sandbox.dynamics_finance.values import plain
 
 _FIRST_REC_ID = 5637144576  # the first one of a real environment
 REC, VERSION = "_rec_id", "_version"  # kept in each record, never shown
@@ -89,7 +90,7 @@ class Ledger(Records):
 
     def snapshot(self) -> dict[str, list[Record]]:
         """Every record in a stable order, as a request would show it."""
-        return {name: [shown(row) for row in rows] for name, rows in super().snapshot().items()}
+        return {name: [plain(shown(row)) for row in rows] for name, rows in super().snapshot().items()}
 
 
 def shown(record: Record) -> Record:
