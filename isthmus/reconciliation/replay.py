@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from isthmus.domain.part_events import changes_of
 from isthmus.reconciliation.findings import Finding
 from isthmus.reconciliation.view import ContractBooks
 from isthmus.store.records import OutboxEvent
 from isthmus.store.tx import Tx
-
-EVENT = "billing.part_state_changed"
 
 
 def check_replay(tx: Tx, books: ContractBooks) -> list[Finding]:
@@ -19,10 +18,7 @@ def check_replay(tx: Tx, books: ContractBooks) -> list[Finding]:
         return []  # the first ones are in the archive: from the middle nothing can be replayed
     told: dict[str, tuple[str, Decimal, Decimal]] = {}
     findings = []
-    for event in events:
-        if event.type != EVENT:
-            continue
-        fact = event.payload
+    for event, fact in ((e, fact) for e in events for fact in changes_of(e.type, e.payload)):
         before = told[fact["part"]][0] if fact["part"] in told else ""
         if before != fact["from"]:
             problem = f"{event.event_id} begins at {fact['from'] or 'nothing'}, the part was {before or 'not there'}"

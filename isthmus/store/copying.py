@@ -57,6 +57,10 @@ class Encoder:
             for n in self._composite:
                 row[n] = self._json(row[n])
         encoders = _ENCODERS
+        line = "\t".join([v if v.__class__ is str else encoders.get(v.__class__, str)(v) for v in row])
+        plain = "\\" not in line and "\n" not in line and "\r" not in line and NULL not in line
+        if plain and line.count("\t") < len(row):
+            return line
         return "\t".join([encoders[v.__class__](v) if v.__class__ in encoders else _text(v) for v in row])
 
     def _json(self, value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from isthmus.domain.errors import IllegalTransition, SameKeyOtherContent
 from isthmus.domain.states import may_move
 from isthmus.store.copying import columns_of
 from isthmus.store.records import Counter
-from isthmus.store.tables import SPECS
+from isthmus.store.tables import SPECS, json_fields
 from isthmus.store.tx import M
 
 Key = tuple[Any, ...]
@@ -127,8 +128,15 @@ class MemoryTx:
 
     def tuples(self, model: type[BaseModel], fields: Sequence[str], **equals: Any) -> list[tuple[Any, ...]]:
         """See Tx."""
-        read = _reader(tuple(fields))
-        return [read(row) for row in self.find(model, **equals)]
+        read, composite = _reader(tuple(fields)), json_fields(model)
+        told = [n for n, name in enumerate(fields) if name in composite]
+        found = []
+        for row in self.find(model, **equals):
+            values = list(read(row))
+            for n in told:
+                values[n] = json.dumps(row.model_dump(mode="json", include={fields[n]})[fields[n]])
+            found.append(tuple(values))
+        return found
 
     def counts(self, model: type[BaseModel], by: str, **equals: Any) -> dict[Any, int]:
         """See Tx."""

@@ -142,7 +142,8 @@ class PostgresTx:
     def tuples(self, model: type[BaseModel], fields: Sequence[str], **equals: Any) -> list[tuple[Any, ...]]:
         """See Tx. Asked without SQLAlchemy, which makes an object of each row."""
         spec, clauses = SPECS[model], [f'"{name}" = {_asked(value)}' for name, value in equals.items()]
-        named = ", ".join(f'"{name}"' for name in fields)
+        composite = json_fields(model)
+        named = ", ".join(f'"{name}"::text' if name in composite else f'"{name}"' for name in fields)
         where = f" where {' and '.join(clauses)}" if clauses else ""
         values = [list(value) if isinstance(value, tuple) else value for value in equals.values()]
         with self._driver().cursor() as cursor:

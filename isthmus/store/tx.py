@@ -34,7 +34,7 @@ class Tx(Protocol):
         ...
 
     def tuples(self, model: type[BaseModel], fields: Sequence[str], **equals: Any) -> list[tuple[Any, ...]]:
-        """These fields of find, as plain tuples in no order: for very many rows."""
+        """These fields of find, composite ones as JSON text, in plain tuples and no order: for very many rows."""
         ...
 
     def counts(self, model: type[BaseModel], by: str, **equals: Any) -> dict[Any, int]:

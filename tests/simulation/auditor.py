@@ -21,7 +21,7 @@ from isthmus.domain.objects import (
     Payment,
     TimeEntry,
 )
-from isthmus.processes.work.partition import changes_of
+from isthmus.domain.part_events import changes_of
 from isthmus.store.records import Case, ConnectionState, Effect, OutboxEvent, RunRow
 
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ from isthmus.domain.errors import IllegalTransition, SameKeyOtherContent
 from isthmus.domain.objects import Allocation, BillableItem, BillablePart, ContractVersion, Invoice, Project, TimeEntry
 from isthmus.domain.states import MOVES, PartState, may_move
 from isthmus.runtime.hashing import content_hash
+from isthmus.store.copying import columns_of
 from isthmus.store.memory import MemoryStore, key_of
+from isthmus.store.postgres import to_row
 from isthmus.store.records import AuditEntry, CrossReference, OutboxEvent, RunRow, RunState, Watermark
 from isthmus.store.tables import SPECS
 from isthmus.store.tx import Store, Tx
@@ -477,3 +479,56 @@ def test_invoice_lines_keep_their_parts(store: Store) -> None:
     invoice = Invoice.model_validate({**values, "invoice_id": "I", "contract_version": 1, "net": "10", "lines": [line]})
     keep(store, invoice)
     assert kept(store, invoice).lines[0].part_ids == ("a", "b")
+
+
+# -- very many rows ------------------------------------------------------------------------------------------------
+
+
+class _Undone(Exception):
+    """Rolls an example back."""
+
+
+def as_values(*rows: BaseModel) -> list[list[Any]]:
+    return [[to_row(row)[name] for name in columns_of(type(row))] for row in rows]
+
+
+def unique_values(row: BaseModel) -> tuple[Any, ...]:
+    return (
+        (getattr(row, "source_key", None), getattr(row, "revision", None))
+        if hasattr(row, "source_key")
+        else key_of(row)
+    )
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.parametrize("model", [TimeEntry, BillableItem, BillablePart, Invoice], ids=lambda model: model.__name__)
+def test_copied_rows_are_read_back_as_they_were(store: Store, model: type[BaseModel], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(instances(model), max_size=4, unique_by=(key_of, unique_values)))
+    with pytest.raises(_Undone), store.transaction() as tx:
+        tx.copy(model, as_values(*rows))
+        assert [tx.get(model, *key_of(row)) for row in rows] == rows
+        assert set(tx.tuples(model, SPECS[model].key)) == {key_of(row) for row in rows}
+        raise _Undone
+
+
+def test_texts_that_mean_something_to_copy_arrive_as_they_were(store: Store) -> None:
+    texts = ("a\tb", "a\\b", "a\nb\r\nc", "\\N", "\\.", "\x02", "x\x02y", "\u2028 \x85 é", "")
+    rows = [part(n, reason=text, order_key=f"{text}k") for n, text in enumerate(texts, start=1)]
+    with store.transaction() as tx:
+        tx.copy(BillablePart, as_values(*rows))
+    assert [kept(store, row) for row in rows] == rows
+
+
+def test_a_copied_row_that_is_there_already_is_refused_and_none_is_kept(store: Store) -> None:
+    keep(store, part(1))
+    with pytest.raises(SameKeyOtherContent), store.transaction() as tx:
+        tx.copy(BillablePart, as_values(part(2), part(1)))
+    assert kept(store, part(2)) is None
+
+
+def test_rows_are_counted_by_a_field(store: Store) -> None:
+    keep(store, part(1), part(2), part(3, contract_no="C-2"))
+    with store.transaction() as tx:
+        assert tx.counts(BillablePart, "contract_no", state=(str(PartState.READY),)) == {"C-1": 2, "C-2": 1}
+        assert tx.tuples(BillablePart, ("part_id", "net"), contract_no="C-2") == [("P-3", Decimal("0.10"))]

@@ -5,7 +5,7 @@ So the balances can be rebuilt from the events alone, and a house test holds eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,11 +13,11 @@ from typing import Any
 
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import BillablePart
+from isthmus.domain.part_events import MANY
+from isthmus.domain.part_events import ONE as EVENT
 from isthmus.domain.states import PartState, move
 from isthmus.runtime.books import Books
 
-EVENT = "billing.part_state_changed"
-MANY = "billing.parts_billed"
 PARTS_PER_EVENT = 1000
 
 Way = tuple[PartState, ...]  # the states a new part has gone through within one transaction, the last is where it is
@@ -94,30 +94,6 @@ def _facts(billed: Billed) -> Iterator[tuple[str, dict[str, Any]]]:
         for start in range(0, len(parts), PARTS_PER_EVENT):
             some = [[part[0], str(part[3]), str(part[2])] for part in parts[start : start + PARTS_PER_EVENT]]
             yield f"contract:{billed.contract_no}", {**same, "invoice": billed.invoice_id, "parts": some}
-
-
-def changes_of(event_type: str, payload: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Every single change an event tells, as billing.part_state_changed has it; nothing for an event about others."""
-    if event_type == EVENT:
-        yield payload
-    if event_type != MANY:
-        return
-    for part, net, quantity in payload["parts"]:
-        before = ""
-        for state in payload["way"]:
-            on_it = state not in (PartState.READY, PartState.OVER_CAP)
-            yield {
-                "part": part,
-                "from": before,
-                "to": state,
-                "net": net,
-                "quantity": quantity,
-                "currency": payload["currency"],
-                "cap": payload["cap"],
-                "invoice": payload["invoice"] if on_it else "",
-                "reason": payload["reason"],
-            }
-            before = state
 
 
 def split_parts(books: Books, part: BillablePart, net: Decimal) -> BillablePart:

@@ -53,7 +53,7 @@ def _unusual_hours(month: Month, case: Case) -> str:
     first: date | None = None
     for row in case.entries:
         task, person, role, day, hours, note, days = row[4], row[5], row[6], row[7], row[8], row[9], row[14]
-        if task not in tasks or days or hours <= 0:
+        if task not in tasks or days != "[]" or hours <= 0:
             return "an entry without task, of a week or of nothing"
         worked[person, day] = worked.get((person, day), ZERO) + hours
         twins.add((task, person, role, day, hours, note))
@@ -63,5 +63,5 @@ def _unusual_hours(month: Month, case: Case) -> str:
         return "two entries look like the same work, or a day has more than 24 hours"
     if first is not None and case.evidence_until is not None and case.evidence_until >= first:
         return "evidence of the same days"
-    months = {month_of(day) for _, day in worked}
+    months = {month_of(day) for day in {day for _, day in worked}}
     return "" if all(is_open(month.periods, name) for name in months) else "work of a closed period"

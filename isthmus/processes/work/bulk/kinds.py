@@ -24,7 +24,7 @@ ITEM = {name: n for n, name in enumerate(columns_of(BillableItem))}
 ID, KEY, DAY = ITEM["item_id"], ITEM["source_key"], ITEM["service_date"]
 HOURS = (ITEM["entry_quantity"], ITEM["quantity"], ITEM["raw_quantity"])
 NETS = (ITEM["entry_net"], ITEM["net"])
-EXTENDED, ENTRY = ITEM["extended"], ITEM["entry_key"]
+EXTENDED, ENTRY, PERSON = ITEM["extended"], ITEM["entry_key"], ITEM["person"]
 BY, AT = ITEM["approved_by"], ITEM["approved_at"]
 
 
@@ -50,6 +50,7 @@ class Kind:
             item[n] = hours
         for n in NETS:
             item[n] = net
+        item[PERSON] = row[5]
         item[EXTENDED], item[BY], item[AT] = net, row[15], row[16]
         return item
 
@@ -73,6 +74,9 @@ class Kinds:
         turns |= {day for rate in rates for day in (rate.effective_from, rate.effective_to) if day}
         self._turns = sorted(turns)
         self._seasons: dict[date, int] = {}
+        # A person makes a difference where a rate names them, or where the invoice does.
+        self._apart = case.versions[-1].invoicing.layout in ("by_person_task", "detailed")
+        self._named = {rate.person for rate in rates if rate.person}
         self.known: dict[tuple[Any, ...], Kind] = {}
 
     def of(self, row: Row) -> Kind:
@@ -81,14 +85,15 @@ class Kinds:
         season = self._seasons.get(day)
         if season is None:
             season = self._seasons[day] = bisect_right(self._turns, day)
-        key = (season, row[4], row[5], row[6], row[10], row[11], row[12], row[13])
+        person = row[5] if self._apart or row[5] in self._named else ""
+        key = (season, row[4], person, row[6], row[10], row[11], row[12], row[13])
         found = self.known.get(key)
         if found is None:
             found = self.known[key] = self._new(row)
         return found
 
     def _new(self, row: Row) -> Kind:
-        entry = TimeEntry(**dict(zip(ENTRY_FIELDS, row, strict=True)))
+        entry = TimeEntry(**{**dict(zip(ENTRY_FIELDS, row, strict=True)), "days": ()})
         (item,) = [item for charge in charge_time([entry], self._terms) for item in items_of(charge)]
         return Kind(item, [getattr(item, name) for name in ITEM], item.unit_price, item.currency)
 
