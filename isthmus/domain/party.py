@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from isthmus.domain.base import Canonical
 from isthmus.domain.money import Exact
@@ -76,6 +76,14 @@ class LegalEntity(Canonical):
     holidays: str = ""
     address: Address = Address()
     active: bool = True
+
+    @field_validator("tax_rates")
+    @classmethod
+    def _shares(cls, rates: dict[str, Decimal]) -> dict[str, Decimal]:
+        for category, rate in rates.items():
+            if not 0 <= rate < 1:
+                raise ValueError(f"the tax rate of category {category} is {rate}: 21 % is written 0.21")
+        return rates
 
 
 class Client(Canonical):

@@ -15,6 +15,7 @@ from isthmus.domain.objects import BillableItem, Invoice
 from isthmus.policies.quantities import extend
 
 POLICY = "anomalies/1"
+SAME = ("client_no", "bill_to", "currency", "net", "period")
 NOTHING = Decimal(0)
 
 
@@ -33,11 +34,13 @@ class Habits:
     """What counts as unusual. duplicate_days: how far apart two equal invoices are still suspicious.
 
     times_median: how much larger than the client's usual invoice is unusual; least_history: invoices it takes to know.
+    waits: checks that a person answers before the invoice goes on; the others are told and kept.
     """
 
     duplicate_days: int = 45
     times_median: Decimal = Decimal(3)
     least_history: int = 3
+    waits: frozenset[str] = frozenset({"rate_differs", "long_day", "duplicate", "zero_price"})
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,11 @@ def long_days(review: Review) -> list[Anomaly]:
 
 
 def duplicates(review: Review) -> list[Anomaly]:
-    """The client has had an invoice of the same net lately."""
+    """The payer has had an invoice of the same net for the same period lately; equal months are no surprise."""
     new, since = review.invoice, review.on - timedelta(days=review.habits.duplicate_days)
     found = []
     for old in review.history:
-        same = (old.client_no, old.currency, old.net) == (new.client_no, new.currency, new.net)
+        same = all(getattr(old, name) == getattr(new, name) for name in SAME)
         day = old.issue_date or review.on
         if same and old.invoice_id != new.invoice_id and new.net and since <= day and old.kind == new.kind:
             which = f"invoice {old.number} of {day}" if old.number else f"draft {old.invoice_id}"

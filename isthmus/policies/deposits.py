@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from isthmus.domain.errors import BadInput
@@ -75,7 +75,7 @@ def granted(terms: Deposit, *, net: Decimal, total: Decimal, paid: Decimal, curr
 def lots(entries: Iterable[LedgerEntry]) -> list[Lot]:
     """The lots of a deposit in the order in which they are used. BadInput when more was taken than there was."""
     known: list[Lot] = []
-    for entry in sorted((e for e in entries if e.ledger == "deposit"), key=lambda e: (e.recorded_at, e.entry_id)):
+    for entry in sorted((e for e in entries if e.ledger == "deposit"), key=_moment):
         if entry.amount >= 0:
             known.append(Lot(entry.entry_id, entry.amount, entry.amount, entry.expires))
             known.sort(key=lambda lot: (lot.expires or date.max, lot.entry_id))
@@ -87,6 +87,11 @@ def lots(entries: Iterable[LedgerEntry]) -> list[Lot]:
         taken = {m.lot: m.amount for m in movements}
         known = [replace(lot, left=lot.left - taken.get(lot.entry_id, ZERO)) for lot in known]
     return known
+
+
+def _moment(entry: LedgerEntry) -> tuple[datetime, bool, str]:
+    """When an entry counts: what is granted at an instant can be drawn at it."""
+    return entry.recorded_at, entry.amount < 0, entry.entry_id
 
 
 def _take(known: Iterable[Lot], amount: Decimal) -> list[Movement]:

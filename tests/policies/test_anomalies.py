@@ -78,6 +78,8 @@ CASES: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("on the last suspicious day", {"history": [past("INV-1", "1480.00", "2026-02-16")]}, [("duplicate", "invoice INV-1 of 2026-02-16 is of 1,480.00 USD for CL-1 too")]),
     ("a day earlier is long ago", {"history": [past("INV-1", "1480.00", "2026-02-15")]}, []),
     ("another draft", {"history": [invoice("", "1480.00", invoice_id="other")]}, [("duplicate", "draft other is of 1,480.00 USD for CL-1 too")]),
+    ("the same month's work again, of another month", {"history": [past("INV-1", "1480.00", period="2026-02")]}, []),
+    ("the other payer's half", {"history": [past("INV-1", "1480.00", bill_to="CL-7")]}, []),
     ("the draft itself", {"history": [bill()]}, []),
     ("another client's", {"history": [past("INV-1", "1480.00", client_no="CL-2")]}, []),
     ("another currency", {"history": [past("INV-1", "1480.00", currency="EUR")]}, []),

@@ -44,8 +44,9 @@ def test_an_expectation_that_is_not_met_is_told_with_its_day_and_amount() -> Non
         (lambda c: c["acts"][0].update(version=7), "version 7 is handed in, but not in [[contracts]]"),
         (lambda c: c["acts"][1].update(hourss=1), "hourss"),
         (lambda c: c["contracts"][0].update(client_no="C-9"), "names client 'C-9'"),
+        (lambda c: c["entities"][0].update(tax_rates={"S": "21"}), "21 % is written 0.21"),
     ],
-    ids=["type", "float", "order", "unknown version", "unknown field", "unknown client"],
+    ids=["type", "float", "order", "unknown version", "unknown field", "unknown client", "tax rate"],
 )
 def test_a_mistake_in_a_script_is_named_with_its_place(change, told) -> None:  # type: ignore[no-untyped-def]
     content = tomllib.loads((FOLDER / "sc22b-before-acceptance.toml").read_text())

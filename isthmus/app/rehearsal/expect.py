@@ -53,6 +53,11 @@ def check(stage: Stage, play: Play, act: ExpectAct) -> Iterator[str]:
             held = sum((row.amount for row in rows), ZERO)
             if held != act.held_back:
                 yield f"{held} is held back, not {act.held_back}"
+        if act.deposit is not None:
+            entries = tx.find(LedgerEntry, contract_no=act.contract, ledger="deposit")
+            left = sum((entry.amount for entry in entries), ZERO)
+            if left != act.deposit:
+                yield f"{left} of the deposit can be drawn, not {act.deposit}"
         if act.period is not None:
             yield from _period(stage, tx, act.period)
         yield from _explained(stage, tx)

@@ -282,6 +282,7 @@ class ExpectAct(Act):
 
     parts: net by state for a contract; hours: the same in hours. invoices: all issued documents in the order of issue.
     cases: types of open cases. events: how often each was published. erp: what the ERP sandbox holds.
+    held_back, deposit: what a contract's ledgers add up to.
     """
 
     do: Literal["expect"]
@@ -294,6 +295,7 @@ class ExpectAct(Act):
     erp: dict[str, Any] | None = None
     retainer: tuple[dict[str, Any], ...] | None = None
     held_back: Exact | None = None
+    deposit: Exact | None = None
     period: dict[str, Any] | None = None
     sources: dict[str, dict[str, Any]] | None = None
 

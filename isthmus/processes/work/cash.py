@@ -18,6 +18,7 @@ from isthmus.policies.cash import (
 )
 from isthmus.policies.discounts import early_payment
 from isthmus.processes.work.exchange import RATE_OF_DOCUMENTS, rates_between
+from isthmus.processes.work.prepaying import keep_grant
 from isthmus.processes.work.reading import invoice_of
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case
@@ -129,6 +130,7 @@ def _settle(books: Books, invoice_id: str, amount: Decimal) -> Invoice:
         invoice = move(invoice, "settlement", state)
     invoice = invoice.model_copy(update={"open": left})
     books.tx.update(invoice)
+    keep_grant(books, invoice)
     event = "invoice.paid" if state is Settlement.PAID else "invoice.partially_paid"
     event = "invoice.reopened" if amount < 0 else event
     payload = {"number": invoice.number, "open": str(left), "currency": invoice.currency}

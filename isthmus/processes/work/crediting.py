@@ -23,6 +23,7 @@ from isthmus.policies.credits import (
     parts_to_credit,
 )
 from isthmus.ports.messages import PostInvoice
+from isthmus.processes.work import prepaying
 from isthmus.processes.work.drafting import facts, run_key
 from isthmus.processes.work.evidence import CONCEDED, place_contract
 from isthmus.processes.work.exchange import functional
@@ -50,6 +51,7 @@ def ask(
         raise BadInput(f"{reason!r} is no reason for a credit; there are: {', '.join(REASONS)}")
     lines = credit_lines(original, {int(n): Decimal(a) for n, a in amounts.items()})
     net = sum((line.net for line in lines), ZERO)
+    prepaying.check_credit(books, original, net)
     answer = books.answers.get("EX-CREDIT-REVIEW", {})
     if answer.get("action") != "approve":
         entity = books.entity(original.entity)
@@ -158,6 +160,10 @@ def issue(books: Books, credit_id: str, reason: Reason, disposition: str) -> Inv
 def _give_back(books: Books, original: Invoice, line: InvoiceLine, reason: Reason, goes_to: Disposition) -> None:
     """The evidence behind a credited line: the invoiced part is credited, a new part says where it went."""
     billed = next(one for one in original.lines if one.number == line.credits_line)
+    if billed.kind == "deposit":
+        if billed.net < 0:
+            prepaying.give_back(books, original, billed.line_uid, -line.net)
+        return
     parts = books.tx.find(BillablePart, invoice_id=original.invoice_id, state=PartState.INVOICED)
     mine = set(_descendants(books, original, billed))
     share = [part for part in parts if part.part_id in mine]
@@ -202,6 +208,7 @@ def _lessen(books: Books, original: Invoice, credit: Invoice) -> None:
     if changed.credited == changed.total:
         changed = move(changed, "life", InvoiceLife.CREDITED)
     books.tx.update(changed)
+    prepaying.keep_grant(books, changed)
     if settled:
         share = Allocation(
             allocation_id=f"{credit.number}>{original.invoice_id}",

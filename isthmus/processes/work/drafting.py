@@ -12,9 +12,11 @@ from isthmus.domain.states import InvoiceLife, PartState, move
 from isthmus.policies.composition import InvoicePlan, plan_invoices
 from isthmus.policies.holdback import hold_back
 from isthmus.policies.layouts import Evidence, compose
+from isthmus.processes.work import prepaying
 from isthmus.processes.work.correcting import reunite
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.partition import move_parts
+from isthmus.processes.work.prepaying import with_deposits
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
@@ -91,15 +93,18 @@ def preview(
 
 
 def _composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
-    """The invoice of a plan; None for a total that is not billed: below the contract's minimum, zero or negative."""
+    """The invoice of a plan; None for a total that is not billed: below the contract's minimum, negative, or
+    zero without a deposit that pays for it.
+    """
     contract_no = plan.contracts[0]
     known = versions_of(books, contract_no)
     version = known[-1]
-    lines = with_holdback(compose(plan.evidence, known, plan.layout), known)
+    lines = tuple(with_deposits(books, with_holdback(compose(plan.evidence, known, plan.layout), known), known))
     net = sum((line.net for line in lines), ZERO)
     if plan.hold:
         books.quiet("billing", f"contract:{contract_no}", f"{net} waits: {plan.hold} {version.invoicing.minimum}")
-    if net <= 0 or plan.hold:
+    drawn = any(line.kind == "deposit" for line in lines)
+    if net < 0 or (net == 0 and not drawn) or plan.hold:
         return None
     project = books.tx.find(Project, contract_no=contract_no, limit=1)[0]
     return invoice_for(plan, lines, version, project.project_code, cutoff, invoice_id, prepared_by)
@@ -177,6 +182,7 @@ def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str, group:
     plan, invoice = billable[0]
     assert invoice is not None
     books.tx.insert(invoice)
+    prepaying.keep_draws(books, invoice)
     on_it = tuple(sorted(part_id for line in invoice.lines for part_id in line.part_ids))
     ready = books.tx.find(BillablePart, part_id=on_it, state=PartState.READY, order=("part_id",))
     move_parts(books, ready, PartState.ON_DRAFT, invoice_id=invoice.invoice_id)
@@ -193,6 +199,7 @@ def discard(books: Books, contract_no: str, cutoff: date, prepared_by: str, grou
     parts = books.tx.find(BillablePart, invoice_id=invoice.invoice_id, state=PartState.ON_DRAFT)
     reunite(books, move_parts(books, parts, PartState.READY, invoice_id=""))
     books.tx.update(move(invoice, "life", InvoiceLife.DISCARDED))
+    prepaying.give_back(books, invoice)
     place_contract(books, contract_no)  # what is ready again takes its turn with what has come since
     return f"{len(parts)} parts are ready again"
 

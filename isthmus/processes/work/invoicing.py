@@ -1,4 +1,4 @@
-"""Steps from an approved draft to a posted invoice: approve, number, post, tell the other systems."""
+"""Steps from an approved draft to a posted invoice: number, post, tell the other systems."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart, Engagement, Invoice, LegalEntity, Project
-from isthmus.domain.states import Composition, Delivery, InvoiceLife, PartState, Posting, move
-from isthmus.policies.approvals import approvers
+from isthmus.domain.states import Delivery, InvoiceLife, PartState, Posting, Settlement, move
 from isthmus.ports import Crm
 from isthmus.ports.messages import ContractStatus, InvoicedTime, PostedInvoice, PostInvoice, PostLine
 from isthmus.processes.work.closing import booking_of
@@ -22,35 +21,6 @@ from isthmus.runtime.run import Run
 PAYMENT_DAYS_DEFAULT = 30
 REPORTS_MAX = 100  # of one contract by one run, when other runs keep changing it
 STILL_OPEN = (PartState.READY, PartState.HELD, PartState.DEFERRED, PartState.OVER_CAP, PartState.ON_DRAFT)
-
-
-def approve(books: Books, invoice_id: str) -> Invoice:
-    """P2.10: above the entity's limit a second person approves, with the role its matrix asks for; below it the rule
-    does, and says so.
-    """
-    invoice = invoice_of(books, invoice_id)
-    entity = books.entity(invoice.entity)
-    limit = entity.invoice_approval_limit
-    answer = books.answers.get("EX-REVIEW", {})
-    if limit and invoice.net > limit and answer.get("action") != "approve":
-        raise NeedsDecision(
-            "EX-REVIEW",
-            f"draft {invoice_id} of {invoice.net} {invoice.currency} is above the limit of {limit}",
-            queue="billing",
-            money=(invoice.net, invoice.currency),
-            context={
-                "invoice": invoice_id,
-                "prepared_by": invoice.prepared_by,
-                "client": invoice.client_no,
-                "approvers": approvers(entity.approval_matrix, "invoice", invoice.net),
-            },
-            actions=("approve", "cancel"),
-        )
-    by = str(answer.get("by", rule_of(entity)))
-    approved = move(invoice, "composition", Composition.APPROVED).model_copy(update={"approved_by": by})
-    books.tx.update(approved)
-    books.emit("invoice.approved", f"invoice:{invoice_id}", facts(approved), entity=invoice.entity)
-    return approved
 
 
 def rule_of(entity: LegalEntity) -> str:
@@ -101,7 +71,9 @@ def issued_on(books: Books, invoice: Invoice, entity: LegalEntity, today: date, 
     dates = {"issue_date": today, "accounting_date": booked, "due_date": today + timedelta(days=days)}
     issued = move(invoice, "life", InvoiceLife.ISSUED)
     issued = issued.model_copy(update={**dates, **functional(books, invoice, entity, today)})
-    return move(issued, "posting", Posting.POSTING)
+    issued = move(issued, "posting", Posting.POSTING)
+    # A total of nothing is what a deposit has paid for.
+    return issued if issued.total else move(issued, "settlement", Settlement.PAID)
 
 
 def posting_of(books: Books, invoice_id: str) -> PostInvoice:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from isthmus.domain.objects import Invoice
 from isthmus.ports import Erp, TimeSource
 from isthmus.ports.messages import TaxDocument
-from isthmus.processes.work import invoicing, releasing, taxing
+from isthmus.processes.work import invoicing, releasing, reviewing, taxing
 from isthmus.runtime.run import Run
 
 
 def issue_and_post(run: Run, invoice: Invoice) -> str:
     """P2, steps 10 to 14. The number is allocated when tax is known and never before. Returns the number."""
-    invoice = run.decide("Approve the draft", invoicing.approve, invoice.invoice_id)
+    invoice = run.decide("Approve the draft", reviewing.approve, invoice.invoice_id)
     question = taxing.work_out(run, invoice.invoice_id)
     invoice = run.decide("Issue the invoice under its number", invoicing.issue, invoice.invoice_id, final=True)
     run.decide("Keep what it withholds and releases", releasing.keep_ledgers, invoice.invoice_id)

@@ -8,6 +8,7 @@ from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import ContractLine, ContractVersion, Invoice, InvoiceLine, LedgerEntry, Project
 from isthmus.domain.states import InvoiceLife, move
 from isthmus.policies.holdback import held_of, is_due, release
+from isthmus.processes.work import prepaying
 from isthmus.processes.work.drafting import facts, latest_version, run_key
 from isthmus.processes.work.reading import invoice_of, version_of
 from isthmus.runtime.books import Books
@@ -41,10 +42,11 @@ def draft_advance(books: Books, contract_no: str, line_uid: str, asked_by: str) 
     books.tx.lock(f"contract:{contract_no}")
     version = latest_version(books, contract_no)
     line = version.line(line_uid)
-    if line.deposit is None:
+    terms = prepaying.terms_of(version, line_uid)
+    if terms is None:
         raise BadInput(f"line {line_uid} of {version.key} has no deposit")
     told = f"{line.description}: deposit"
-    return _draft(books, version, line, "advance", line.deposit.amount, told, "deposit", asked_by)
+    return _draft(books, version, line, "advance", terms.amount, told, "deposit", asked_by)
 
 
 def _draft(
@@ -100,13 +102,15 @@ def discard(books: Books, *_: object) -> str:
 
 
 def keep_ledgers(books: Books, invoice_id: str) -> int:
-    """What an issued invoice changes in the balances of its contract: withheld, released; the number of entries.
+    """What an issued invoice changes in the balances of its contract: withheld, released, granted; the number of
+    entries of its holdback.
 
     Append-only: one entry per invoice line, under a key of its own, so that a second attempt changes nothing.
     """
     invoice = invoice_of(books, invoice_id)
     version = version_of(books, invoice)
     entries = [_entry(books, invoice, line) for line in invoice.lines]
+    prepaying.keep_grant(books, invoice)
     return sum(books.tx.insert_new(entry) for entry in entries if entry is not None and version)
 
 

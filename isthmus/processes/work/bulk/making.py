@@ -9,6 +9,7 @@ from decimal import Decimal
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import ContractVersion, Invoice
 from isthmus.domain.states import Composition, PartState, move
+from isthmus.policies.anomalies import Review, duplicates
 from isthmus.policies.caps import Placement, Share, place
 from isthmus.policies.composition import InvoicePlan, plan_invoices
 from isthmus.policies.layouts import Evidence, compose
@@ -189,8 +190,11 @@ def _invoiced(books: Books, month: Month, made: Made, kinds: Kinds, plan: Invoic
     decision = decide_tax(entity, case.client or version.client, [line.tax_category for line in lines], month.today)
     if draft.net <= 0 or (limit and draft.net > limit) or decision.hold:
         return False
+    if duplicates(Review(draft, (), month.today, history=case.history)):
+        return False
     rule = {"approved_by": rule_of(entity)}
     made.draft, made.approved = draft, move(draft, "composition", Composition.APPROVED).model_copy(update=rule)
     taxed = taxed_by(made.approved, version, entity, decision)
     made.issued = issued_on(books, taxed, entity, month.today, month.booked)
+    case.history.append(made.issued)
     return True
