@@ -105,7 +105,10 @@ def long_days(review: Review) -> list[Anomaly]:
 
 
 def duplicates(review: Review) -> list[Anomaly]:
-    """The payer has had an invoice of the same net for the same period lately; equal months are no surprise."""
+    """The payer has had an invoice of the same net for the same period lately; equal months are no surprise.
+
+    Under another contract it is same_net, which nobody waits for: firms have many contracts of one size.
+    """
     new, since = review.invoice, review.on - timedelta(days=review.habits.duplicate_days)
     found = []
     for old in review.history:
@@ -114,7 +117,8 @@ def duplicates(review: Review) -> list[Anomaly]:
         if same and old.invoice_id != new.invoice_id and new.net and since <= day and old.kind == new.kind:
             which = f"invoice {old.number} of {day}" if old.number else f"draft {old.invoice_id}"
             reason = f"{which} is of {old.net:,} {old.currency} for {old.client_no} too"
-            found.append(Anomaly("duplicate", reason, (old.invoice_id,), abs(new.net)))
+            check = "duplicate" if old.contract_no == new.contract_no else "same_net"
+            found.append(Anomaly(check, reason, (old.invoice_id,), abs(new.net)))
     return found
 
 

@@ -79,6 +79,7 @@ CASES: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("a day earlier is long ago", {"history": [past("INV-1", "1480.00", "2026-02-15")]}, []),
     ("another draft", {"history": [invoice("", "1480.00", invoice_id="other")]}, [("duplicate", "draft other is of 1,480.00 USD for CL-1 too")]),
     ("the same month's work again, of another month", {"history": [past("INV-1", "1480.00", period="2026-02")]}, []),
+    ("the same net under another contract", {"history": [past("INV-1", "1480.00", "2026-03-20", contract_no="K-9")]}, [("same_net", "invoice INV-1 of 2026-03-20 is of 1,480.00 USD for CL-1 too")]),
     ("the other payer's half", {"history": [past("INV-1", "1480.00", bill_to="CL-7")]}, []),
     ("the draft itself", {"history": [bill()]}, []),
     ("another client's", {"history": [past("INV-1", "1480.00", client_no="CL-2")]}, []),
@@ -127,4 +128,4 @@ def test_habits_are_the_firms() -> None:
 
 def test_every_check_has_a_case() -> None:
     shown = {check for *_, expected in CASES for check, _ in expected}
-    assert len(shown) == len(CHECKS)
+    assert len(shown) == len(CHECKS) + 1  # duplicates tells two things

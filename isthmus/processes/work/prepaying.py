@@ -84,8 +84,8 @@ def keep_draws(books: Books, invoice: Invoice) -> None:
 
 def give_back(books: Books, invoice: Invoice, line_uid: str = "", amount: Decimal | None = None) -> None:
     """What an invoice drew can be drawn again: all of it, or an amount of a line. It expires when it would have."""
-    mine = {"ledger": "deposit", "invoice_id": invoice.invoice_id, "kind": "draw"}
-    drawn = books.tx.find(LedgerEntry, **mine, order=("entry_id",))
+    own = books.tx.find(LedgerEntry, ledger="deposit", invoice_id=invoice.invoice_id, order=("entry_id",))
+    drawn = [entry for entry in own if entry.kind == "draw"]
     for entry in (entry for entry in drawn if line_uid in ("", entry.line_uid)):
         share = -entry.amount if amount is None else min(amount, -entry.amount)
         if amount is not None:

@@ -190,7 +190,8 @@ def _invoiced(books: Books, month: Month, made: Made, kinds: Kinds, plan: Invoic
     decision = decide_tax(entity, case.client or version.client, [line.tax_category for line in lines], month.today)
     if draft.net <= 0 or (limit and draft.net > limit) or decision.hold:
         return False
-    if duplicates(Review(draft, (), month.today, history=case.history)):
+    review = Review(draft, (), month.today, history=case.history)
+    if any(anomaly.check in review.habits.waits for anomaly in duplicates(review)):
         return False
     rule = {"approved_by": rule_of(entity)}
     made.draft, made.approved = draft, move(draft, "composition", Composition.APPROVED).model_copy(update=rule)

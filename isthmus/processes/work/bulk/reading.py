@@ -74,8 +74,8 @@ class Month:
 @dataclass
 class Case:
     """One contract at a month end. entries: approved and not evidence yet, up to the cut-off; revised: entries of a
-    second word among them. evidence_until: the last day it has evidence of. history: the client's invoices of the month,
-    one list for all contracts of a client. others: what only the ordinary way knows.
+    second word among them. evidence_until: the last day it has evidence of. history: the client's invoices of the
+    month, one list for all contracts of a client. others: what only the ordinary way knows.
     """
 
     contract_no: str
