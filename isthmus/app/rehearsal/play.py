@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from isthmus.app.controls import audit
 from isthmus.app.rehearsal import script as s
 from isthmus.app.rehearsal.expect import check
 from isthmus.app.rehearsal.report import Report, report
@@ -40,7 +41,7 @@ Told = Callable[[str], None]
 
 
 def rehearse(script: s.Script, told: Told = lambda line: None) -> Report:
-    """Play the script on a throwaway database; what came of it, and which expectations were not met.
+    """Play the script on a throwaway database; what came of it, which expectations were not met, what an audit finds.
 
     told: called with one line per act, for progress.
     """
@@ -49,7 +50,9 @@ def rehearse(script: s.Script, told: Told = lambda line: None) -> Report:
         for number, act in enumerate(script.acts, start=1):
             told(f"{number}/{len(script.acts)} {act.on} {act.do} {act.note}".rstrip())
             play.act(act)
-        return report(play.stage, script, play.failures)
+        told("audit of the books")
+        broken = [f"audit: {f.control} {f.key}: {f.problem}" for f in audit(play.stage.kernel)]
+        return report(play.stage, script, [*play.failures, *broken])
 
 
 class Play:
