@@ -52,10 +52,11 @@ def _walk(group: Any, context: Any) -> Any:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         inner = type(context)(command, parent=context, info_name=name)
-        if hasattr(command, "list_commands"):
-            yield from _walk(command, inner)
-        else:
+        is_group = hasattr(command, "list_commands")
+        if not is_group or command.invoke_without_command:
             yield inner.command_path, command, inner
+        if is_group:
+            yield from _walk(command, inner)
 
 
 def _section(path: str, command: Any, context: Any, rows: list[tuple[str, str]]) -> str:

@@ -39,8 +39,8 @@ def commands() -> Iterator[tuple[str, Any]]:
     def walk(group: Any, path: str) -> Iterator[tuple[str, Any]]:
         for name, command in group.commands.items():
             if hasattr(command, "commands"):
-                yield from walk(command, f"{path} {name}")
-            else:
+                yield from walk(command, f"{path} {name}".strip())
+            if not hasattr(command, "commands") or command.invoke_without_command:
                 yield f"{path} {name}".strip(), command
 
     yield from walk(root, "")
@@ -52,10 +52,20 @@ every_command = pytest.mark.parametrize("path", COMMANDS)
 
 def test_the_commands_are_these() -> None:
     expected = (
-        "access api apply approve bill cancel cases check decline demo doctor firm init plan prices reconcile replay"
-        " resolve runs sandbox trace"
+        "access api apply approve audit bill cancel cases check decline demo doctor explain firm init plan "
+        "prices reconcile rehearse replay resolve runs sandbox trace"
     )
-    assert {*COMMANDS} == {*expected.split(), "up", "worker", "version", "audit verify"} | {
+    grouped = [
+        "audit verify",
+        "connector check",
+        "connector list",
+        "connector new",
+        "secret key",
+        "secret list",
+        "secret put",
+        "secret renew",
+    ]
+    assert {*COMMANDS} == {*expected.split(), "up", "worker", "version", *grouped} | {
         f"db {name}" for name in ("start", "stop", "status", "backup")
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.app.cli.controls import audits
 from isthmus.app.cli.shell import REFUSED, common, show, table
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsSetup
 
@@ -19,14 +20,12 @@ if TYPE_CHECKING:
 PANEL = "Operate"
 LEVELS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 db = typer.Typer(help="The database: start and stop the embedded one, see how it is, back it up.", no_args_is_help=True)
-audit = typer.Typer(help="The audit: who did what, when and why, chained by hash.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("doctor", rich_help_panel=PANEL)(common(doctor))
     app.add_typer(db, name="db", rich_help_panel=PANEL)
-    app.add_typer(audit, name="audit", rich_help_panel=PANEL)
     app.command("version", rich_help_panel=PANEL)(common(version))
 
 
@@ -82,7 +81,7 @@ def version() -> None:
     show(facts, lambda console: console.print("  ".join(f"{name} {value}" for name, value in facts.items())))
 
 
-@audit.command("verify")
+@audits.command("verify")
 @common
 def audit_verify() -> None:
     """Recompute the audit's hash chain. Exit code 1, and the place, when an entry was changed or removed.
