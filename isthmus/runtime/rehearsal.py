@@ -146,8 +146,9 @@ def _rest(tx: Tx, row: RunRow | None, noted: _Noted) -> list[Line]:
         return []
     last = tx.find(RunStep, run_id=row.run_id, order=("-seq",), limit=1)
     rest = rest_of(row.process, last[0].phrase if last else "")
-    in_hand = bool(rest and noted.writes and rest[0].verb == noted.writes[-1].verb)
-    return rest[1:] if in_hand else rest
+    writing = next((place for place, line in enumerate(rest) if line.writes), None)
+    in_hand = writing is not None and noted.writes and rest[writing].verb == noted.writes[-1].verb
+    return rest[writing + 1 :] if in_hand and writing is not None else rest
 
 
 # -- stand-ins --------------------------------------------------------------------------------------------------------

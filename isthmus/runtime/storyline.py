@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from isthmus.runtime.process import PROCESSES
 
@@ -32,11 +34,35 @@ class Line:
 
 @cache
 def lines_of(process: str) -> tuple[Line, ...]:
-    """All lines of a process, top down."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(PROCESSES[process].story)))
+    """All lines of a process, top down, with those of the functions it hands its run to."""
+    return tuple(_lines_in(PROCESSES[process].story, ()))
+
+
+def _lines_in(story: Callable[..., Any], within: tuple[Callable[..., Any], ...]) -> Iterator[Line]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(story)))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    calls.sort(key=lambda call: (call.lineno, call.col_offset))
-    return tuple(line for call in calls if (line := _line(call)) is not None)
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        line = _line(call)
+        if line is not None:
+            yield line
+            continue
+        chapter = _chapter(call, story)
+        if chapter is not None and chapter not in within:
+            yield from _lines_in(chapter, (*within, story))
+
+
+def _chapter(call: ast.Call, story: Callable[..., Any]) -> Callable[..., Any] | None:
+    """chapter(run, …) or module.chapter(run, …): the function that tells a part of the story."""
+    if not call.args or not isinstance(call.args[0], ast.Name) or call.args[0].id != "run":
+        return None
+    known: Any = inspect.unwrap(story).__globals__
+    if isinstance(call.func, ast.Name):
+        found = known.get(call.func.id)
+    elif isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+        found = getattr(known.get(call.func.value.id), call.func.attr, None)
+    else:
+        found = None
+    return found if inspect.isfunction(found) else None
 
 
 def rest_of(process: str, phrase: str) -> list[Line]:
