@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
+from isthmus.domain.money import minor_unit
 from isthmus.domain.objects import Client, ContractVersion, Invoice, InvoiceLine, LegalEntity, TaxAnswer, TaxCategory
 from isthmus.domain.states import TaxTrack, move
 from isthmus.policies.tax import check_answer
@@ -75,13 +76,22 @@ def accept_tax(books: Books, invoice_id: str, answer: TaxAnswer) -> Invoice:
     lines = [
         line.model_copy(
             update={
-                "tax": answer.line_taxes.get(line.number, ZERO),
+                "tax": _tax_of(invoice, line, answer.line_taxes.get(line.number, ZERO)),
                 "tax_rate": answer.rates.get(str(line.number)),
             }
         )
         for line in invoice.lines
     ]
     return _taxed(books, invoice, lines, breakdown_of(lines), {"by": "engine", "document": answer.document_code})
+
+
+def _tax_of(invoice: Invoice, line: InvoiceLine, answered: Decimal) -> Decimal:
+    """The engine's tax; of a credit its share of the line's tax, where the engine's own rounding differs by one unit.
+
+    An engine rounds each credit for itself: three of them may give back a cent more than was charged (INV-10).
+    """
+    rounding = invoice.kind == "credit" and abs(answered - line.tax) <= minor_unit(invoice.currency)
+    return line.tax if rounding else answered
 
 
 def _turned(answer: TaxAnswer) -> TaxAnswer:
