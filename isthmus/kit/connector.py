@@ -124,6 +124,10 @@ class Connector:
             raise NeedsSetup(f"{self.system}: setting {name} is missing: see docs/connect/{self.system}.md")
         return value
 
+    def own_state(self, name: str, remote: Any) -> str:
+        """Our state of a remote object, by a table of the firm's settings; as total as those of the manifest."""
+        return StatusTable(f"{self.system} {name}", self.setting(name)).read(remote)
+
     def coded(self, name: str, code: str) -> str:
         """What the firm calls our code over there, by a table of settings. NeedsSetup when the row is missing."""
         table = self.setting(name)
@@ -156,6 +160,17 @@ class Connector:
     def refusal(self, cause: str, code: str, field: str) -> RemoteRefusal:
         """What is there cannot be taken for what we asked for: a person decides."""
         return RemoteRefusal(cause, remote_code=code, field=field, system=self.system)
+
+    def told(
+        self, read: Iterable[Any], deleted: Mapping[str, datetime], moments: Iterable[datetime], watermark: str
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What was read and counts; and as a page has them, what is withdrawn or deleted, and the next watermark."""
+        rows = tuple(read)
+        gone = [row for row in rows if isinstance(row, Withdrawn)]
+        gone += [self.withdrawn(source_id, "deleted", at) for source_id, at in deleted.items()]
+        latest = max([watermark, *(at.isoformat() for at in moments)])
+        counts = tuple(row for row in rows if not isinstance(row, Withdrawn))
+        return counts, {"withdrawn": tuple(gone), "watermark": latest}
 
     def withdrawn(self, source_id: str, why: str, at: datetime) -> Withdrawn:
         """An entry or expense that counts no longer over there."""

@@ -24,7 +24,7 @@ from isthmus.domain.errors import (
 from isthmus.domain.objects import Project, Rate, Task
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
-from isthmus.ports import Psa, RateBook, TimeSource
+from isthmus.ports import Delivery, ExpenseSource, Psa, RateBook, TimeSource
 from isthmus.ports.messages import InvoicedTime, RateCardIn, TaskIn
 from isthmus.ports.verbs import spec_of
 from isthmus.sandbox.kantata.schema import TIME_ENTRIES
@@ -121,7 +121,7 @@ def entry(workspace_id: str, **more: Any) -> dict[str, Any]:
 def test_the_manifest_names_every_verb_of_the_port() -> None:
     manifest = Kantata.read_manifest()
     verbs = {}
-    for port in (Psa, RateBook, TimeSource):
+    for port in (Psa, RateBook, TimeSource, ExpenseSource, Delivery):
         assert missing_verbs(Kantata, port.__name__) == []
         verbs |= {f"{port.__name__}.{name}": verb for name, verb in vars(port).items() if hasattr(verb, "__verb__")}
     finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
@@ -261,6 +261,7 @@ def test_approved_time_is_read_with_who_approved_it(
     served: Running, control: Callable[..., Any], set_up: Connection
 ) -> None:
     assert set_up.approved_time("").entries == ()
+    control("clock", {"now": "2026-03-06T17:00:00Z"})
     workspace, story = id_of(set_up), set_up.find_task(TASK).external_id
     rows = [
         entry(workspace, story_id=story, approved=False, notes="Workshop"),
@@ -319,6 +320,198 @@ def test_an_unknown_submission_status_is_told(served: Running, control: Callable
     [sheet] = control("seed", {"timesheet_submissions": [sheet]})["timesheet_submissions"]
     served.sandbox.records.get("time_entries", made["id"])["active_submission_id"] = sheet["id"]  # type: ignore[index]
     assert "unknown state 'waiting'" in dict(set_up.approved_time("").unreadable)[made["id"]]
+
+
+class Office:
+    """People at work over there: time and expenses that are handed in and resolved."""
+
+    def __init__(self, served: Running, control: Callable[..., Any], psa: Connection) -> None:
+        headers = {"Authorization": f"Bearer {psa.secrets['token']}"}
+        self.http = httpx.Client(base_url=f"{served.url}/api/v1", headers=headers)
+        self.control, self.workspace = control, id_of(psa)
+
+    def at(self, now: str) -> None:
+        self.control("clock", {"now": now})
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        answer = self.http.request(method, path, json=body or None).raise_for_status()
+        return answer.json() if answer.content else None
+
+    def new(self, collection: str, singular: str, **given: Any) -> str:
+        return str(self.call("POST", f"/{collection}", **{singular: given})["results"][0]["id"])
+
+    def time(self, **more: Any) -> str:
+        day = {"date_performed": "2026-03-04", "time_in_minutes": 440}
+        return self.new("time_entries", "time_entry", workspace_id=self.workspace, user_id=14, **day, **more)
+
+    def expense(self, **more: Any) -> str:
+        spent = {"date": "2026-03-03", "category": "Lodging", "amount_in_cents": 11800, **more}
+        return self.new("expenses", "expense", workspace_id=self.workspace, user_id=14, **spent)
+
+    def submit(self, collection: str, *items: str) -> str:
+        given = {"title": "March", "workspace_id": self.workspace, "line_item_ids": list(items)}
+        return self.new(collection, collection.removesuffix("s"), **given)
+
+    def resolve(self, collection: str, submission: str, verb: str) -> None:
+        self.call("PUT", f"/{collection}/{submission}/{verb}")
+
+
+@pytest.fixture
+def office(served: Running, control: Callable[..., Any], set_up: Connection) -> Office:
+    made = Office(served, control, set_up)
+    made.at("2026-03-05T09:00:00Z")
+    return made
+
+
+def test_time_that_is_rejected_after_its_approval_is_withdrawn(set_up: Connection, office: Office) -> None:
+    entry_id = office.time()
+    sheet = office.submit("timesheet_submissions", entry_id)
+    office.resolve("timesheet_submissions", sheet, "approve")
+    first = set_up.approved_time("")
+    assert [e.source_id for e in first.entries] == [entry_id] and first.withdrawn == ()
+    office.at("2026-03-06T09:00:00Z")
+    office.resolve("timesheet_submissions", sheet, "reject")
+    page = set_up.approved_time(first.watermark)
+    assert page.entries == ()
+    [gone] = page.withdrawn
+    assert (gone.key, gone.by) == (f"kantata:{entry_id}", "kantata: not approved")
+    assert gone.at == datetime(2026, 3, 6, 9, tzinfo=UTC) and page.watermark == "2026-03-06T09:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("read", "items", "submissions"),
+    [
+        ("approved_time", "time_entries", "timesheet_submissions"),
+        ("approved_expenses", "expenses", "expense_report_submissions"),
+    ],
+)
+def test_an_approval_that_leaves_the_item_as_it_was_is_still_seen(
+    served: Running, set_up: Connection, office: Office, read: str, items: str, submissions: str
+) -> None:
+    """Nothing published says that approving a submission changes the stamps of what is on it."""
+    item_id = office.time() if items == "time_entries" else office.expense()
+    submission = office.submit(submissions, item_id)
+    first = getattr(set_up, read)("")
+    assert [one.source_id for one in first.withdrawn] == [item_id]
+    store = served.sandbox.store  # type: ignore[attr-defined]
+    kept = store._times[items, item_id]
+    office.at("2026-03-06T09:00:00Z")
+    office.resolve(submissions, submission, "approve")
+    store._times[items, item_id] = kept
+    page = getattr(set_up, read)("2026-03-05T09:10:00+00:00")
+    [got] = page.entries if items == "time_entries" else page.expenses
+    assert (got.source_id, got.approved_at) == (item_id, datetime(2026, 3, 6, 9, tzinfo=UTC))
+    assert got.person == "dmitri.castellanos@consulting.example"
+
+
+def test_deleted_time_and_expenses_are_withdrawn_though_their_events_come_late_and_twice(
+    served: Running, set_up: Connection, office: Office
+) -> None:
+    served.sandbox.duplicate_events = True  # type: ignore[attr-defined]
+    entry_id, expense_id = office.time(), office.expense()
+    times, expenses = set_up.approved_time(""), set_up.approved_expenses("")
+    office.at("2026-03-05T10:00:00Z")
+    office.call("DELETE", f"/time_entries/{entry_id}")
+    office.call("DELETE", f"/expenses/{expense_id}")
+    office.at("2026-03-05T20:00:00Z")
+    office.time(notes="later")
+    for read, mark, key in ((set_up.approved_time, times, entry_id), (set_up.approved_expenses, expenses, expense_id)):
+        told = [one for one in read(mark.watermark).withdrawn if one.source_id == key]
+        assert [(one.by, one.at) for one in told] == [("kantata: deleted", datetime(2026, 3, 5, 10, tzinfo=UTC))]
+    # Ten hours after the last change seen, the event of the morning is still asked for.
+    again = set_up.approved_time(set_up.approved_time("").watermark)
+    assert entry_id in {one.source_id for one in again.withdrawn}
+
+
+def test_approved_expenses_come_with_amount_category_and_approver(
+    served: Running, set_up: Connection, office: Office
+) -> None:
+    assert set_up.approved_expenses("") == set_up.approved_expenses("")
+    story = set_up.find_task(TASK).external_id
+    one = office.expense(story_id=story, notes="Two nights", billable=False, receipt_id="77")
+    other = office.expense(amount_in_cents=4550, category="Food")
+    report = office.submit("expense_report_submissions", one)
+    first = set_up.approved_expenses("")
+    assert first.expenses == () and {each.source_id for each in first.withdrawn} == {one, other}
+    office.at("2026-03-06T18:00:00Z")
+    office.resolve("expense_report_submissions", report, "approve")
+    [got] = set_up.approved_expenses(first.watermark).expenses
+    assert (got.key, got.project_code, got.task_code) == (f"kantata:{one}", "P-100", "T1")
+    assert (got.gross, got.currency, got.tax) == (Decimal("118"), "USD", Decimal("0"))
+    assert (got.category, got.expense_date, got.note) == ("Lodging", date(2026, 3, 3), "Two nights")
+    assert (got.billable, got.receipt_ref, got.person) == (False, "77", "dmitri.castellanos@consulting.example")
+    assert got.approved_by == "integration@consulting.example"
+    assert got.approved_at == datetime(2026, 3, 6, 18, tzinfo=UTC)
+    row = served.sandbox.records.get("workspaces", office.workspace)
+    assert row is not None
+    row["require_expense_approvals"] = False
+    both = {each.source_id: each for each in set_up.approved_expenses("").expenses}
+    assert both[other].approved_by == "kantata: no approval required" and both[other].billable
+    row["currency"], row["currency_base_unit"] = "JPY", 1
+    yen = office.expense(amount_in_cents=11800)
+    assert {e.source_id: e.gross for e in set_up.approved_expenses("").expenses}[yen] == Decimal("11800")
+
+
+def test_expenses_of_other_people_are_seen_when_their_report_is_resolved(set_up: Connection, office: Office) -> None:
+    """A list of reports shows one's own unless it is asked for those of the account."""
+    expense_id = office.expense()
+    report = office.submit("expense_report_submissions", expense_id)
+    office.resolve("expense_report_submissions", report, "approve")
+    first = set_up.approved_expenses("")
+    assert [e.source_id for e in first.expenses] == [expense_id]
+    office.at("2026-03-07T09:00:00Z")
+    office.resolve("expense_report_submissions", report, "reject")
+    assert [one.source_id for one in set_up.approved_expenses(first.watermark).withdrawn] == [expense_id]
+
+
+def test_expenses_of_archived_projects_and_of_others_are_told_apart(
+    served: Running, control: Callable[..., Any], set_up: Connection, office: Office
+) -> None:
+    mine = office.expense()
+    [other] = control("seed", {"workspaces": [{"title": "Internal", "require_expense_approvals": False}]})["workspaces"]
+    office.new("expenses", "expense", workspace_id=other["id"], date="2026-03-03", category="Food", amount_in_cents=1)
+    row = served.sandbox.records.get("workspaces", office.workspace)
+    assert row is not None
+    row["archived"], row["require_expense_approvals"] = True, False
+    served.sandbox.records.get("expenses", mine)["user_id"] = "999"  # type: ignore[index]
+    page = set_up.approved_expenses("")
+    assert page.expenses == () and dict(page.unreadable) == {mine: "its user 999 cannot be read"}
+
+
+# -- milestones ------------------------------------------------------------------------------------------------
+GOAL = TaskIn(project_code="P-100", task=Task(code="L2-M1", name="Go live", line_uid="L2", milestone=1))
+
+
+def test_a_milestones_state_comes_with_who_set_it_and_when(set_up: Connection, office: Office) -> None:
+    goal = str(set_up.put_task(GOAL).external_id)
+    first = set_up.milestones_changed("")
+    [planned] = first.milestones
+    assert (planned.project_code, planned.line_uid, planned.number, planned.state) == ("P-100", "L2", 1, "planned")
+    assert (planned.by, planned.at) == ("kantata: nobody has moved it", datetime(2026, 3, 5, 9, tzinfo=UTC))
+    office.at("2026-03-06T09:00:00Z")
+    office.call("PUT", f"/stories/{goal}", story={"state": "started"})
+    office.at("2026-03-07T09:00:00Z")
+    office.call("PUT", f"/stories/{goal}", story={"state": "completed"})
+    office.at("2026-03-08T09:00:00Z")
+    office.call("PUT", f"/stories/{goal}", story={"title": "Go live!"})
+    page = set_up.milestones_changed(first.watermark)
+    [done] = page.milestones
+    assert (done.state, done.by) == ("completed", "integration@consulting.example")
+    assert done.at == datetime(2026, 3, 7, 9, tzinfo=UTC) and page.watermark == "2026-03-08T09:00:00+00:00"
+    assert set_up.milestones_changed("2026-03-08T09:06:00+00:00").milestones == ()
+
+
+def test_a_milestones_state_nobody_has_mapped_waits_for_a_person(
+    served: Running, set_up: Connection, office: Office
+) -> None:
+    goal = str(set_up.put_task(GOAL).external_id)
+    office.call("PUT", f"/stories/{goal}", story={"state": "needs info"})
+    office.new("stories", "story", title="Ours not", story_type="milestone", workspace_id=office.workspace)
+    page = set_up.milestones_changed("")
+    assert page.milestones == () and list(dict(page.unreadable)) == [goal]
+    assert "unknown state 'needs info'" in dict(page.unreadable)[goal]
+    [told] = connect(served, milestone_states={"needs info": "in_progress"}).milestones_changed("").milestones
+    assert told.state == "in_progress"
 
 
 @pytest.mark.parametrize("same_second", [True, False])

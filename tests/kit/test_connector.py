@@ -14,7 +14,7 @@ from isthmus.domain.errors import BadInput, NeedsSetup, RemoteRefusal
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.keyed import KeyedConnector, by_external_id, by_id
 from isthmus.kit.manifest import Manifest, load
-from isthmus.kit.mapping import hours_to_clock, sum_by_key, to_utc
+from isthmus.kit.mapping import hours_to_clock, seconds_to_hours, sum_by_key, to_utc
 from isthmus.kit.posting import same_total
 from isthmus.kit.wire import Answer, Request, Verb
 from isthmus.ports.messages import PostedInvoice, PostInvoice
@@ -47,7 +47,7 @@ def books(tmp_path: Path) -> KeyedConnector:
     (tmp_path / "manifest.toml").write_text(MANIFEST)
 
     class Books(KeyedConnector):
-        defaults = {"currencies": {"USD": "1"}}  # noqa: RUF012
+        defaults = {"currencies": {"USD": "1"}, "rules": ""}  # noqa: RUF012
         write_headers = {"X-Strict": "yes"}  # noqa: RUF012
 
         @classmethod
@@ -57,9 +57,9 @@ def books(tmp_path: Path) -> KeyedConnector:
         def path_of(self, kind: str, key: str) -> str:
             return f"{kind}/key:{key}"
 
-    with pytest.raises(NeedsSetup, match="unknown setting colour; known: currencies"):
+    with pytest.raises(NeedsSetup, match="unknown setting colour; known: currencies, rules"):
         Books({"colour": 1})
-    return Books({"currencies": {"EUR": 4}})
+    return Books({"currencies": {"EUR": 4}, "rules": " by status ,, by name"})
 
 
 def drive(steps: Verb[Any], status: int, body: Any = None, **headers: str) -> tuple[Request, Any]:
@@ -78,6 +78,30 @@ def test_codes_are_read_back_by_the_same_table(books: KeyedConnector) -> None:
     assert (books.decoded("currencies", 4), books.decoded("currencies", "1")) == ("EUR", "USD")
     with pytest.raises(BadInput, match="books currencies: unknown state '9'"):
         books.decoded("currencies", "9")
+
+
+def test_a_setting_lists_names_and_may_only_list_known_ones(books: KeyedConnector) -> None:
+    assert books.names("rules") == ("by status", "by name") == books.names("rules", ("by name", "by status", "x"))
+    with pytest.raises(NeedsSetup, match="books: setting rules: by status is not among by name, by day"):
+        books.names("rules", ("by name", "by day"))
+
+
+def test_states_of_a_firms_own_table_are_as_total_as_others(books: KeyedConnector) -> None:
+    assert books.own_state("currencies", "EUR") == "4"
+    with pytest.raises(BadInput, match="books currencies: unknown state 'CHF'"):
+        books.own_state("currencies", "CHF")
+
+
+def test_what_counts_and_what_is_withdrawn_are_told_apart(books: KeyedConnector) -> None:
+    moments = [datetime(2026, 3, day, tzinfo=UTC) for day in (5, 6)]
+    off = books.withdrawn("7", "not approved", moments[0])
+    counts, rest = books.told(["entry", off], {"8": moments[1]}, moments, "2026-03-01T00:00:00+00:00")
+    assert counts == ("entry",) and rest["watermark"] == "2026-03-06T00:00:00+00:00"
+    assert [(one.key, one.by, one.at) for one in rest["withdrawn"]] == [
+        ("books:7", "books: not approved", moments[0]),
+        ("books:8", "books: deleted", moments[1]),
+    ]
+    assert books.told([], {}, moments, "2026-04-01T00:00:00+00:00")[1]["watermark"] == "2026-04-01T00:00:00+00:00"
 
 
 def test_reading_starts_again_before_the_watermark(books: KeyedConnector) -> None:
@@ -146,11 +170,17 @@ def test_another_total_or_currency_there_is_a_refusal() -> None:
 
 
 def test_hours_moments_and_sums_are_exact() -> None:
+    assert seconds_to_hours(5400) == Decimal("1.5") and seconds_to_hours(100) == Decimal("0.0278")
     hours = ("7.5", "0.3333", "0.35", "24")
     assert [hours_to_clock(Decimal(each)) for each in hours] == ["7:30", "0:20", "0:21", "24:00"]
     with pytest.raises(BadInput, match="whole number of minutes"):
         hours_to_clock(Decimal("0.1250"))
-    assert to_utc("2026-03-06") == to_utc("2026-03-06T01:00:00+01:00") == datetime(2026, 3, 6, tzinfo=UTC)
+    assert (
+        to_utc(1772755200000)
+        == to_utc("2026-03-06")
+        == to_utc("2026-03-06T01:00:00+01:00")
+        == datetime(2026, 3, 6, tzinfo=UTC)
+    )
     assert sum_by_key([("a", Decimal("1.10")), ("b", Decimal(2)), ("a", Decimal("0.05"))]) == {
         "a": Decimal("1.15"),
         "b": Decimal(2),

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from isthmus.sandbox.kantata import KantataSandbox
 from isthmus.sandbox.kantata.schema_money import COLLECTIONS
 from isthmus.sandbox.server import Running, running
+from tests.vendor_specs import specification
 
-SPECIFICATION = (
-    Path(__file__).resolve().parents[2] / ".." / "shared" / "vendors" / "specs" / "kantata" / "specification.yml"
-)
 NOON = "2026-03-02T12:00:00Z"
 
 
@@ -407,6 +405,72 @@ def test_expenses_milestones_resources_and_assignments_are_kept(api: Api) -> Non
     assert [a["estimated_minutes"] for a in seen["assignments"].values()] == [600]
 
 
+def test_expenses_are_approved_by_their_report_and_listed_by_what_is_published(api: Api) -> None:
+    strict = api.workspace()
+    free = api.new("workspaces", "workspace", title="Free", creator_role="maven", require_expense_approvals=False)
+    archived = api.workspace()
+
+    def spent(workspace: Any, cents: int, day: str, **more: Any) -> str:
+        given = {"workspace_id": workspace["id"], "date": day, "category": "Travel", "amount_in_cents": cents}
+        return str(api.new("expenses", "expense", **given, user_id=14, **more)["id"])
+
+    one, two, other = spent(strict, 100, "2026-02-20"), spent(strict, 300, "2026-02-22"), spent(free, 200, "2026-02-21")
+    gone = spent(archived, 50, "2026-02-23")
+    api.put(f"/workspaces/{archived['id']}", workspace={"archived": True})
+    assert ids(api.get("/expenses")) == [two, other, one]
+    assert ids(api.get("/expenses", order="updated_at:asc")) == [two, other, one]  # no such order: the default one
+    assert ids(api.get("/expenses", order="amount:asc")) == [one, other, two]
+    assert gone in ids(api.get("/expenses", from_archived_workspaces="true"))
+    assert ids(api.get("/expenses", approved="true")) == [other]
+    report = api.new(
+        "expense_report_submissions",
+        "expense_report_submission",
+        title="February",
+        workspace_id=strict["id"],
+        line_item_ids=[one],
+    )
+    assert (
+        ids(api.get("/expenses", submitted="true"))
+        == [one]
+        == ids(api.get("/expenses", with_expense_report_id=report["id"]))
+    )
+    assert ids(api.get("/expense_report_submissions")) == []  # those of the one who asks
+    listed = api.get("/expense_report_submissions", all_on_account="true", include="expenses")
+    assert ids(listed) == [report["id"]] and list(listed["expenses"]) == [one]
+    api.put(f"/expense_report_submissions/{report['id']}/approve")
+    assert set(ids(api.get("/expenses", approved="true"))) == {one, other}
+    api.put(f"/expense_report_submissions/{report['id']}/reject")
+    assert ids(api.get("/expenses", approved="true")) == [other]
+    assert ids(api.get("/expenses", with_recent_expense_report_ids=report["id"])) == [one]
+    assert ids(api.get("/expenses", date_expensed_between="2026-02-21:")) == [two, other]
+    api.call("DELETE", f"/expenses/{two}", 204)
+    [event] = api.get("/subscribed_events", event_types="expense:deleted", most_recent="true")[
+        "subscribed_events"
+    ].values()
+    assert (event["subject_type"], event["subject_id"]) == ("Expense", int(two))
+
+
+def test_a_storys_states_leave_a_trail_that_names_who_and_when(api: Api) -> None:
+    workspace = api.workspace()
+    story = api.new("stories", "story", title="Go-live", story_type="milestone", workspace_id=workspace["id"])
+    api.get("/story_state_changes", 400)
+    assert ids(api.get("/story_state_changes", story_id=story["id"])) == []
+    api.clock("2026-03-03T09:00:00Z")
+    api.put(f"/stories/{story['id']}", story={"state": "started"})
+    api.put(f"/stories/{story['id']}", story={"title": "Go-live!"})
+    api.clock("2026-03-04T09:00:00Z")
+    api.put(f"/stories/{story['id']}", story={"state": "completed"})
+    trail = api.get("/story_state_changes", story_id=story["id"], include="user")
+    rows = [trail["story_state_changes"][i] for i in ids(trail)]
+    assert [(row["state"], row["created_at"]) for row in rows] == [
+        ("started", "2026-03-03T09:00:00Z"),
+        ("completed", "2026-03-04T09:00:00Z"),
+    ]
+    assert list(trail["users"]) == [rows[0]["user_id"]]
+    api.put(f"/story_state_changes/{rows[0]['id']}", 404, story_state_change={"state": "new"})
+    assert field_errors(api.put(f"/stories/{story['id']}", 422, story={"state": "nearly"})) == {("validation", "state")}
+
+
 # -- reading ----------------------------------------
 
 
@@ -641,11 +705,10 @@ BEYOND: dict[str, set[str]] = {
 
 
 def test_every_attribute_accepted_or_answered_is_in_the_official_specification(api: Api) -> None:
-    if not SPECIFICATION.exists():
-        pytest.skip("the vendor's attribute specification is not beside this checkout")
-    yaml = pytest.importorskip("yaml")
     # The vendor's file uses lists as keys of its validations, which the plain loader cannot hold.
-    text = re.sub(r"^(\s+)\[.*\]:$", r"\1several:", SPECIFICATION.read_text(), flags=re.MULTILINE)
+    text = re.sub(
+        r"^(\s+)\[.*\]:$", r"\1several:", specification("kantata", "specification.yml").read_text(), flags=re.MULTILINE
+    )
     beyond: dict[str, set[str]] = {}
     for name, official in ((n, o) for n, o in yaml.safe_load(text).items() if n in COLLECTIONS):
         c = COLLECTIONS[name]
@@ -662,4 +725,4 @@ def test_every_attribute_accepted_or_answered_is_in_the_official_specification(a
         if extra:
             beyond[name] = set(extra)
     assert beyond == BEYOND
-    assert len(COLLECTIONS) == 20
+    assert len(COLLECTIONS) == 21

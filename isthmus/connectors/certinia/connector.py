@@ -9,7 +9,7 @@ from isthmus.domain.errors import NeedsSetup, NotFound
 from isthmus.domain.objects import Expense, ExternalRef, MilestoneStatus, Project, TimeEntry
 from isthmus.domain.work import milestone_of
 from isthmus.kit.keys import source_id, task_codes, task_key
-from isthmus.kit.mapping import StatusTable, Table, readable
+from isthmus.kit.mapping import Table, readable
 from isthmus.kit.paging import chunks
 from isthmus.kit.soql import SoqlConnector, columns_of, latest_stamp, soql_text, soql_texts
 from isthmus.kit.wire import Row, Verb, dig
@@ -29,7 +29,6 @@ class Certinia(SoqlConnector):
         names = {name: self.setting(name) for name in ("hub_field", "task_field", "approved_at")}
         self._time = m.with_our_keys(m.TIME, names, "pse__Timecard_Header__r")
         self._expense = m.with_our_keys(m.EXPENSE, names, "pse__Expense_Report__r")
-        self._states = StatusTable("milestone_states", self.setting("milestone_states"))
         unknown = set(self.setting("dimensions").values()) - set(m.LOOKUPS)
         if unknown:
             known = ", ".join(m.LOOKUPS)
@@ -224,7 +223,7 @@ class Certinia(SoqlConnector):
     def _to_milestone(self, row: Row) -> MilestoneStatus:
         code = str(dig(row, f"pse__Project__r.{self.hub}"))
         line_uid, number = milestone_of(row[self.hub].removeprefix(task_key(code, "")))
-        state = self._states.read("deleted" if row["IsDeleted"] else row["pse__Status__c"])
+        state = self.own_state("milestone_states", "deleted" if row["IsDeleted"] else row["pse__Status__c"])
         where = {"project_code": code, "line_uid": line_uid, "number": number, "state": state}
         return MilestoneStatus(source=self.system, **where, **m.MILESTONE.back(row))
 

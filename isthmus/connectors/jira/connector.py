@@ -13,7 +13,7 @@ from isthmus.domain.objects import ExternalRef, MilestoneStatus, Project, TimeEn
 from isthmus.domain.work import milestone_of
 from isthmus.kit.connector import Connector
 from isthmus.kit.keys import source_id, task_key
-from isthmus.kit.mapping import StatusTable, readable, to_utc
+from isthmus.kit.mapping import readable, to_utc
 from isthmus.kit.paging import Page, all_pages, by_cursor, in_batches
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import InvoicedTime, MilestonePage, ProjectFacts, TaskIn, TimePage, Withdrawn
@@ -130,12 +130,10 @@ class Jira(Connector):
             rows += yield from self._worklogs_of_moved(since)
         ours = yield from self._placed({row["id"]: row for row in rows}.values())
         read, unreadable = readable(ours, self._to_entry)
-        gone = [each for each in read if isinstance(each, Withdrawn)]
-        gone += [self.withdrawn(each, "deleted", at) for each, at in deleted.items() if each.isdigit()]
         moments = (*changed.values(), *deleted.values(), *(m.changed_at(row) for row in ours if row["move"]))
-        latest = max([watermark, *(each.isoformat() for each in moments)])
-        entries = tuple(each for each in read if isinstance(each, TimeEntry))
-        return TimePage(entries=entries, watermark=latest, unreadable=unreadable, withdrawn=tuple(gone))
+        gone = {each: at for each, at in deleted.items() if each.isdigit()}
+        entries, more = self.told(read, gone, moments, watermark)
+        return TimePage(entries=entries, unreadable=unreadable, **more)
 
     def _placed(self, rows: Iterable[Row]) -> Verb[list[Row]]:
         """Work logs of our engagements with what is around them, and those that may be of one."""
@@ -239,10 +237,10 @@ class Jira(Connector):
     def _to_milestone(self, row: Row, move: Row | None) -> MilestoneStatus:
         """As it was last moved, or created."""
         mark, fields = m.mark_of(row), row["fields"]
-        states = StatusTable("jira milestone_states", self.setting("milestone_states"))
         line_uid, number = milestone_of(mark["code"])
         last = move or {"created": fields["created"], "author": fields["creator"]}
-        told: Row = {"state": states.read(fields["status"]["name"]), "by": m.name_of(last["author"], self._persons)}
+        told: Row = {"state": self.own_state("milestone_states", fields["status"]["name"])}
+        told |= {"by": m.name_of(last["author"], self._persons)}
         told |= {"at": to_utc(last["created"]), "project_code": mark["project"]}
         return MilestoneStatus(source=self.system, source_id=row["id"], line_uid=line_uid, number=number, **told)
 

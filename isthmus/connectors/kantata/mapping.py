@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from isthmus.domain.objects import Project, Task, TimeEntry
+from isthmus.domain.objects import Project, Task
 from isthmus.kit.keys import task_key
 from isthmus.kit.loaded import Loaded
-from isthmus.kit.mapping import DAY, Field, StatusTable, Table, minutes_to_hours, to_minor_units, to_utc
+from isthmus.kit.mapping import DAY, LAST_DAY, Field, Table, minutes_to_hours, to_minor_units
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import InvoicedTime
 
 SERVICE = "isthmus"  # service_name of every external reference of the hub
-
-# Every status of a project has one of six colours, which say what it means; labels and numbers differ by account.
-PROJECT_COLOR = StatusTable(
-    "kantata project status color",
-    {"gray": "open", "light-green": "open", "green": "open", "yellow": "open", "red": "open", "blue": "closed"},
-)
-SUBMISSION_STATUS = StatusTable(
-    "kantata timesheet submission",
-    {"pending": "pending", "approved": "approved", "rejected": "open", "cancelled": "open"},
-)
+REFERENCES, RATES = {"include": "external_references"}, {"include": "rate_card_roles,rate_card_set_version"}
 
 PROJECT = Table(
     Field("name", "title"),
     Field("currency", "currency"),
     Field("start", "start_date", *DAY),
-    Field("end", "due_date", *DAY),
+    Field("end", "due_date", *LAST_DAY),
     Field("budget", "price"),
     of=Project,
     there="workspaces",
@@ -74,39 +64,51 @@ def to_invoice(billed: InvoicedTime, entry_ids: list[str]) -> dict[str, Any]:
     return body
 
 
-def _name(user: Row) -> str:
+def name_of(user_id: Any, loaded: Loaded, what: str = "user") -> str:
+    """Who a user is."""
+    user = loaded.one("users", user_id, what)
     return str(user.get("email_address") or user["full_name"])
 
 
-def to_time_entry(row: Row, loaded: Loaded, system: str) -> TimeEntry:
-    """Approved time as the hub has it. BadInput says what cannot be read."""
-    [project_code] = keys_of(loaded.one("workspaces", row["workspace_id"], "project"), "project", loaded)
-    keys = keys_of(loaded.one("stories", row["story_id"], "task"), "task", loaded) if row["story_id"] else []
-    role = loaded.one("roles", row["role_id"], "role")["name"] if row["role_id"] else ""
-    approved_by, approved_at = _approval(row, loaded)
-    cents, unit = row.get("cost_rate_in_cents"), row["currency_base_unit"]
-    return TimeEntry(
-        source=system,
-        source_id=row["id"],
-        project_code=project_code,
-        task_code=keys[0].removeprefix(task_key(project_code, "")) if keys else "",
-        person=_name(loaded.one("users", row["user_id"], "user")),
-        role=role,
-        service_date=row["date_performed"],
-        hours=minutes_to_hours(row["time_in_minutes"]),
-        note=row.get("notes") or "",
-        approved_by=approved_by,
-        approved_at=approved_at,
-        cost_rate=None if cents is None else Decimal(cents) / unit,
-        cost_currency=row["currency"],
-    )
+TIME_TABLE = Table(Field("hours", "time_in_minutes", back=minutes_to_hours)).extended(
+    {"source_id": "id", "service_date": "date_performed", "note": "notes", "cost_currency": "currency"}
+)
+EXPENSE_TABLE = Table(Field("receipt_ref", "receipt_id", back=str), Field("billable", "is_billable")).extended(
+    {"source_id": "id", "expense_date": "date", "category": "category", "note": "notes", "currency": "currency"}
+)
 
 
-def _approval(row: Row, loaded: Loaded) -> tuple[str, datetime]:
-    """Who approved and when: from the timesheet, or the entry's own time in a project that needs no approval."""
-    if row["active_submission_id"]:
-        sheet = loaded.one("timesheet_submissions", row["active_submission_id"], "timesheet")
-        if SUBMISSION_STATUS.read(sheet["status"]) == "approved" and sheet["current_resolution_creator_id"]:
-            approver = loaded.one("users", sheet["current_resolution_creator_id"], "approver")
-            return _name(approver), to_utc(sheet["current_resolution_created_at_date"])
-    return "kantata: no approval required", to_utc(row["updated_at"])
+class Kind(NamedTuple):
+    """Items that are approved on submissions. required: what says that a project wants that; money: ours and theirs."""
+
+    collection: str
+    name: str
+    submissions: str
+    required: str
+    table: Table
+    money: tuple[str, str]
+
+
+REPORTS, PER_REPORT = "expense_report_submissions", "require_expense_approvals"
+COST, GROSS = ("cost_rate", "cost_rate_in_cents"), ("gross", "amount_in_cents")
+TIME = Kind("time_entries", "time_entry", "timesheet_submissions", "require_time_approvals", TIME_TABLE, COST)
+EXPENSES = Kind("expenses", "expense", REPORTS, PER_REPORT, EXPENSE_TABLE, GROSS)
+
+
+def project_of(row: Row, loaded: Loaded) -> str:
+    """Our code of the project a record is in."""
+    [code] = keys_of(loaded.one("workspaces", row["workspace_id"], "project"), "project", loaded)
+    return code
+
+
+def facts_of(kind: Kind, row: Row, loaded: Loaded) -> Row:
+    """What an item says, in its project's currency. BadInput says what cannot be read."""
+    code, (ours, cents) = project_of(row, loaded), kind.money
+    story = loaded.one("stories", row["story_id"], "task") if row["story_id"] else {"external_reference_ids": ()}
+    task = next(iter(keys_of(story, "task", loaded)), "").removeprefix(task_key(code, ""))
+    facts = {"project_code": code, "task_code": task, "person": name_of(row["user_id"], loaded), **kind.table.back(row)}
+    if row.get(cents) is not None:
+        facts[ours] = Decimal(row[cents]) / row["currency_base_unit"]
+    if kind is TIME:
+        facts["role"] = loaded.one("roles", row["role_id"], "role")["name"] if row["role_id"] else ""
+    return facts

@@ -18,13 +18,24 @@ from isthmus.sandbox.kantata.store import Store, parse_stamp, reference_type, to
 Params = Mapping[str, str]
 Keep = Callable[[Record], bool]
 DEFAULT_PAGE = 20
+_NEEDED = {"external_references": "subject_type", "story_state_changes": "story_id"}
+_SORTED_BY = {
+    ("expenses", "amount"): "amount_in_cents",
+    ("expense_report_submissions", "amount"): "line_item_total_in_cents",
+    ("timesheet_submissions", "date"): "start_date",
+}
 
 
-def run(store: Store, c: Collection, params: Params, max_per_page: int) -> tuple[list[Record], dict[str, int]]:
-    """One page of records and its meta object."""
-    if c.name == "external_references" and not params.get("subject_type") and not params.get("only"):
-        raise Refused(400, {"type": "system", "message": "subject_type is required"})
+def run(
+    store: Store, c: Collection, params: Params, max_per_page: int, user_id: str
+) -> tuple[list[Record], dict[str, int]]:
+    """One page of records and its meta object, as this user may see them."""
+    needed = _NEEDED.get(c.name)
+    if needed and not params.get(needed) and not params.get("only"):
+        raise Refused(400, {"type": "system", "message": f"{needed} is required"})
     keeps = filters_of(store, c, params)
+    if c.name == "expense_report_submissions" and params.get("all_on_account") != "true" and not params.get("only"):
+        keeps.append(lambda r: r["user_id"] == user_id)
     rows = [r for _, r in store.records.all(c.name) if all(keep(r) for keep in keeps)]
     return page_of(ordered(store, c, rows, params.get("order", "")), params, max_per_page)
 
@@ -55,12 +66,14 @@ def ordered(store: Store, c: Collection, rows: list[Record], order: str) -> list
     if name not in c.orders:
         name, _, direction = c.default_order.partition(":")
 
+    field = _SORTED_BY.get((c.name, name), name)
+
     def key(record: Record) -> Any:
         if name == "created_at":
             return store.created(c.name, record["id"])
         if name == "updated_at":
             return store.updated(c.name, record["id"])
-        value = record.get(name)
+        value = record.get(field)
         return (value is not None, value or "")
 
     return sorted(sorted(rows, key=lambda r: int(r["id"])), key=key, reverse=direction == "desc")
@@ -76,6 +89,8 @@ def filters_of(store: Store, c: Collection, params: Params) -> list[Keep]:
         keeps += _by_reference(store, c, params)
     if c.name == "time_entries":
         keeps += _by_time_entry(store, params)
+    if c.name == "expenses":
+        keeps += _by_expense(store, params)
     if c.name.endswith("_submissions"):
         keeps += _by_submission(params)
     return keeps + _by_search(c, params)
@@ -128,13 +143,13 @@ def _by_equality(c: Collection, params: Params) -> list[Keep]:
 
 
 def _by_default(store: Store, c: Collection, params: Params) -> list[Keep]:
-    """Archived projects and their time are left out unless asked for: a documented cause of false 404s."""
+    """Archived projects, their time and expenses are left out unless asked for: a documented cause of false 404s."""
     if c.name == "workspaces":
         mode = params.get("archived", "include" if params.get("include_archived") == "true" else "exclude")
         if mode == "include":
             return []
         return [lambda r: bool(r["archived"]) == (mode == "only")]
-    if c.name == "time_entries" and params.get("from_archived_workspaces") != "true":
+    if c.name in ("time_entries", "expenses") and params.get("from_archived_workspaces") != "true":
         archived = {i for i, w in store.records.all("workspaces") if w["archived"]}
         return [lambda r: r["workspace_id"] not in archived] if archived else []
     return []
@@ -173,13 +188,7 @@ def _by_time_entry(store: Store, params: Params) -> list[Keep]:
         # The value is ignored by contract; a project that needs no approval counts as approved here.
         free = {i for i, w in store.records.all("workspaces") if not w["require_time_approvals"]}
         keeps.append(lambda r: r["approved"] or r["workspace_id"] in free)
-    if "invoiced" in params:
-        keeps.append(lambda r: r["is_invoiced"])
-    if "uninvoiced" in params:
-        keeps.append(lambda r: not r["is_invoiced"])
-    if between := params.get("date_performed_between"):
-        first, _, last = between.partition(":")
-        keeps.append(lambda r: first <= r["date_performed"] <= last)
+    keeps += [*_by_invoice(params), *_between(params, "date_performed_between", "date_performed")]
     if users := params.get("with_user_ids"):
         keeps.append(_one_of("user_id", users))
     if sheet := params.get("with_timesheet_id"):
@@ -190,6 +199,37 @@ def _by_time_entry(store: Store, params: Params) -> list[Keep]:
         keeps.append(lambda r: (r["active_submission_id"] is not None) == (active == "true"))
     if invoice := params.get("in_active_invoice_id"):
         keeps.append(lambda r: r["invoice_id"] == invoice)
+    return keeps
+
+
+def _by_invoice(params: Params) -> list[Keep]:
+    keeps: list[Keep] = []
+    if "invoiced" in params:
+        keeps.append(lambda r: r["is_invoiced"])
+    if "uninvoiced" in params:
+        keeps.append(lambda r: not r["is_invoiced"])
+    return keeps
+
+
+def _between(params: Params, asked: str, name: str) -> list[Keep]:
+    first, colon, last = params.get(asked, "").partition(":")
+    return [lambda r: (first or "0") <= r[name] <= (last or "9")] if colon else []
+
+
+def _by_expense(store: Store, params: Params) -> list[Keep]:
+    """An expense has no mark of its own that it is approved: its report has, or its project needs none."""
+    keeps = [*_by_invoice(params), *_between(params, "date_expensed_between", "date")]
+    reports = {i: r["status"] for i, r in store.records.all("expense_report_submissions")}
+    if "approved" in params:
+        free = {i for i, w in store.records.all("workspaces") if not w["require_expense_approvals"]}
+        keeps.append(lambda r: reports.get(r["active_submission_id"]) == "approved" or r["workspace_id"] in free)
+    for name, wanted in (("submitted", True), ("unsubmitted", False)):
+        if name in params:
+            keeps.append(lambda r, wanted=wanted: (r["active_submission_id"] is not None) == wanted)  # type: ignore[misc]
+    if report := params.get("with_expense_report_id"):
+        keeps.append(lambda r: r["active_submission_id"] == report)
+    if recent := params.get("with_recent_expense_report_ids"):
+        keeps.append(_one_of("recent_submission_id", recent))
     return keeps
 
 

@@ -28,6 +28,23 @@ CURRENCIES = {
 }
 CLOSED_STATUSES = frozenset({600, 610})
 STORY_TYPES = frozenset({"task", "deliverable", "milestone", "issue"})
+STORY_STATES = frozenset(
+    {
+        "not started",
+        "started",
+        "needs info",
+        "completed",
+        "new",
+        "reopened",
+        "in progress",
+        "blocked",
+        "fixed",
+        "duplicate",
+        "can't reproduce",
+        "resolved",
+        "won't fix",
+    }
+)
 MINUTES_A_DAY = 1440
 
 _BLANK = {
@@ -117,6 +134,8 @@ def _story(store: Store, record: Record, changes: Record, creating: bool) -> Err
     errors = _date_order(record)
     if record["story_type"] not in STORY_TYPES:
         errors.append(invalid("story_type", "Story type is not included in the list"))
+    if record["state"] not in STORY_STATES:
+        errors.append(invalid("state", "State is not included in the list"))
     if len(record["title"] or "") > 200:
         errors.append(invalid("title", "Title is too long (maximum is 200 characters)"))
     parent = store.records.get("stories", record["parent_id"] or "")

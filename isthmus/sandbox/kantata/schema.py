@@ -192,6 +192,19 @@ STORIES = Collection(
     dates=words("start_date due_date"),
 )
 
+STORY_STATE_CHANGES = Collection(
+    "story_state_changes",
+    "story_state_change",
+    "StoryStateChange",
+    None,
+    defaults={"state": None, "formatted_state": None},
+    to_one={"user": "users", "story": "stories"},
+    filters=words("story_id"),
+    orders=("created_at",),
+    default_order="created_at:asc",
+    referable=False,
+)
+
 ASSIGNMENTS = Collection(
     "assignments",
     "assignment",
@@ -282,8 +295,8 @@ EXPENSES = Collection(
         "active_submission": "expense_report_submissions",
         "recent_submission": "expense_report_submissions",
     },
-    filters=words("workspace_id"),
-    orders=(*BASE_ORDERS, "date"),
+    filters=words("workspace_id reimbursable"),
+    orders=("created_at", "date", "category", "notes", "amount"),
     default_order="date:desc",
     integers=words("amount_in_cents"),
     dates=words("date"),
@@ -306,8 +319,6 @@ _SUBMISSION: dict[str, Any] = {
     },
     "to_one": {"user": "users", "workspace": "workspaces"},
     "filters": words("workspace_id"),
-    "orders": (*BASE_ORDERS, "title"),
-    "default_order": "created_at:desc",
 }
 
 TIMESHEETS = Collection(
@@ -316,6 +327,8 @@ TIMESHEETS = Collection(
     "TimesheetSubmission",
     "timesheet",
     to_many={"time_entries": ("time_entries", "time_entry_ids")},
+    orders=("date",),
+    default_order="date:desc",
     **{**_SUBMISSION, "defaults": {**_SUBMISSION["defaults"], "start_date": None, "end_date": None}},
 )
 EXPENSE_REPORTS = Collection(
@@ -324,6 +337,8 @@ EXPENSE_REPORTS = Collection(
     "ExpenseReportSubmission",
     "expense_report",
     to_many={"expenses": ("expenses", "expense_ids")},
+    orders=("created_at", "title", "status", "amount"),
+    default_order="created_at:desc",
     **_SUBMISSION,
 )
 RESOLUTIONS = Collection(

@@ -13,6 +13,7 @@ from isthmus.sandbox.kantata.schema import (
     MONEY,
     RESOLUTIONS,
     STORIES,
+    STORY_STATE_CHANGES,
     TIME_ENTRIES,
     TIMESHEETS,
     WORKSPACE_GROUPS,
@@ -245,6 +246,7 @@ COLLECTIONS: dict[str, Collection] = {
         WORKSPACES,
         WORKSPACE_GROUPS,
         STORIES,
+        STORY_STATE_CHANGES,
         ASSIGNMENTS,
         TIME_ENTRIES,
         USERS,
@@ -266,4 +268,4 @@ COLLECTIONS: dict[str, Collection] = {
 }
 BY_SUBJECT: dict[str, Collection] = {c.subject: c for c in COLLECTIONS.values()}
 WRITABLE_BY_POST = frozenset(n for n, c in COLLECTIONS.items() if c.creates)
-READ_ONLY = frozenset({"external_references", "resolutions"})
+READ_ONLY = frozenset({"external_references", "resolutions", "story_state_changes"})

@@ -114,6 +114,7 @@ class KantataSandbox(Sandbox):
         stored = self.store.insert(c, {**candidate, **stamps}, access.ADMIN_ID)
         if nested is not None:
             references.nest_reference(self.store, c, stored, nested, caller)
+        writes.note_state(self.store, c, stored, c.defaults.get("state"), caller)
         return stored
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ class KantataSandbox(Sandbox):
 
     def _collection(self, request: Request, c: Collection, body: Record, caller: Caller) -> Response:
         if request.method == "GET":
-            page, meta = query.run(self.store, c, request.query_params, self.max_per_page)
+            page, meta = query.run(self.store, c, request.query_params, self.max_per_page, caller.user_id)
             return JSONResponse(envelope(self.store, c, page, View.of(request.query_params), meta))
         if request.method == "DELETE" and c.name == "time_entries":
             return self._delete_many(c, str(request.query_params.get("ids") or body.get("ids") or ""), caller)

@@ -66,6 +66,7 @@ def _commit(
     if nested is not None:
         nest_reference(store, c, stored, nested, caller)
     _follow_up(store, c, stored, changes, caller)
+    note_state(store, c, stored, c.defaults.get("state"), caller)
     return stored
 
 
@@ -77,7 +78,7 @@ def update(store: Store, c: Collection, record: Record, given: Mapping[str, Any]
         raise Refused(422, invalid("is_invoiced", f"An invoiced {c.singular.replace('_', ' ')} can't be changed"))
     nested = parse_nested(given) if "external_reference" in c.updates else None
     changes = permitted(c, given, c.updates - {"external_reference"})
-    candidate = {**record, **changes}
+    candidate, before = {**record, **changes}, record.get("state")
     errors = check(store, c, candidate, changes, creating=False)
     if errors:
         raise Refused(422, *errors)
@@ -87,6 +88,7 @@ def update(store: Store, c: Collection, record: Record, given: Mapping[str, Any]
     if nested is not None:
         nest_reference(store, c, record, nested, caller)
     _follow_up(store, c, record, changes, caller)
+    note_state(store, c, record, before, caller)
     return record
 
 
@@ -95,6 +97,14 @@ def delete(store: Store, c: Collection, record: Record, caller: Caller) -> None:
     if record.get("is_invoiced"):
         raise Refused(422, invalid("is_invoiced", f"An invoiced {c.singular.replace('_', ' ')} can't be deleted"))
     store.remove(c, record, caller.user_id)
+
+
+def note_state(store: Store, c: Collection, record: Record, before: Any, caller: Caller) -> None:
+    """The trail of a story's states: one entry for each change."""
+    if c.name == "stories" and record["state"] != before:
+        told = {"state": record["state"], "formatted_state": record["state"].capitalize()}
+        who = {"story_id": record["id"], "user_id": caller.user_id}
+        store.insert(COLLECTIONS["story_state_changes"], told | who, caller.user_id)
 
 
 def _follow_up(store: Store, c: Collection, record: Record, changes: Record, caller: Caller) -> None:
