@@ -186,19 +186,28 @@ def bill(one: Bed, url: str, workers: int = WORKERS) -> dict[str, float]:
 
 def copy_seconds(url: str, folder: Path) -> float:
     """Seconds COPY takes for the rows a month end has written, into tables with the same indexes and no triggers."""
-    folder.chmod(0o755)
     taken = 0.0
     with psycopg.connect(plain(url), autocommit=True) as connection:
         for table in WRITTEN:
             connection.execute(f"create table again_{table} (like hub.{table} including all)")  # type: ignore[call-overload]
-            with connection.cursor() as cursor, cursor.copy(f"copy hub.{table} to stdout") as out:  # type: ignore[call-overload]
-                content = [bytes(piece) for piece in out]
-            pieces = [b"".join(content[n : n + 2000]) for n in range(0, len(content), 2000)]
+            kept = folder / f"{table}.copy"
+            with (
+                kept.open("wb") as file,
+                connection.cursor() as cursor,
+                cursor.copy(f"copy hub.{table} to stdout") as out,  # type: ignore[call-overload]
+            ):
+                for piece in out:
+                    file.write(piece)
             started = time.perf_counter()
-            with connection.cursor() as cursor, cursor.copy(f"copy again_{table} from stdin") as into:  # type: ignore[call-overload]
-                for piece in pieces:
-                    into.write(piece)
+            with (
+                kept.open("rb") as file,
+                connection.cursor() as cursor,
+                cursor.copy(f"copy again_{table} from stdin") as into,  # type: ignore[call-overload]
+            ):
+                while block := file.read(1 << 18):
+                    into.write(block)
             taken += time.perf_counter() - started
+            kept.unlink()
             connection.execute(f"drop table again_{table}")  # type: ignore[call-overload]
     return taken
 

@@ -16,7 +16,7 @@ from isthmus.runtime.run import Run
 
 
 @process(
-    starts="billing closes a month of a legal entity (API, CLI)",
+    starts="billing ends a month of a legal entity (CLI)",
     owner="Billing",
     key="legal entity and the month end's name",
     undo="nothing: shares that are billed stay billed; an invoice is taken back by a credit",

@@ -52,7 +52,7 @@ every_command = pytest.mark.parametrize("path", COMMANDS)
 
 def test_the_commands_are_these() -> None:
     expected = (
-        "access api apply approve audit bill cancel cases check decline demo doctor explain firm init plan "
+        "access api apply approve audit bill cancel cases check decline demo doctor explain firm init month-end plan "
         "prices reconcile rehearse replay resolve runs sandbox trace"
     )
     grouped = [

@@ -74,9 +74,9 @@ def contract(**changes: Any) -> ContractVersion:
 class Hub:
     """Everything a process test needs."""
 
-    def __init__(self, entity: LegalEntity = ENTITY, **kernel: Any) -> None:
+    def __init__(self, entity: LegalEntity = ENTITY, store: Any = None, **kernel: Any) -> None:
         self.clock = HandClock(datetime(2026, 3, 2, 15, tzinfo=UTC))
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.systems = FakeSystems()
         self.engine = MemoryEngine()
         self.told: list[str] = []

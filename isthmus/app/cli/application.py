@@ -12,6 +12,7 @@ from isthmus.app.cli import (
     files,
     folder,
     looking,
+    month,
     operating,
     rehearsing,
     sealed,
@@ -35,6 +36,19 @@ def _root() -> None:
     """Commands stand below; without one, the help is shown."""
 
 
-ROOMS = (serving, looking, explaining, files, controls, deciding, folder, connecting, sealed, operating, rehearsing)
+ROOMS = (
+    serving,
+    looking,
+    explaining,
+    files,
+    controls,
+    deciding,
+    month,
+    folder,
+    connecting,
+    sealed,
+    operating,
+    rehearsing,
+)
 for room in ROOMS:
     room.register(app)

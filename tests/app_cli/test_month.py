@@ -1,0 +1,28 @@
+"""The month end of a legal entity from the command line."""
+
+from __future__ import annotations
+
+from isthmus.domain.objects import Invoice
+from isthmus.store.records import AuditEntry, RunRow
+from tests.app_cli.conftest import Isthmus, World
+
+ASKED = ("month-end", "US01", "--cutoff", "2026-03-31", "--as", "ana")
+
+
+def test_a_month_end_is_started_once_and_bills_every_contract(world: World, isthmus: Isthmus) -> None:
+    world.set_up()
+    world.capture("6", "2")
+    assert isthmus(*ASKED, "--json").json["run_id"] == "bill_month/US01:2026-03"
+    assert isthmus(*ASKED).code == 0 and len(world.rows(RunRow, process="bill_month")) == 1
+    world.advance("bill_month/US01:2026-03")
+    for share in world.rows(RunRow, process="bill_share"):
+        world.advance(share.run_id)
+    world.advance("bill_contract/K-1:2026-03")
+    assert [invoice.invoice_id for invoice in world.rows(Invoice)] == ["K-1:2026-03"]
+    started = world.rows(AuditEntry, action="billing.start")
+    assert {(entry.actor, entry.subject) for entry in started} == {("ana", "US01:2026-03")}
+
+
+def test_an_entity_nobody_has_set_up_is_refused(world: World, isthmus: Isthmus) -> None:
+    shown = isthmus("month-end", "XX99", "--cutoff", "2026-03-31", "--as", "ana")
+    assert shown.code == 1 and "XX99" in shown.err
