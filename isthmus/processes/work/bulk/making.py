@@ -65,6 +65,7 @@ class Made:
 
 def make(books: Books, month: Month, case: Case) -> Made | None:
     """None for a contract that has to take the ordinary way; one with nothing to bill is made of nothing."""
+    books.tx.lock(f"contract:{case.contract_no}")  # held already: a sign of life, for the server hangs up on who idles
     if why_ordinary(month, case):
         return None
     made = Made(case)
@@ -197,5 +198,4 @@ def _invoiced(books: Books, month: Month, made: Made, kinds: Kinds, plan: Invoic
     made.draft, made.approved = draft, move(draft, "composition", Composition.APPROVED).model_copy(update=rule)
     taxed = taxed_by(made.approved, version, entity, decision)
     made.issued = issued_on(books, taxed, entity, month.today, month.booked)
-    case.history.append(made.issued)
     return True

@@ -74,8 +74,8 @@ class Month:
 @dataclass
 class Case:
     """One contract at a month end. entries: approved and not evidence yet, up to the cut-off; revised: entries of a
-    second word among them. evidence_until: the last day it has evidence of. history: the client's invoices of the
-    month, one list for all contracts of a client. others: what only the ordinary way knows.
+    second word among them. evidence_until: the last day it has evidence of. history: its invoices of the
+    month; of other contracts an equal one keeps nobody waiting. others: what only the ordinary way knows.
     """
 
     contract_no: str
@@ -144,10 +144,10 @@ def read_share(books: Books, month: Month, contract_nos: Sequence[str]) -> list[
     known = {c.client_no: c for c in books.tx.find(Client, client_no=tuple(sorted(clients)))}
     ids = tuple(month.invoice_id(contract_no) for contract_no in wanted)
     billed = {invoice_id for (invoice_id,) in books.tx.tuples(Invoice, ("invoice_id",), invoice_id=ids)}
-    histories: dict[str, list[Invoice]] = {client_no: [] for client_no in clients}
-    for invoice in books.tx.find(Invoice, client_no=tuple(sorted(clients)), period=f"{month.cutoff:%Y-%m}"):
+    histories: dict[str, list[Invoice]] = defaultdict(list)
+    for invoice in books.tx.find(Invoice, contract_no=wanted, period=f"{month.cutoff:%Y-%m}"):
         if invoice.life is not InvoiceLife.DISCARDED:
-            histories[invoice.client_no].append(invoice)
+            histories[invoice.contract_no].append(invoice)
     cases = {
         engagement.contract_no: Case(
             contract_no=engagement.contract_no,
@@ -156,7 +156,7 @@ def read_share(books: Books, month: Month, contract_nos: Sequence[str]) -> list[
             projects=projects[engagement.contract_no],
             cards=cards.get(engagement.contract_no, []),
             client=known.get(versions[engagement.contract_no][-1].client_no),
-            history=histories[versions[engagement.contract_no][-1].client_no],
+            history=histories[engagement.contract_no],
             billed=month.invoice_id(engagement.contract_no) in billed,
         )
         for engagement in books.tx.find(Engagement, contract_no=wanted, order=("contract_no",))
