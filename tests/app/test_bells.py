@@ -63,9 +63,11 @@ def test_a_signed_webhook_rings_and_brings_nothing_in_by_itself(stage: Stage, se
     assert not stage.rows(InboxMessage)
 
 
+@pytest.mark.requirement("PAT-16")
 def test_what_the_hub_has_done_itself_does_not_ring(stage: Stage, secret: Path) -> None:
     wait = stage.hub.bells.hang("psa")
-    assert deliver(stage, {"id": 7, "by": "hub"}).json()["duplicates"] == 1
+    for _ in range(20):  # however often the vendor repeats it: no look, so nothing that could write again
+        assert deliver(stage, {"id": 7, "by": "hub"}).json()["duplicates"] == 1
     assert not wait(0.0)
     assert deliver(stage, [{"id": 7, "by": "hub"}, {"id": 7, "by": "ann"}]).json()["accepted"] == 1
     assert wait(0.0)

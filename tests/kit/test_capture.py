@@ -152,7 +152,6 @@ def test_a_feed_that_contradicts_itself_is_an_error() -> None:
         parts_of("2026-03-06")
 
 
-@pytest.mark.requirement("PAT-05")
 @pytest.mark.parametrize("seed", range(20))
 def test_a_tenth_of_all_webhooks_dropped_and_the_sweep_repairs_to_none_missing(seed: int) -> None:
     """Webhooks ring late, twice, out of order or not at all; each ring is one look; a look now and then sweeps."""

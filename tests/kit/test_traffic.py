@@ -223,6 +223,7 @@ def test_a_better_priority_goes_first_when_the_pace_is_slow() -> None:
     assert order == ["posting", "standard", "bulk"]
 
 
+@pytest.mark.requirement("RES-08")
 def test_an_adapting_connection_meets_fewer_refusals_than_one_that_does_not() -> None:
     """A vendor that takes three at once and answers 429 to more: the refusals become rare."""
     lock, busy, refused = threading.Lock(), [0], list[int]()
