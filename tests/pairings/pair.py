@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import httpx
 
@@ -29,6 +29,7 @@ from isthmus.runtime.kernel import Kernel
 from isthmus.sandbox.server import Running, running
 from isthmus.store.memory import MemoryStore
 from isthmus.store.records import Case, CrossReference, RunRow
+from tests.pairings.erps import Erp
 from tests.processes.hub import ENTITY
 
 REGISTERED = STORIES  # importing them is what registers the processes
@@ -37,136 +38,6 @@ ROUNDS_MAX = 500
 PATIENCE = timedelta(minutes=2)
 DEAL = world.DEALS[0]
 PROJECT = f"P-{DEAL.contract_no}"
-
-
-class Erp(Protocol):
-    """How a test looks at an ERP's sandbox, and is its accountant."""
-
-    system: str
-
-    def connection(self, folder: Path, served: Running) -> dict[str, Any]:
-        """The connection of the firm folder."""
-
-    def documents(self, pair: Pair) -> dict[str, tuple[Decimal, Decimal]]:
-        """Posted invoices and credit memos: (total, tax) by number, negative for a credit memo."""
-
-    def hours(self, pair: Pair) -> Decimal:
-        """All hours of cost, corrections taken off."""
-
-    def receive(self, pair: Pair, invoice: Invoice, amount: Decimal) -> None:
-        """The accountant records a payment."""
-
-    def lose_an_answer(self, pair: Pair) -> None:
-        """The answer to the next posting is lost after the ERP has worked on it."""
-
-
-class Finance:
-    """Dynamics 365 Finance."""
-
-    system: ClassVar[str] = "dynamics_finance"
-
-    def connection(self, folder: Path, served: Running) -> dict[str, Any]:
-        """See Erp."""
-        known = served.sandbox.credentials()
-        secrets = {name: f"demo:{known[name]}" for name in ("tenant", "client_id", "client_secret")}
-        return {
-            "name": self.system,
-            "connector": self.system,
-            "base_url": served.url,
-            "auth": "client_credentials",
-            "fills": ["Erp", "ScheduleBook"],
-            "writes_as": "erp",
-            "secrets": secrets | {"token_url": f"demo:{served.url}/{known['tenant']}/oauth2/v2.0/token"},
-            "settings": {
-                "companies": {"US01": "usmf"},
-                "customer_group": "30",
-                "project_group": "TM",
-                "account": "401100",
-                "tax_group": "EXT",
-                "tax_item_group": "EXT",
-                "post_service": "IsthmusServices/FreeTextInvoice/post",
-                "hour_journal": "HOUR",
-                "hour_category": "CONSULT",
-                "forecast_model": "CURRENT",
-                "dimension_delimiter": "|",  # cost centres have hyphens in them
-            },
-        }
-
-    def documents(self, pair: Pair) -> dict[str, tuple[Decimal, Decimal]]:
-        """See Erp."""
-        found = {}
-        for header in pair.state(self.system, "FreeTextInvoiceHeaders"):
-            lines = [
-                line
-                for line in pair.state(self.system, "FreeTextInvoiceLines")
-                if line["ParentRecId"] == header["InvoiceIdentifier"]
-            ]
-            tax = sum((money(line["SalesTaxAmount"]) for line in lines), Decimal(0))
-            net = sum((money(line["TransactionCurrencyAmount"]) for line in lines), Decimal(0))
-            assert header["IsPosted"] == "Yes" and header["InvoiceId"] not in found
-            found[header["InvoiceId"]] = (net + tax, tax)
-        return found
-
-    def hours(self, pair: Pair) -> Decimal:
-        """See Erp."""
-        lines = pair.state(self.system, "ProjectHourJournalLines")
-        return sum((Decimal(str(line["Hours"])) for line in lines), Decimal(0))
-
-    def receive(self, pair: Pair, invoice: Invoice, amount: Decimal) -> None:
-        """See Erp."""
-        paid = {"dataAreaId": "usmf", "account": invoice.client_no, "amount": float(amount), "currency": "USD"}
-        paid |= {"date": f"{pair.clock.now():%Y-%m-%d}", "reference": "WIRE"}
-        marks = [{"invoice": invoice.number, "amount": float(amount)}]
-        pair.control(self.system, "seed", {"CustomerPayment": [paid | {"settles": marks}]})
-
-    def lose_an_answer(self, pair: Pair) -> None:
-        """See Erp. The change set is carried out, and the hub does not know; the invoice is there and not posted."""
-        fault = {"kind": "timeout_after_commit", "method": "POST", "path": "batch"}
-        pair.control(self.system, "faults", fault)
-
-
-class NetSuite:
-    """NetSuite, as the demo has it."""
-
-    system: ClassVar[str] = "netsuite"
-
-    def connection(self, folder: Path, served: Running) -> dict[str, Any]:
-        """See Erp."""
-        [made] = connections(folder, {self.system: served})
-        people = {person: "11" for _, person in world.TEAM.values()}
-        return made | {"settings": made["settings"] | {"employees": people}}
-
-    def documents(self, pair: Pair) -> dict[str, tuple[Decimal, Decimal]]:
-        """See Erp."""
-        rows = [(1, row) for row in pair.state(self.system, "invoice")]
-        rows += [(-1, row) for row in pair.state(self.system, "creditMemo")]
-        return {row["tranId"]: (sign * money(row["total"]), sign * money(row["taxTotal"])) for sign, row in rows}
-
-    def hours(self, pair: Pair) -> Decimal:
-        """See Erp."""
-        whole = Decimal(0)
-        for row in pair.state(self.system, "timeBill"):
-            hours, minutes = str(row["hours"]).split(":")
-            whole += int(hours) + Decimal(minutes) / 60
-        return whole
-
-    def receive(self, pair: Pair, invoice: Invoice, amount: Decimal) -> None:
-        """See Erp."""
-        remote = {ref.key: ref.remote_id for ref in pair.rows(CrossReference, system=self.system)}
-        paid = {
-            "customer": {"id": remote[invoice.client_no]},
-            "payment": float(amount),
-            "currency": {"id": "1"},
-            "tranDate": f"{pair.clock.now():%Y-%m-%d}",
-            "apply": [{"doc": {"id": remote[invoice.number]}, "apply": True, "amount": float(amount)}],
-            "lastModifiedDate": f"{pair.clock.now():%Y-%m-%dT%H:%M:%SZ}",
-        }
-        pair.control(self.system, "seed", {"customerPayment": [paid]})
-
-    def lose_an_answer(self, pair: Pair) -> None:
-        """See Erp."""
-        fault = {"kind": "timeout_after_commit", "method": "PUT", "path": "/record/v1/invoice/eid"}
-        pair.control(self.system, "faults", fault)
 
 
 class Pair:
@@ -317,11 +188,6 @@ class Pair:
         for _ in range(2):
             sweeps.sweep_payments(self.kernel, self.systems.connections[self.erp.system])
             self.go()
-
-
-def money(value: Any) -> Decimal:
-    """An amount of a sandbox, exactly to the cent."""
-    return Decimal(str(value)).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 @contextmanager

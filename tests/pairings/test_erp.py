@@ -14,7 +14,8 @@ from isthmus.domain.objects import Engagement, Invoice
 from isthmus.domain.states import EngagementState, InvoiceLife, Posting, Settlement
 from isthmus.sandbox.server import Running
 from isthmus.store.records import Case, CrossReference, Effect, EffectState, RunState
-from tests.pairings.pair import DEAL, PROJECT, Finance, NetSuite, Pair, money, paired, systems
+from tests.pairings.erps import Finance, NetSuite, money
+from tests.pairings.pair import DEAL, PROJECT, Pair, paired, systems
 
 pytestmark = pytest.mark.xdist_group("pairings")
 ERPS = (Finance(), NetSuite())
