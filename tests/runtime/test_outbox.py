@@ -69,6 +69,7 @@ def test_a_failing_event_holds_back_its_own_aggregate_only_and_is_buried_with_a_
     hub.capture(later)
     assert outbox.dispatch(hub.kernel, "picky") == 1
     assert handled == ["time:psa:2/1"]
+    assert outbox.dispatch(hub.kernel, "picky") == 0, "while the first one waits, the second one waits with it"
     for _ in range(outbox.ATTEMPTS_MAX - 2):
         hub.clock.move(timedelta(minutes=10))
         outbox.dispatch(hub.kernel, "picky")
