@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from isthmus.domain.envelopes import ApprovalEvidence, SignedEnvelope
@@ -24,6 +25,7 @@ from isthmus.store.records import InboxMessage, MessageState, RunRow, Watermark
 from isthmus.store.tx import Tx
 
 BATCH_MAX = 200
+PAYMENT = "payment.received"
 Dated = TypeVar("Dated", TimeEntry, Expense)
 
 
@@ -48,22 +50,30 @@ def _ask_gate(kernel: Kernel, connection: Any, port: str) -> None:
     kernel.gate.check_captured(port, writer=connection.writes_as, entities=connection.entities)
 
 
-def _of_its_entities(books: Books, connection: Any, port: str, facts: list[Dated]) -> list[Dated]:
-    """Facts of legal entities this system may speak for; the others are quarantined with the rule that says so."""
-    if not books.kernel.gate.differs_by_entity(port):
-        return facts
+def _of_its_entities(
+    books: Books, connection: Any, port: str, facts: Sequence[Dated], arrival: Callable[[Dated], inbox.Arrival]
+) -> list[inbox.Arrival]:
+    """Messages of facts of legal entities this system may speak for; the others are quarantined with the rule."""
+    gate = books.kernel.gate
+    if not gate.differs_by_entity(port):
+        return [arrival(fact) for fact in facts]
     codes = tuple(sorted({fact.project_code for fact in facts}))
     entities = {e.project_code: e.entity for e in books.tx.find(Engagement, project_code=codes)} if codes else {}
     allowed = []
     for fact in facts:
-        entity = entities.get(fact.project_code, "")
-        refused = books.kernel.gate.refusal(port, writer=connection.writes_as, entity=entity)
+        message = arrival(fact)
+        refused = gate.refusal(port, writer=connection.writes_as, entity=entities.get(fact.project_code, ""))
         if refused:
-            raw = canonical_json(fact)
-            inbox.quarantine(books, source=connection.name, kind=port, raw=raw, reason=refused)
+            _refuse(books, message, refused)
         else:
-            allowed.append(fact)
+            allowed.append(message)
     return allowed
+
+
+def _refuse(books: Books, message: inbox.Arrival, reason: str) -> None:
+    """Kept as it came: once the rule or the connection is mended it can be replayed."""
+    kept = {"source": message.source, "kind": message.kind, "raw": message.raw, "message_id": message.message_id}
+    inbox.quarantine(books, reason=reason, **kept)
 
 
 def sweep_contracts(kernel: Kernel, connection: Any) -> int:
@@ -113,8 +123,7 @@ def sweep_time(kernel: Kernel, connection: Any) -> int:
 
     def arrivals(books: Books) -> list[inbox.Arrival]:
         found = [*page.entries, *withdrawn_time(books, page)]
-        allowed = _of_its_entities(books, connection, "TimeSource", found)
-        return [arrival_of(connection.name, entry) for entry in allowed]
+        return _of_its_entities(books, connection, "TimeSource", found, partial(arrival_of, connection.name))
 
     return _keep_page(kernel, connection.name, "time", "time.approved", arrivals, page)
 
@@ -126,8 +135,8 @@ def sweep_expenses(kernel: Kernel, connection: Any) -> int:
 
     def arrivals(books: Books) -> list[inbox.Arrival]:
         expenses = [*page.expenses, *withdrawn_expenses(books, page)]
-        allowed = _of_its_entities(books, connection, "ExpenseSource", expenses)
-        return [_arrival(connection.name, "expense", "approved", each) for each in allowed]
+        arrival = partial(_arrival, connection.name, "expense", "approved")
+        return _of_its_entities(books, connection, "ExpenseSource", expenses, arrival)
 
     return _keep_page(kernel, connection.name, "expenses", "expense.approved", arrivals, page)
 
@@ -247,29 +256,38 @@ def sweep_payments(kernel: Kernel, connection: Any) -> int:
     with kernel.store.transaction() as tx:
         new = 0
         for payment in page.payments:
-            invoices = tx.find(Invoice, client_no=payment.client_no, limit=1)
-            entity = invoices[0].entity if invoices else ""
-            refused = kernel.gate.refusal("Erp", writer=connection.writes_as, entity=entity)
+            books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name)
+            refused = kernel.gate.refusal("Erp", writer=connection.writes_as, entity=entity_of(books, payment))
             if refused:
-                books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name)
                 raw = canonical_json(payment)
-                inbox.quarantine(books, source=connection.name, kind="payment", raw=raw, reason=refused)
-                continue
-            named = tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
-            correlation = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
-            books = kernel.books(tx, key=f"payment/{payment.key}", actor=connection.name, correlation_id=correlation)
-            new += start_payment(books, payment, entity)
+                name = f"{payment.key}:{content_hash(raw)[:16]}"
+                _refuse(books, inbox.Arrival(connection.name, name, PAYMENT, f"payment:{payment.key}", raw), refused)
+            else:
+                new += take_payment(books, payment)
         _move_watermark(kernel, tx, connection.name, "payments", page.watermark)
         _checkpoint(kernel, "committing swept payments", new)
     _checkpoint(kernel, "swept payments", new)
     return new
 
 
-def start_payment(books: Books, payment: Payment, entity: str) -> bool:
+def entity_of(books: Books, payment: Payment) -> str:
+    """The legal entity a payment is for, by the invoices it names, else by its client's; empty when it has none yet."""
+    named = _named(books, payment)
+    invoices = named or books.tx.find(Invoice, client_no=payment.client_no, limit=1)
+    return invoices[0].entity if invoices else ""
+
+
+def _named(books: Books, payment: Payment) -> list[Invoice]:
+    return books.tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
+
+
+def take_payment(books: Books, payment: Payment) -> bool:
     """Start what a reported payment means; True when it says anything new. A payment may change after it was reported:
     that must not hold up the ones behind it.
     """
-    args = {"payment": payment.model_dump(mode="json")}
+    named = _named(books, payment)
+    books.correlation_id = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
+    args, entity = {"payment": payment.model_dump(mode="json")}, entity_of(books, payment)
     known = books.tx.get(RunRow, f"invoice_to_cash/{payment.key}")
     if known is None:
         books.start("invoice_to_cash", payment.key, args, entity=entity)

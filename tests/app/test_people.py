@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,9 @@ from isthmus.desk import cases as desk
 from isthmus.domain.errors import NotFound
 from isthmus.domain.objects import BillableItem, BillablePart, Client, Engagement, Invoice, LegalEntity, Payment
 from isthmus.domain.states import EngagementState, InvoiceLife
+from isthmus.policies.ownership import OwnershipRule
 from isthmus.policies.readiness import check_currency
+from isthmus.processes import sweeps
 from isthmus.store.records import Case, Decision, InboxMessage, MessageState, RunRow, RunState
 from tests.app.stage import Stage, an_entry, problem_of, time_approved
 from tests.processes.hub import CLIENT, ENTITY, NEW_YORK, contract
@@ -345,6 +348,42 @@ def test_replaying_what_was_applied_changes_no_money(stage: Stage) -> None:
     stage.go()
     assert len(stage.rows(BillableItem)) == 1 and len(stage.rows(BillablePart)) == 1
     assert len(stage.systems.erp.things["time"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["webhook", "time.approved"])
+def test_a_replay_is_held_to_today_s_ownership(stage: Stage, kind: str) -> None:
+    stage.set_up()
+    stage.record(an_entry(1))
+    (message,) = stage.rows(InboxMessage, kind=kind)
+    rules = stage.hub.gate.rules
+    stage.hub.gate.rules = (*rules, OwnershipRule(object="time_entry", entity="US01", owner="tempo", route="ask IT"))
+    body = {"source": "psa", "message_id": message.message_id, "reason": "drill"}
+    assert problem_of(stage.post("/v1/replays", body), 403)["rule"] == "time_entry.*@US01"
+    assert stage.rows(InboxMessage, kind=kind)[0].state is MessageState.APPLIED
+    stage.hub.gate.rules = rules
+    assert stage.post("/v1/replays", body).status_code == 200
+
+
+def test_a_payment_refused_at_the_gate_is_taken_again_once_the_rule_is_mended(stage: Stage) -> None:
+    stage.set_up()
+    stage.record(an_entry(1))
+    stage.bill()
+    stage.go()
+    (invoice,) = stage.rows(Invoice)
+    paid = {"source": "erp", "source_id": "1", "client_no": "C-1", "amount": invoice.total, "currency": "USD"}
+    payment = Payment(**paid, value_date=date(2026, 3, 20), reference=invoice.number)
+    stage.systems.erp.__dict__.setdefault("payments", []).append(payment)
+    rules = stage.hub.gate.rules
+    stage.hub.gate.rules = (*rules, OwnershipRule(object="payment", entity="US01", owner="bank", route="ask IT"))
+    sweeps.sweep_payments(stage.kernel, stage.systems.erp)
+    (refused,) = stage.rows(InboxMessage, kind=sweeps.PAYMENT)
+    assert refused.state is MessageState.QUARANTINED and "owner bank" in refused.reason
+    body = {"source": "erp", "message_id": refused.message_id, "reason": "rule mended"}
+    problem_of(stage.post("/v1/replays", body), 403)
+    stage.hub.gate.rules = rules
+    assert stage.post("/v1/replays", body).json()["count"] == 1
+    stage.go()
+    assert stage.rows(Invoice)[0].open == 0
 
 
 def test_refused_replays(stage: Stage) -> None:

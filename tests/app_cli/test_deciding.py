@@ -78,7 +78,7 @@ def test_runs_are_listed_by_state_and_process_and_shown_with_steps(parked: World
     one = isthmus("runs", SETUP, "--json")
     assert one.code == 3
     assert one.json["run"]["state"] == "parked" and one.json["cases"][0]["exception"] == "EX-DIM"
-    assert one.json["steps"][0]["phrase"] == "Read the approved contract and its terms"
+    assert one.json["steps"][0]["phrase"] == "Look for the terms as they were handed in"
     assert "isthmus resolve CASE-00001" in isthmus("runs", SETUP).out
 
 

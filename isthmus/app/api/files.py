@@ -87,7 +87,7 @@ def _take(visit: Visit, connection: str, content: bytes, name: str) -> Response:
     said = Said("time_entry", ("*",), tuple(sorted({e.project_code for e in file.entries})), lambda books: {})
 
     def act(books: Books) -> Reply:
-        check_owner(visit.hub, books.tx, writer, said)
+        check_owner(visit.hub.gate, books.tx, writer, said)
         kept = keep_time(books, connection, list(file.entries))
         after = {"accepted": kept["accepted"], "rejected": len(file.rejected), "rows": file.count}
         books.audit("file.time", f"file:{file.sha256[:24]}", reason=name, after={**after, "connection": connection})

@@ -22,10 +22,11 @@ from isthmus.app.bootstrap import Hub
 from isthmus.app.firm import ConnectionConfig
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import RATE_EXPONENT, is_exact_amount, minor_units
-from isthmus.domain.objects import Engagement, Invoice, Payment, TimeEntry
+from isthmus.domain.objects import Engagement, Payment, TimeEntry
 from isthmus.processes import sweeps
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
+from isthmus.runtime.gate import Gate
 from isthmus.store.records import IdempotentReply, InboxMessage, MessageState
 from isthmus.store.tx import Tx
 
@@ -76,7 +77,7 @@ def quarantine(hub: Hub, delivery: Delivery, reason: str) -> None:
 
 def _keep(hub: Hub, tx: Tx, delivery: Delivery, said: Said) -> Answer:
     name = delivery.connection.name
-    check_owner(hub, tx, delivery.connection.writes_as, said)
+    check_owner(hub.gate, tx, delivery.connection.writes_as, said)
     books = hub.kernel.books(tx, key=f"webhook/{delivery.message_id}", actor=name)
     message = inbox.accept(
         books, source=name, message_id=delivery.message_id, kind=KIND, aggregate="", raw=delivery.raw
@@ -113,13 +114,13 @@ def _answered(tx: Tx, delivery: Delivery) -> Answer:
     return {"accepted": 0, "duplicates": 1, "message_ids": [delivery.message_id]}
 
 
-def check_owner(hub: Hub, tx: Tx, writer: str, said: Said) -> None:
+def check_owner(gate: Gate, tx: Tx, writer: str, said: Said) -> None:
     """The write gate, for every legal entity the message speaks of; entities are only looked up when a rule asks."""
     entities = {""}
-    if said.projects and any(rule.object == said.obj and rule.entity != "*" for rule in hub.gate.rules):
+    if said.projects and any(rule.object == said.obj and rule.entity != "*" for rule in gate.rules):
         entities |= {found.entity for found in tx.find(Engagement, project_code=said.projects)}
     for entity in sorted(entities):
-        hub.gate.check(writer=writer, obj=said.obj, fields=said.fields, entity=entity)
+        gate.check(writer=writer, obj=said.obj, fields=said.fields, entity=entity)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------
@@ -246,10 +247,7 @@ def _payment(delivery: Delivery, data: dict[str, Any]) -> Said:
             raise BadInput(f"{amount} {payment.currency} is no amount received: {why}")
 
     def keep(books: Books) -> Answer:
-        named = books.tx.find(Invoice, number=tuple(payment.applies), limit=1) if payment.applies else []
-        invoices = named or books.tx.find(Invoice, client_no=payment.client_no, limit=1)
-        books.correlation_id = f"contract:{named[0].contract_no}" if named else f"payment:{payment.key}"
-        new = sweeps.start_payment(books, payment, invoices[0].entity if invoices else "")
+        new = sweeps.take_payment(books, payment)
         return {"accepted": int(new), "duplicates": int(not new), "message_ids": []}
 
     return Said("payment", ("*",), (), keep)

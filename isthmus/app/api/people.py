@@ -12,22 +12,22 @@ from starlette.responses import Response
 from isthmus.app.api.admission import Visit, Visiting
 from isthmus.app.api.endpoints import Asked, Cursor, Limit, Page, endpoint
 from isthmus.app.api.idempotency import Reply, once
-from isthmus.app.api.intake import KIND, Delivery, check_owner, keep_message, understand
 from isthmus.app.api.ledger import invoice_by
 from isthmus.app.api.reading import page, reading
 from isthmus.app.api.starts import Started, Words, started
+from isthmus.app.replays import take_again
 from isthmus.desk import cases as desk
 from isthmus.desk import proposals
 from isthmus.desk.dry_run import DryRun
 from isthmus.desk.forms import FormView, forms_of
 from isthmus.desk.proposals import Choice
 from isthmus.desk.second import need_of
-from isthmus.domain.errors import IllegalTransition, NotFound
+from isthmus.domain.errors import NotFound
 from isthmus.domain.states import CaseState
-from isthmus.runtime import inbox, outbox
+from isthmus.runtime import outbox
 from isthmus.runtime.books import Books
 from isthmus.store.desk_records import Proposal, ProposalState
-from isthmus.store.records import Case, Effect, InboxMessage, OutboxEvent, RunRow, RunState, RunStep
+from isthmus.store.records import Case, Effect, OutboxEvent, RunRow, RunState, RunStep
 from isthmus.store.tables import TABLES
 from isthmus.store.tx import Tx
 
@@ -311,30 +311,8 @@ def _events_for(tx: Tx, types: frozenset[str], asked: Replay) -> int:
 
 
 def _replay_message(visit: Visit, books: Books, asked: Replay) -> Replayed:
-    books.tx.lock(f"replay:{asked.source}:{asked.message_id}")
-    message = books.tx.get(InboxMessage, asked.source, asked.message_id)
-    if message is None:
-        raise NotFound(f"no message {asked.message_id} of {asked.source}")
-    if message.kind not in (KIND, "time.approved"):
-        raise IllegalTransition(f"messages of kind {message.kind} have done all they can: start the process instead")
-    if asked.dry_run:
-        return Replayed(count=1, dry_run=True, message_ids=[message.message_id])
-    if message.kind != KIND:
-        inbox.replay(books, asked.source, asked.message_id, asked.reason)
-        return Replayed(count=1, dry_run=False, message_ids=[message.message_id])
-    return _take_again(visit, books, message, asked.reason)
-
-
-def _take_again(visit: Visit, books: Books, message: InboxMessage, reason: str) -> Replayed:
-    """A whole webhook again: understood by today's rules, and held to ownership like the first time."""
-    config = next((c for c in visit.hub.firm.connections if c.name == message.source), None)
-    if config is None:
-        raise NotFound(f"no connection {message.source}")
-    said = understand(Delivery(config, message.message_id, message.raw))
-    check_owner(visit.hub, books.tx, config.writes_as, said)
-    again = inbox.replay(books, message.source, message.message_id, reason)
-    answer = keep_message(books, again, said)
-    return Replayed(count=answer["accepted"], dry_run=False, message_ids=answer["message_ids"])
+    again = take_again(visit.hub.firm, books, asked.source, asked.message_id, asked.reason, dry_run=asked.dry_run)
+    return Replayed(count=again.count, dry_run=asked.dry_run, message_ids=again.message_ids)
 
 
 # -- release ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from isthmus.app.firm import FirmConfig
     from isthmus.desk.dry_run import DryRun
     from isthmus.domain.objects import BillableItem, BillablePart, Invoice
     from isthmus.runtime.books import Books
@@ -211,17 +212,28 @@ def replay(
 def _replay(
     books: Books, message: tuple[str, str] | None, subscriber: str, since: datetime | None, aggregate: str, reason: str
 ) -> dict[str, Any]:
-    from isthmus.runtime import inbox, outbox
+    from isthmus.app.replays import take_again
+    from isthmus.runtime import outbox
 
     if message:
-        again = inbox.replay(books, message[0], message[1], reason)
-        return {"count": 1, "what": f"message ({again.kind} of {again.source})", "message": again.message_id}
+        again = take_again(_applied(books.kernel), books, message[0], message[1], reason)
+        return {"count": again.count, "what": f"facts of a message of {message[0]}", "message": message[1]}
     known = books.kernel.subscribers
     if subscriber not in known:
         raise NotFound(f"no subscriber {subscriber!r}; there are: {', '.join(sorted(known)) or 'none'}")
     count = outbox.replay(books, subscriber, since=since, aggregate=aggregate)
     books.audit("event.replay.asked", subscriber, reason=reason)
     return {"count": count, "what": f"events for {subscriber}", "subscriber": subscriber}
+
+
+def _applied(kernel: Kernel) -> FirmConfig:
+    """The firm in force: it says which connection a message came from, and what that one may say."""
+    from isthmus.app.firm import parse
+    from isthmus.store.records import FirmVersion
+
+    with kernel.store.transaction() as tx:
+        applied = tx.find(FirmVersion, order=("-version",), limit=1)[0]
+    return parse(applied.content, f"applied firm version {applied.version}")
 
 
 def _instant(text: str) -> datetime | None:
