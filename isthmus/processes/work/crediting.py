@@ -140,6 +140,8 @@ def issue(books: Books, credit_id: str, reason: Reason, disposition: str) -> Inv
     original = invoice_of(books, credit.original_invoice_id)
     books.tx.lock(f"contract:{original.contract_no}")
     entity, today = books.entity(credit.entity), books.today(credit.entity)
+    # Another credit of the same line may have been issued since this one was drawn up (INV-10).
+    credit_lines(original, {line.credits_line: line.net for line in credit.lines})
     goes_to = disposition_for(reason, disposition)
     for line in credit.lines:
         _give_back(books, original, line, reason, goes_to)
