@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _SHORT = 4  # what is shorter is no secret, and masking it would make every text unreadable
 
 
-def spellings(secret: str) -> set[str]:
+@lru_cache(maxsize=512)
+def spellings(secret: str) -> frozenset[str]:
     """The ways in which a secret may stand in a text."""
     encoded = base64.b64encode(secret.encode()).decode()
     urlsafe = base64.urlsafe_b64encode(secret.encode()).decode()
-    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret), encoded, urlsafe.rstrip("=")}
+    ways = {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret), encoded, urlsafe.rstrip("=")}
+    return frozenset(ways)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -52,6 +52,7 @@ def _writes() -> list[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # seconds on an idle machine, minutes on a busy one
 @pytest.mark.parametrize(("name", "verb"), _writes())
 def test_a_thousand_unknown_outcomes_leave_no_duplicate_and_lose_nothing(name: str, verb: str) -> None:
     bench = bench_of(name)

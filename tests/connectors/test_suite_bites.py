@@ -100,6 +100,9 @@ MISTAKES = {
     "a missing field is a bug": Mistake(
         "missing fields", "connector.py", 'row["task_reference"].partition', 'row.get("task_reference").partition'
     ),
+    "a table that sends without saying what": Mistake(
+        "mapping losses", "mapping.py", "    of=Project,\n", "", "PROJECT sends something"
+    ),
     "a converter that changes": Mistake(
         "mapping losses",
         "mapping.py",

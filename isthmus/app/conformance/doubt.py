@@ -25,7 +25,7 @@ from isthmus.ports.verbs import spec_of
 
 TROUBLES_PER_TRIAL_MAX = 3
 BATCH = 5
-FRESH_AFTER = 100  # trials; a sandbox that fills up for ever becomes slow
+FRESH_AFTER = 25  # trials; a sandbox that fills up for ever becomes slow
 
 
 @dataclass

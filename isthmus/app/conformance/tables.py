@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from isthmus.kit.drift import Broken as BrokenRow
 from isthmus.kit.drift import RemoteField, broken_mappings
 from isthmus.kit.executor import Connection
 from isthmus.kit.loss import Loss, losses
+from isthmus.kit.mapping import Table
 
 
 class _Anything(str):
@@ -60,12 +63,28 @@ def loss_report(bench: Bench) -> dict[str, tuple[Loss, ...]]:
 
 
 def losses_are_named(bench: Bench) -> str:
-    """Every field that is sent reads back as it was, or its table says that it does not (back=None)."""
+    """Every field that is sent reads back as it was, or its table says that it does not (back=None).
+
+    A table that sends something says what, by ``of``: a table without it could lose everything unseen.
+    """
+    unsaid = _sending_without_saying(bench)
+    expect(not unsaid, f"{', '.join(unsaid)} sends something: of=… says what")
     report = loss_report(bench)
     changed = [f"{name}: {loss.told()}" for name, found in report.items() for loss in found if loss.kind == "changed"]
     expect(not changed, f"{len(changed)} fields change on the way: {changed[0] if changed else ''}")
     lost = sum(len(found) for found in report.values())
     return f"{len(report)} tables that send, {lost} fields one way or not carried, none changed"
+
+
+def _sending_without_saying(bench: Bench) -> list[str]:
+    """Tables of the mapping module whose out() is called, and that do not say what they send."""
+    module = inspect.getmodule(bench.kind)
+    known: dict[str, Table] = {}
+    for each in vars(module).values() if module else ():
+        if inspect.ismodule(each):
+            known |= {name: table for name, table in vars(each).items() if isinstance(table, Table)}
+    called = {name for path in bench.folder.glob("*.py") for name in re.findall(r"\b(\w+)\.out\(", path.read_text())}
+    return sorted(name for name in called & known.keys() if known[name].of is None)
 
 
 def drift(connection: Connection, connector: Connector) -> list[BrokenRow] | None:

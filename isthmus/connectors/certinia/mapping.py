@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from isthmus.domain.errors import BadInput
-from isthmus.domain.objects import Rate
-from isthmus.kit.mapping import Field, Table, to_iso_date, to_last_day, to_utc
+from isthmus.domain.objects import Project, Rate, Task
+from isthmus.kit.mapping import DAY, LAST_DAY, Field, Table, to_last_day, to_utc
 from isthmus.kit.rate_days import hourly_by_role
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import RateCardIn, Withdrawn
@@ -29,10 +29,12 @@ def to_name(text: str) -> str:
 PROJECT = Table(
     Field("name", "Name", out=to_name),
     Field("currency", "CurrencyIsoCode"),
-    Field("start", "pse__Start_Date__c", out=to_iso_date),
-    Field("end", "pse__End_Date__c", out=to_last_day),
+    Field("start", "pse__Start_Date__c", *DAY),
+    Field("end", "pse__End_Date__c", *LAST_DAY),
+    of=Project,
+    there="pse__Proj__c",
 )
-TASK = Table(Field("name", "Name", out=to_name))
+TASK = Table(Field("name", "Name", out=to_name), of=Task, there="pse__Project_Task__c")
 
 TIME = Table(
     Field("person", "pse__Resource__r.Email"),

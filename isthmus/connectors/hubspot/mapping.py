@@ -11,6 +11,7 @@ from decimal import Decimal
 from isthmus.domain.errors import BadInput
 from isthmus.kit.contract_rows import Shape, amount, day, day_after
 from isthmus.kit.mapping import Field, StatusTable, Table
+from isthmus.ports.messages import ContractStatus
 
 MODIFIED = "hs_lastmodifieddate"
 OBJECTS = {"contract": "deals", "line": "line_items", "client": "companies"}
@@ -108,6 +109,7 @@ STATUS = Table(
     Field("billed", "hub_billed", back=amount),
     Field("paid", "hub_paid", back=amount),
     Field("last_invoice", "hub_last_invoice"),
+    of=ContractStatus,
 )
 
 SHAPE = Shape(

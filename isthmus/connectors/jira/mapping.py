@@ -21,7 +21,8 @@ RULES = ("issue_status", "worklog_property", "not_required")
 PROJECT = Table(Field("name", "summary"), Field("end", "duedate", *LAST_DAY), of=Project, there="issue")
 TASK = Table(Field("name", "summary"), of=Task, there="issue")
 # What the mark of an epic repeats, as Jira has no field for it.
-PROJECT_MARK = Table(*(Field(name, name) for name in ("client_no", "currency", "contract_no", "contract_version")))
+_MARKED = ("client_no", "currency", "contract_no", "contract_version")
+PROJECT_MARK = Table(*(Field(name, name) for name in _MARKED), of=Project)
 
 
 def own(what: str, key: str) -> str:
