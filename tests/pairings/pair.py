@@ -1,4 +1,4 @@
-"""A hub in memory, and around it the sandboxes of a CRM, a PSA, a tax engine and an ERP that the test names."""
+"""A hub in memory, and around it the sandboxes of a CRM, a tax engine, and the PSA and ERP that the test names."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from isthmus.sandbox.server import Running, running
 from isthmus.store.memory import MemoryStore
 from isthmus.store.records import Case, CrossReference, RunRow
 from tests.pairings.erps import Erp
+from tests.pairings.psas import KANTATA, Psa
 from tests.processes.hub import ENTITY
 
 REGISTERED = STORIES  # importing them is what registers the processes
-OTHERS = ("salesforce", "kantata", "avalara")
+OTHERS = ("salesforce", "avalara")
 ROUNDS_MAX = 500
 PATIENCE = timedelta(minutes=2)
 DEAL = world.DEALS[0]
@@ -41,10 +42,10 @@ PROJECT = f"P-{DEAL.contract_no}"
 
 
 class Pair:
-    """The firm's month with one ERP."""
+    """The firm's month with one PSA and one ERP."""
 
-    def __init__(self, erp: Erp, served: dict[str, Running], folder: Path) -> None:
-        self.erp = erp
+    def __init__(self, erp: Erp, psa: Psa, served: dict[str, Running], folder: Path) -> None:
+        self.erp, self.psa = erp, psa
         self.served = served
         self.clock = HandClock(datetime(2026, 3, 2, 15, tzinfo=UTC))
         for system in served:
@@ -52,7 +53,7 @@ class Pair:
         self.tell_time()
         entity = ENTITY.model_copy(update={"dimensions_required": ("practice", "cost_center")})
         made = [*connections(folder, {n: s for n, s in served.items() if n in OTHERS})]
-        made.append(erp.connection(folder, served[erp.system]))
+        made += [psa.connection(served[psa.system]), erp.connection(folder, served[erp.system])]
         content = {"name": "Narrows", "entities": [entity.model_dump(mode="json")], "connections": made, "callers": []}
         firm = parse(content, "pairing")
         self.systems = ConnectedSystems(firm, lambda _: None)
@@ -68,6 +69,7 @@ class Pair:
         )
         with self.store.transaction() as tx:
             tx.insert(entity)
+        psa.open_office(self, DEAL)
 
     # -- systems -------------------------------------------------------------------------------------------------
 
@@ -149,29 +151,19 @@ class Pair:
 
     def work(self, *days: tuple[date, str, str]) -> None:
         """Approved time in the PSA: (day, line, hours); the hub asks for it."""
-        remote = {ref.key: ref.remote_id for ref in self.rows(CrossReference, system="kantata")}
-        users = {line.uid: world.TEAM[line.role][0] for line in DEAL.lines}
-        rows = [
-            {
-                "workspace_id": remote[PROJECT],
-                "story_id": remote[f"{PROJECT}:{line}"],
-                "user_id": users[line],
-                "date_performed": day.isoformat(),
-                "time_in_minutes": int(Decimal(hours) * 60),
-                "notes": f"Work of {day}",
-                "approved": True,
-                "billable": True,
-            }
-            for day, line, hours in days
-        ]
         self.clock.move(timedelta(hours=1))
         self.tell_time()
-        self.control("kantata", "seed", {"time_entries": rows})
+        self.psa.work(self, PROJECT, DEAL, days)
         self.ask_for_time()
+
+    def remote(self, key: str) -> str:
+        """The id that something of ours has in the PSA."""
+        [found] = {ref.remote_id for ref in self.rows(CrossReference, system=self.psa.system, key=key)}
+        return str(found)
 
     def ask_for_time(self) -> None:
         """The sweep of approved time, and what follows from it."""
-        sweeps.sweep_time(self.kernel, self.systems.connections["kantata"])
+        sweeps.sweep_time(self.kernel, self.systems.connections[self.psa.system])
         sweeps.drain_time(self.kernel)
         self.go()
 
@@ -198,11 +190,11 @@ def systems(*names: str) -> Iterator[dict[str, Running]]:
 
 
 @contextmanager
-def paired(erp: Erp, served: dict[str, Running]) -> Iterator[Pair]:
-    """A fresh hub with empty sandboxes; only this ERP is connected."""
+def paired(erp: Erp, served: dict[str, Running], psa: Psa = KANTATA) -> Iterator[Pair]:
+    """A fresh hub with empty sandboxes; only this ERP and this PSA are connected."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="isthmus-pairing-")))
-        mine = {name: one for name, one in served.items() if name in (*OTHERS, erp.system)}
-        pair = Pair(erp, mine, folder)
+        mine = {name: one for name, one in served.items() if name in (*OTHERS, psa.system, erp.system)}
+        pair = Pair(erp, psa, mine, folder)
         stack.callback(pair.systems.close)
         yield pair

@@ -24,7 +24,7 @@ WEEK = ((date(2026, 3, 2), "HM-SE", "7.5"), (date(2026, 3, 3), "HM-SE", "6.25"),
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[dict[str, Running]]:
-    with systems(*(erp.system for erp in ERPS)) as made:
+    with systems("kantata", *(erp.system for erp in ERPS)) as made:
         yield made
 
 
