@@ -14,7 +14,7 @@ help: ## print this help
 
 setup: .venv/.ready ## install everything into .venv from the lock file
 
-demo: .venv/.ready ## a month of a small consulting firm, from won deal to paid invoice
+demo: .venv/.ready ## a month of a small consulting firm, from won deal to paid invoice; then its console
 	@$(RUN)isthmus demo
 
 check: .venv/.ready ## fast checks: style, types, rooms, pure tests (under 30 s)

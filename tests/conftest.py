@@ -19,7 +19,7 @@ from tests.requirements_plugin import (  # noqa: F401 - hooks of this test run
     pytest_sessionfinish,
 )
 
-_TEMPLATE = "isthmus_template"
+_TEMPLATE, _API_TEMPLATE = "isthmus_template", "isthmus_api_template"
 _NUMBERS = itertools.count(1)
 
 # Ends the server and removes its folder when the test process has gone, however it went: its end of the pipe closes.
@@ -80,6 +80,18 @@ def pg_template(pg_server: str) -> str:
     _run(pg_server, f"create database {_TEMPLATE} template template0")
     migrate.upgrade(url_of(pg_server, _TEMPLATE))
     return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def api_template(pg_server: str, pg_template: str) -> str:
+    """The name of a database with the hub's and the engine's schema, to be copied."""
+    from isthmus.runtime.engine_dbos import prepare_database
+
+    _run(pg_server, f"create database {_API_TEMPLATE} template {pg_template}")
+    prepare_database(url_of(pg_server, _API_TEMPLATE))
+    # A pooled connection of the migration would stand in the way of copying.
+    _run(pg_server, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{_API_TEMPLATE}'")
+    return _API_TEMPLATE
 
 
 @pytest.fixture

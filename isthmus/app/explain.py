@@ -149,12 +149,20 @@ def explain(books: Books, name: str, line: int | None = None) -> Explained:
     )
 
 
-def _line(books: Books, invoice: Invoice, line: InvoiceLine) -> LineExplained:
+def explain_line(books: Books, invoice: Invoice, line: InvoiceLine, *, start: int = 0, count: int) -> LineExplained:
+    """One line, with the lineage of so many of its parts from a place on: a long line is read page by page.
+
+    agrees: all parts make the line's net, and those shown are what their sources give.
+    """
+    return _line(books, invoice, line, slice(start, start + count))
+
+
+def _line(books: Books, invoice: Invoice, line: InvoiceLine, shown: slice = slice(None)) -> LineExplained:
     parts = books.tx.find(BillablePart, part_id=line.part_ids, order=("part_id",)) if line.part_ids else []
-    ids = tuple(sorted({part.item_id for part in parts}))
+    ids = tuple(sorted({part.item_id for part in parts[shown]}))
     items = {item.item_id: item for item in books.tx.find(BillableItem, item_id=ids)} if ids else {}
     siblings = books.tx.find(BillablePart, item_id=ids, order=("part_id",)) if ids else []
-    lineage = [_lineage(books, part, items[part.item_id], siblings) for part in parts]
+    lineage = [_lineage(books, part, items[part.item_id], siblings) for part in parts[shown]]
     parts_net = sum((part.net for part in parts), ZERO)
     adds_up = parts_net - line.held == line.net or line.kind != "evidence"
     return LineExplained(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from isthmus.app import desk_tasks
+from isthmus.app import desk_tasks, tidying
 from isthmus.app.bootstrap import Hub
 from isthmus.domain.errors import NeedsSetup
 from isthmus.processes import sweeps
@@ -27,6 +27,7 @@ from isthmus.runtime.loops import Loop
 
 log = structlog.get_logger("isthmus.worker")
 TICK_SECONDS = 0.05
+TIDY_SECONDS = 30.0
 IDLE_SECONDS = 0.25  # a loop that finds nothing looks less and less often, down to this: an idle hub costs little
 # For the crash tests: kill -9 at a checkpoint, named by its number ("7") or by name and occurrence ("run finished#2");
 # counted from the moment the file ARMED exists (at once when none is named); LOG gets a line per checkpoint. SIGNAL
@@ -62,6 +63,7 @@ class Worker:
         self._loop("wake", "wake waiting runs", TICK_SECONDS, self.hub.kernel.wake_due)
         self._loop("events", "hand events on", TICK_SECONDS, self._hand_events_on)
         self._loop("desk", "work at the desk", 1.0, lambda: desk_tasks.tick(self.hub.kernel, self.hub.desk))
+        self._loop("tidy", "tidy up", TIDY_SECONDS, lambda: tidying.tidy(self.hub))
         self._loop("audit", "seal the audit", 1.0, lambda: audit.seal(self.hub.store))
         if self._sweeping:
             for config in self.hub.firm.connections:

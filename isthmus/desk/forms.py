@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,10 @@ from isthmus.store.tx import Tx
 
 @dataclass(frozen=True)
 class FieldView:
-    """One field as people see it. value: what it holds now; required: an action cannot do without it."""
+    """One field as people see it. value: what it holds now; required: an action cannot do without it.
+
+    aside: it may be corrected too, but the refusal does not speak of it.
+    """
 
     name: str
     label: str
@@ -23,6 +27,7 @@ class FieldView:
     hint: str = ""
     value: str = ""
     required: bool = True
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,10 @@ def _asked(tx: Tx, case: Case, known: Action) -> list[FieldView]:
 
 
 def _sent(tx: Tx, case: Case) -> list[FieldView]:
-    """What was sent and may be corrected; the field the other system complained about comes first."""
-    paths = sorted(correctable_paths(tx, case), key=lambda path: (path != complained(case), path))
-    sent = case.context.get("sent", {})
+    """What was sent and may be corrected; the fields the other system complained about come first."""
+    possible, sent = sorted(correctable_paths(tx, case)), case.context.get("sent", {})
+    named = [path for path in possible if complained(case, path)]
+    paths = named + [path for path in possible if path not in named]
     return [
         FieldView(
             path,
@@ -82,16 +88,19 @@ def _sent(tx: Tx, case: Case) -> list[FieldView]:
             if path.startswith("dimensions.")
             else (),
             value=value_at(sent, path),
-            hint="the other system asks for this" if path == complained(case) else "",
+            hint="the other system asks for this" if path in named else "",
             required=False,
+            aside=bool(named) and path not in named,
         )
         for path in paths
     ]
 
 
-def complained(case: Case) -> str:
-    """Which of our fields the other system complained about, if it said so."""
-    return str(case.context.get("field", ""))
+def complained(case: Case, path: str) -> bool:
+    """True when the other system complained about this field of ours, by its name or in its own words."""
+    name = path.rpartition(".")[2].replace("_", " ")
+    told = f"{case.context.get('field', '')} {case.context.get('words', '')}".replace("_", " ")
+    return re.search(rf"\b{re.escape(name)}\b", told, re.IGNORECASE) is not None
 
 
 def correctable_paths(tx: Tx, case: Case) -> set[str]:

@@ -129,16 +129,21 @@ class NeedsDecision(IsthmusError):
 
 
 class RemoteRefusal(NeedsDecision):
-    """The other system understood the request and refused it. The port says which exception type that is."""
+    """The other system understood the request and refused it. The port says which exception type that is.
+
+    words: what it said, without address and code, for the person who decides.
+    """
 
     code = "remote_refusal"
 
-    def __init__(self, cause: str, *, remote_code: str = "", field: str = "", system: str = "") -> None:
+    def __init__(
+        self, cause: str, *, remote_code: str = "", field: str = "", system: str = "", words: str = ""
+    ) -> None:
         super().__init__(
             "EX-REMOTE-REFUSAL",
             cause,
             queue="integration",
-            context={"remote_code": remote_code, "field": field, "system": system},
+            context={"remote_code": remote_code, "field": field, "system": system, "words": words},
             actions=("edit", "retry", "cancel"),
         )
         self.remote_code = remote_code

@@ -50,6 +50,8 @@ def meaning(manifest: Manifest, connection: str, request: Request, answer: Answe
     error = _made(kind, text, code, field, connection, patience)
     if isinstance(error, Throttled) and row is not None and row.only_this:
         error.widely = False
+    if isinstance(error, RemoteRefusal):
+        error.context["words"] = masked(said)
     return error
 
 

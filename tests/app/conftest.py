@@ -8,27 +8,15 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from isthmus.runtime.engine_dbos import prepare_database
 from tests.app.stage import Stage
 from tests.conftest import url_of
 
-_TEMPLATE = "isthmus_api_template"
 _NUMBERS = itertools.count(1)
 
 
 def _run(server: str, statement: str) -> None:
     with psycopg.connect(url_of(server, "postgres").replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(statement)
-
-
-@pytest.fixture(scope="session")
-def api_template(pg_server: str, pg_template: str) -> str:
-    """The name of a database with the hub's and the engine's schema."""
-    _run(pg_server, f"create database {_TEMPLATE} template {pg_template}")
-    prepare_database(url_of(pg_server, _TEMPLATE))
-    # A pooled connection of the migration would stand in the way of copying.
-    _run(pg_server, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{_TEMPLATE}'")
-    return _TEMPLATE
 
 
 @pytest.fixture

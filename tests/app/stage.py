@@ -75,16 +75,17 @@ def firm() -> FirmConfig:
 class Stage:
     """The hub, its model systems, and clients of the API."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, config: FirmConfig | None = None) -> None:
         self.clock = HandClock(datetime(2026, 3, 2, 15, tzinfo=UTC))
         self.systems = FakeSystems()
-        store, engine, config = PostgresStore(url), DbosEngine(url), firm()
+        store, engine, config = PostgresStore(url), DbosEngine(url), config or firm()
         gate = Gate(config.ownership)
         self.kernel = Kernel(store, self.clock, engine, self.systems, gate=gate, filed=filer(desk_config()))
         systems = cast(ConnectedSystems, self.systems)
         self.hub = Hub(url, store, engine, self.kernel, config, 1, systems, gate)
         with store.transaction() as tx:
-            tx.insert(ENTITY)
+            for entity in config.entities:
+                tx.insert(entity)
         self.app = create_app(self.hub)
         self.client = TestClient(self.app, raise_server_exceptions=False)
         self._keys = 0

@@ -39,12 +39,13 @@ def test_the_month_is_played_twice_and_ends_the_same_to_the_cent(empty_database:
     assert (end["invoices_issued"], end["invoices_posted"], end["invoices_paid"]) == (4, 4, 2)
     assert (end["invoiced_total"], end["still_open"]) == ("87267.10", "12574.36")
     assert set(end["effects"]) == {"avalara", "kantata", "netsuite", "salesforce"}
-    assert [told.split()[0] for told in end["cases_open"].values()] == ["EX-SHORT-PAY"]
+    left = sorted(told.split()[0] for told in end["cases_open"].values())
+    assert left == ["EX-CLIENT-DUP", "EX-POST-REJECT", "EX-TAX-CODE"], "three cases are left for the reader"
     assert (end["answers_lost_and_found"], end["duplicates"]) == (1, 0)
 
-    again = demo(empty_database)
+    again = demo(empty_database, "--headless")
     assert again.returncode == 0, again.stderr
-    for line in ("1/7 Monday 02 March", "Post the receivable in the ERP", "80,153.47", "K-1003", "12,574.36"):
+    for line in ("1/8 Monday 02 March", "Post the receivable in the ERP", "80,153.47", "K-1003", "12,574.36"):
         assert line in again.stdout
     assert execute(empty_database, "select 1 from pg_namespace where nspname = 'hub'") == [], "the hub's own is left"
 

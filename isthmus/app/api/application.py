@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from starlette.responses import RedirectResponse, Response
 
 from isthmus import __version__
 from isthmus.app.api import (  # importing declares the endpoints, in this order
@@ -25,6 +26,8 @@ from isthmus.app.api.envelope import Envelope
 from isthmus.app.api.gathering import Gatherer
 from isthmus.app.api.problems import Problem, install
 from isthmus.app.bootstrap import Hub
+from isthmus.app.console.site import create_console
+from isthmus.runtime.clock import Clock
 
 LAYERS = (contracts, experience, files, handing_in, health, ledger, money, people, starts, webhooks)
 TAGS = [
@@ -34,8 +37,11 @@ TAGS = [
 ]
 
 
-def create_app(hub: Hub) -> FastAPI:
-    """The API of a hub. Callers and webhook secrets are read here, so a missing one fails at the start."""
+def create_app(hub: Hub, clock: Clock | None = None) -> FastAPI:
+    """The API of a hub, with its console. Callers and webhook secrets are read here: a missing one fails at the start.
+
+    clock: the machine's, for console sessions; tests pass their own.
+    """
     # The documentation pages that FastAPI offers load scripts from elsewhere; openapi.json is all that is served.
     app = FastAPI(title="isthmus", version=__version__, docs_url=None, redoc_url=None, openapi_tags=TAGS)
     app.router.route_class = GuardedRoute
@@ -43,9 +49,16 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.metrics, app.state.gatherer = health.registry_of(hub), Gatherer(hub)
     add_all(app)
     install(app)
+    app.mount("/console", create_console(hub, clock))
+    app.add_route("/", _home, include_in_schema=False)
     app.add_middleware(Envelope)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
+
+
+async def _home(request: Request) -> Response:
+    """People who come to the address itself want the console."""
+    return RedirectResponse("/console/", 307)
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

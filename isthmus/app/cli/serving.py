@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from isthmus.app.bootstrap import Hub
+    from isthmus.app.demo.play import Play
     from isthmus.app.worker import Worker
     from isthmus.sandbox.server import Running
 
@@ -137,29 +138,45 @@ def sandbox(
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Serve the API and go on running afterwards.")] = False,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="End after the month; no console. So does --json.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed plays the same month.")] = 20260301,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the console; 0 picks a free one.")] = 8700,
 ) -> None:
     """Play a month of a small consulting firm on the real hub: from won deal to paid invoice, with faults on the way.
 
     Everything in it is synthetic but the rates; nothing leaves this machine. It plays in a database of its own.
+    Three cases are left open at the end, and the console is served until Ctrl-C for you to solve them.
 
     Example: isthmus demo --seed 7
     """
     from isthmus.app.demo import run
 
-    ended = until_signal() if keep else None
+    listener = None if headless or SETTINGS.as_json else _bind("127.0.0.1", port)
 
-    def look_around(hub: Hub) -> None:
-        if ended is not None:
-            listener = _bind("127.0.0.1", 0)
-            with _served(hub, listener):
-                _announce(hub, url=_address(listener))
+    def look_around(play: Play) -> None:
+        if listener is not None:
+            ended = until_signal()
+            with _served(play.hub, listener):
+                _invite(play, _address(listener))
                 ended.wait()
 
     code = run(seed=seed, as_json=SETTINGS.as_json, look_around=look_around)
     if code:
         raise typer.Exit(code)
+
+
+def _invite(play: Play, url: str) -> None:
+    """Where the console is, who may log in, and what waits there."""
+    from isthmus.app.demo.left_open import WHO, open_cases
+
+    typer.echo(f"\nThe console: {url}/")
+    typer.echo("Three cases wait for you there. Everybody's password is demo.")
+    for number, told in open_cases(play).items():
+        typer.echo(f"  {number}  {WHO[told.split()[0]]}")
+        typer.echo(f"              {told}")
+    typer.echo("Ctrl-C ends it.")
 
 
 # -- the pieces -----------------------------------------------------------------------------------------------------
@@ -239,7 +256,8 @@ def _served(hub: Hub, listener: socket.socket) -> Iterator[threading.Thread]:
 
     from isthmus.app.api import create_app
 
-    config = uvicorn.Config(create_app(hub), log_level="warning", access_log=False)
+    # Open pages hold a stream of events each, which would never end by itself.
+    config = uvicorn.Config(create_app(hub), log_level="warning", access_log=False, timeout_graceful_shutdown=3)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="isthmus-api", daemon=True)
     thread.start()

@@ -51,6 +51,48 @@ roles = ["reader", "project_manager"]
 name = "ines.integration"
 token = "demo:demo-token-integration"
 roles = ["reader", "integration", "admin"]
+
+# Who may log in to the console by a local account, which works on loopback alone. One password for all: demo.
+
+[[console.people]]
+name = "ana.billing"
+password = "demo:demo"
+roles = ["billing"]
+
+[[console.people]]
+name = "finn.finance"
+password = "demo:demo"
+roles = ["finance", "tax"]
+
+[[console.people]]
+name = "carla.controller"
+password = "demo:demo"
+roles = ["controller", "finance"]
+
+[[console.people]]
+name = "stella.steward"
+password = "demo:demo"
+roles = ["steward"]
+
+[[console.people]]
+name = "pia.pmo"
+password = "demo:demo"
+roles = ["project_manager"]
+
+[[console.people]]
+name = "sol.sales"
+password = "demo:demo"
+roles = ["sales"]
+
+[[console.people]]
+name = "ines.integration"
+password = "demo:demo"
+roles = ["integration", "admin"]
+
+[[console.people]]
+name = "evan.executive"
+password = "demo:demo"
+roles = ["executive"]
 """
 
 WEBHOOK_SECRET = "whsec_ZGVtby1zZWNyZXQtb2YtdGhlLWRlbW8tZmlybS0x"
@@ -85,6 +127,7 @@ def _salesforce(folder: Path, served: Running) -> dict[str, Any]:
         "writes_as": "crm",
         "webhook_secret": f"demo:{WEBHOOK_SECRET}",
         "sweep_seconds": 0.3,
+        "settings": {"dimensions": {"practice": "Practice__c", "cost_center": "Cost_Center__c", "region": "Region__c"}},
         "secrets": {
             "consumer_key": f"demo:{known['consumer_key']}",
             "username": f"demo:{known['username']}",
@@ -125,7 +168,12 @@ def _netsuite(folder: Path, served: Running) -> dict[str, Any]:
             "algorithm": f"demo:{known['algorithm']}",
             "private_key": _secret_file(folder, "netsuite.pem", known["private_key"]),
         },
-        "settings": {"subsidiaries": {"US01": "1"}, "item": "21", "employees": {}},
+        "settings": {
+            "subsidiaries": {"US01": "1"},
+            "item": "21",
+            "employees": {},
+            "invoice_dimensions": {"region": "custbody_region"},
+        },
     }
 
 

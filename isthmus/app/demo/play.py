@@ -6,7 +6,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,13 +21,14 @@ from rich.console import Console
 from isthmus.app import bootstrap
 from isthmus.app.demo import world
 from isthmus.app.demo.firm import write_folder
+from isthmus.app.demo.left_open import leave_open, open_cases
 from isthmus.app.demo.timeline import Timeline
-from isthmus.app.demo.totals import totals
+from isthmus.app.demo.totals import duplicates, totals
 from isthmus.app.firm import read_folder
 from isthmus.app.worker import Worker
 from isthmus.domain.errors import NeedsSetup, Refused, Retryable
-from isthmus.domain.objects import Engagement, Invoice
-from isthmus.domain.states import CaseState, EngagementState, InvoiceLife, Posting
+from isthmus.domain.objects import BillablePart, Engagement, Invoice
+from isthmus.domain.states import CaseState, EngagementState, InvoiceLife, PartState, Posting
 from isthmus.runtime.clock import ShiftedClock
 from isthmus.sandbox.server import Running, running
 from isthmus.store.postgres import PostgresStore
@@ -92,14 +93,15 @@ class Play:
         worker.start()
         stack.callback(worker.stop)
 
-    def _control(self, system: str, path: str, body: Any) -> Any:
+    def control(self, system: str, path: str, body: Any) -> Any:
+        """Something happens in one of the systems, by its control address."""
         answer = httpx.post(f"{self.served[system].url}/_control/{path}", json=body, timeout=10, trust_env=False)
         answer.raise_for_status()
         return answer.json()
 
     def _set_clocks(self) -> None:
         for system in self.served:
-            self._control(system, "clock", {"now": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}"})
+            self.control(system, "clock", {"now": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}"})
 
     def move_to(self, day: date, hour: int = 18) -> None:
         """Let the month go on."""
@@ -116,74 +118,79 @@ class Play:
                 )
             time.sleep(0.03)
 
-    def _rows(self, model: Any, **equals: Any) -> list[Any]:
+    def rows(self, model: Any, **equals: Any) -> list[Any]:
+        """Records of the hub."""
         with self.hub.store.transaction() as tx:
             return tx.find(model, **equals)
 
-    def _quiet(self) -> bool:
+    def quiet(self) -> bool:
+        """True when no run moves."""
         moving = (RunState.QUEUED, RunState.RUNNING, RunState.WAITING)
-        return not self._rows(RunRow, state=moving, limit=1)
+        return not self.rows(RunRow, state=moving, limit=1)
 
     # -- the acts ---------------------------------------------------------------------------------------------
 
     def win_deals(self) -> None:
         """Sales closes the deals; legal and finance have signed."""
-        prices = world.price_list()
         self.timeline.say("Three deals are won and signed. Rates come from a GSA price list (CC0).")
-        for deal in world.DEALS:
+        self.enter(world.DEALS)
+
+        def all_decided() -> bool:
+            states = [e.state for e in self.rows(Engagement)]
+            return len(states) == len(world.DEALS) and self.quiet()
+
+        self.until("contracts set up or parked", all_decided)
+
+    def enter(self, deals: Sequence[world.Deal]) -> None:
+        """Sales has entered these deals in the CRM, one after the other."""
+        prices = world.price_list()
+        for deal in deals:
             ids: dict[str, str] = {}
             for object_name, record in world.salesforce_records(deal, prices, ids):
                 filled = {
                     k: ids.get(v[1:], v) if isinstance(v, str) and v.startswith("@") else v for k, v in record.items()
                 }
-                ids[object_name] = self._control("salesforce", "seed", {object_name: [filled]})[object_name][0]["Id"]
-
-        def all_decided() -> bool:
-            states = [e.state for e in self._rows(Engagement)]
-            return len(states) == len(world.DEALS) and self._quiet()
-
-        self.until("contracts set up or parked", all_decided)
+                ids[object_name] = self.control("salesforce", "seed", {object_name: [filled]})[object_name][0]["Id"]
 
     def fill_dimension(self) -> None:
         """A contract without a cost centre has parked; finance fills it in and the run goes on at that step."""
-        case = self._rows(Case, state=CaseState.OPEN, exception="EX-DIM")[0]
+        case = self.rows(Case, state=CaseState.OPEN, exception="EX-DIM")[0]
         self.timeline.say(f"{case.case_no} in the queue {case.queue}: {case.cause}. finn.finance fills it in.")
+        self.decide(case, "fill", "cost centre of the delivery unit", {"cost_center": "CC-200"})
+        active = (EngagementState.ACTIVE,)
+        self.until("all active", lambda: len(self.rows(Engagement, state=active)) == len(world.DEALS) and self.quiet())
+
+    def decide(self, case: Case, action: str, reason: str, values: dict[str, Any] | None = None) -> None:
+        """finn.finance decides a case."""
         with self.hub.store.transaction() as tx:
             self.hub.kernel.resolve(
-                tx,
-                case.case_no,
-                action="fill",
-                actor="finn.finance",
-                reason="cost centre of the delivery unit",
-                values={"cost_center": "CC-200"},
+                tx, case.case_no, action=action, actor="finn.finance", reason=reason, values=values or {}
             )
-        active = (EngagementState.ACTIVE,)
-        self.until(
-            "all active", lambda: len(self._rows(Engagement, state=active)) == len(world.DEALS) and self._quiet()
-        )
 
-    def work(self) -> int:
+    def work(self) -> None:
         """The team records time; project managers approve it; the hub sweeps it in, week by week."""
-        entries = 0
         days = world.working_days()
         for start in range(0, len(days), 5):
             week = days[start : start + 5]
-            rows = [row for day in week for deal in world.DEALS for row in self._time_rows(deal, day)]
-            self.move_to(week[-1])
-            self.timeline.say(f"Time of the week to {week[-1]:%d %B} is approved: {len(rows)} entries.")
-            self._control("kantata", "seed", {"time_entries": rows})
-            entries += len(rows)
-            expected = entries
-            self.until("time swept in", lambda expected=expected: self._captured() >= expected and self._quiet())  # type: ignore[misc]
-        return entries
+            rows = [row for day in week for deal in world.DEALS for row in self.time_rows(deal, day)]
+            self.work_week(week[-1], rows)
+
+    def work_week(self, until: date, rows: list[dict[str, Any]]) -> None:
+        """These entries are approved in the PSA; the hub finds them."""
+        self.move_to(until)
+        self.timeline.say(f"Time of the week to {until:%d %B} is approved: {len(rows)} entries.")
+        expected = self._captured() + len(rows)
+        self.control("kantata", "seed", {"time_entries": rows})
+        self.until("time swept in", lambda: self._captured() >= expected and self.quiet())
 
     def _captured(self) -> int:
-        costs = self._rows(Effect, verb="Erp.put_time")
+        costs = self.rows(Effect, verb="Erp.put_time")
         return sum(1 for e in costs if e.state in (EffectState.DONE, EffectState.FOUND, EffectState.RESENT))
 
-    def _time_rows(self, deal: world.Deal, day: date) -> list[dict[str, Any]]:
+    def time_rows(self, deal: world.Deal, day: date) -> list[dict[str, Any]]:
+        """What the team records for a deal on a day, as the PSA keeps it."""
         project = f"P-{deal.contract_no}"
-        remote = {x.key: x.remote_id for x in self._rows(CrossReference, system="kantata")}
+        remote = {x.key: x.remote_id for x in self.rows(CrossReference, system="kantata")}
         return [
             {
                 "workspace_id": remote[project],
@@ -205,17 +212,18 @@ class Play:
             "Month end. The ERP will post one invoice but lose its answer: the hub looks before it sends again."
         )
         fault = {"kind": "timeout_after_commit", "method": "PUT", "path": "/record/v1/invoice/eid", "times": 1}
-        self._control("netsuite", "faults", fault)
+        self.control("netsuite", "faults", fault)
         for number, deal in enumerate(world.DEALS, start=1):
-            self._start_billing(deal.contract_no, "2026-03", "2026-03-31")
+            self.start_billing(deal.contract_no, "2026-03", "2026-03-31")
             self._approve_reviews(number)
-        lost = [e for e in self._rows(Effect, verb="Erp.post_invoice") if e.lookups]
+        lost = [e for e in self.rows(Effect, verb="Erp.post_invoice") if e.lookups]
         for effect in lost:
             self.timeline.say(
                 f"{effect.business_key}: no answer from the ERP; looked up {effect.lookups} time, {effect.state}."
             )
 
-    def _start_billing(self, contract_no: str, name: str, cutoff: str) -> None:
+    def start_billing(self, contract_no: str, name: str, cutoff: str) -> None:
+        """ana.billing starts the invoice of a contract for the time up to a day."""
         with self.hub.store.transaction() as tx:
             books = self.hub.kernel.books(tx, key="demo", actor="ana.billing", correlation_id=f"contract:{contract_no}")
             args = {"contract_no": contract_no, "cutoff": cutoff, "prepared_by": "ana.billing"}
@@ -223,14 +231,11 @@ class Play:
 
     def _approve_reviews(self, expected: int) -> None:
         def posted() -> bool:
-            for case in self._rows(Case, state=CaseState.OPEN, exception="EX-REVIEW"):
+            for case in self.rows(Case, state=CaseState.OPEN, exception="EX-REVIEW"):
                 self.timeline.say(f"{case.cause}. finn.finance approves.")
-                with self.hub.store.transaction() as tx:
-                    self.hub.kernel.resolve(
-                        tx, case.case_no, action="approve", actor="finn.finance", reason="checked", values={}
-                    )
-            done = self._rows(Invoice, life=InvoiceLife.ISSUED, posting=Posting.POSTED)
-            return len(done) >= expected and self._quiet()
+                self.decide(case, "approve", "checked")
+            done = self.rows(Invoice, life=InvoiceLife.ISSUED, posting=Posting.POSTED)
+            return len(done) >= expected and self.quiet()
 
         self.until("invoices posted", posted)
 
@@ -251,22 +256,22 @@ class Play:
                 "evidence": "https://documents.example/CO-1",
             }
             books.start("change_order", f"{deal.contract_no}:CO-1", args, entity="US01")
-        self.until("change order applied", self._quiet)
-        self._start_billing(deal.contract_no, "2026-03-co1", "2026-03-31")
+        self.until("change order applied", self.quiet)
+        self.start_billing(deal.contract_no, "2026-03-co1", "2026-03-31")
         self._approve_reviews(len(world.DEALS) + 1)
 
     def pay(self) -> None:
         """Clients pay: two exactly, one in part before it is due, one short after the due date."""
         self.move_to(date(2026, 4, 24), 15)
         self.timeline.say("The bank reports money: exact, in part, exact, and one short payment after the due date.")
-        invoices = sorted(self._rows(Invoice, life=InvoiceLife.ISSUED), key=lambda i: str(i.number))
-        remote = {x.key: x.remote_id for x in self._rows(CrossReference, system="netsuite")}
+        invoices = sorted(self.rows(Invoice, life=InvoiceLife.ISSUED), key=lambda i: str(i.number))
+        remote = {x.key: x.remote_id for x in self.rows(CrossReference, system="netsuite")}
         for number, invoice in enumerate(invoices):
             share = {1: Decimal("0.5"), 3: Decimal("0.9")}.get(number, Decimal(1))
             amount = (invoice.total * share).quantize(Decimal("0.01"))
             day = date(2026, 5, 8) if number == 3 else date(2026, 4, 24)
             self._receive(invoice, amount, day, remote)
-        self.until("payments applied", lambda: self._applied(len(invoices)) and self._quiet())
+        self.until("payments applied", lambda: self._applied(len(invoices)) and self.quiet())
 
     def _receive(self, invoice: Invoice, amount: Decimal, day: date, remote: dict[str, str]) -> None:
         if day > self.clock.now().date():
@@ -279,15 +284,15 @@ class Play:
             "apply": [{"doc": {"id": remote[invoice.number]}, "apply": True, "amount": float(amount)}],
             "lastModifiedDate": f"{self.clock.now():%Y-%m-%dT%H:%M:%SZ}",
         }
-        self._control("netsuite", "seed", {"customerPayment": [paid]})
+        self.control("netsuite", "seed", {"customerPayment": [paid]})
 
     def _applied(self, expected: int) -> bool:
-        runs = self._rows(RunRow, process="invoice_to_cash")
+        runs = self.rows(RunRow, process="invoice_to_cash")
         return len(runs) >= expected and all(run.state in (RunState.DONE, RunState.PARKED) for run in runs)
 
     def write_off(self) -> None:
         """What stays over the cap is given up: asked for by the project manager, approved by finance."""
-        left = sum((p.net for p in self._rows_over_cap()), Decimal(0))
+        left = sum((p.net for p in self.rows(BillablePart, state=PartState.OVER_CAP)), Decimal(0))
         if left <= 0:
             return
         self.timeline.say(f"pia.pmo asks to write off {left:,.2f} USD that stays over the cap; finn.finance approves.")
@@ -302,19 +307,10 @@ class Play:
                 "reason": "goodwill",
             }
             books.start("write_off", f"{contract_no}:W-1", args, entity="US01")
-        self.until("asked", lambda: bool(self._rows(Case, state=CaseState.OPEN, exception="EX-WRITE-OFF")))
-        case = self._rows(Case, state=CaseState.OPEN, exception="EX-WRITE-OFF")[0]
-        with self.hub.store.transaction() as tx:
-            self.hub.kernel.resolve(
-                tx, case.case_no, action="approve", actor="finn.finance", reason="agreed", values={}
-            )
-        self.until("written off", self._quiet)
-
-    def _rows_over_cap(self) -> list[Any]:
-        from isthmus.domain.objects import BillablePart
-        from isthmus.domain.states import PartState
-
-        return self._rows(BillablePart, state=PartState.OVER_CAP)
+        self.until("asked", lambda: bool(self.rows(Case, state=CaseState.OPEN, exception="EX-WRITE-OFF")))
+        case = self.rows(Case, state=CaseState.OPEN, exception="EX-WRITE-OFF")[0]
+        self.decide(case, "approve", "agreed")
+        self.until("written off", self.quiet)
 
     def state_of_systems(self) -> dict[str, Any]:
         """What each sandbox holds now."""
@@ -324,9 +320,7 @@ class Play:
         }
 
 
-def run(
-    *, seed: int = 20260301, as_json: bool = False, look_around: Callable[[bootstrap.Hub], None] | None = None
-) -> int:
+def run(*, seed: int = 20260301, as_json: bool = False, look_around: Callable[[Play], None] | None = None) -> int:
     """Play the month; returns the exit code. as_json prints only the totals.
 
     look_around is called at the end, while hub and sandboxes still run.
@@ -340,12 +334,15 @@ def run(
         console.print(f"ready after {time.monotonic() - started:.1f} s", style="dim")
         acts = (play.win_deals, play.fill_dimension, play.work, play.bill, play.raise_cap, play.pay, play.write_off)
         for number, act in enumerate(acts, start=1):
-            play.timeline.progress = f"{number}/{len(acts)}"
+            play.timeline.progress = f"{number}/{len(acts) + 1}"
             act()
         time.sleep(0.2)
         end = totals(play.hub.store, play.state_of_systems())
-        play.timeline.say("The books at the end.")
+        play.timeline.say("The books at the end of the month.")
         play.timeline.summary(end)
+        play.timeline.progress = f"{len(acts) + 1}/{len(acts) + 1}"
+        leave_open(play)
+        end |= {"cases_open": open_cases(play), "duplicates": duplicates(play.state_of_systems())}
         console.print(f"{play.timeline.steps} steps in {time.monotonic() - started:.1f} s", style="dim")
         if as_json:
             Console().print_json(json.dumps(end, default=str))
@@ -353,5 +350,5 @@ def run(
         first = f"ISTHMUS_DATABASE_URL='{shown}' isthmus trace"
         console.print(f"The books stay until the next demo. Look around: {first} US01-INV-2026-00001", soft_wrap=True)
         if look_around is not None:
-            look_around(play.hub)
+            look_around(play)
         return 0 if end["duplicates"] == 0 else 1

@@ -29,11 +29,12 @@ class Line:
     title: str
     role: str
     billing: str = "tm"
+    tax_class: str = "SERVICES"
 
 
 @dataclass(frozen=True)
 class Deal:
-    """One won deal of the month. cap: hard limit of the contract, or none."""
+    """One won deal. cap: hard limit of the contract, or none. region: where it is delivered, for the ERP's books."""
 
     contract_no: str
     client_no: str
@@ -44,6 +45,8 @@ class Deal:
     cap: Decimal | None = None
     cost_center: str = "CC-100"
     practice: str = "DIGITAL"
+    region: str = "NORTHEAST"
+    start: date = MONTH
 
 
 DEALS = (
@@ -82,6 +85,37 @@ DEALS = (
         cost_center="",
     ),
 )
+# Won after the month: each meets one of the things that only a person can settle.
+LATER = (
+    Deal(
+        "K-1004",
+        "C-2004",
+        "Copper Lane Credit Union (synthetic)",
+        "Rochester",
+        "14604",
+        (Line("CL-SE", "Lending workshop", "Software Engineer II", tax_class=""),),
+        start=date(2026, 5, 11),
+    ),
+    Deal(
+        "K-1005",
+        "C-2005",
+        "Gantry Street Robotics (synthetic)",
+        "Syracuse",
+        "13202",
+        (Line("GS-AR", "Controls architecture", "Architect II"),),
+        region="",
+        start=date(2026, 5, 11),
+    ),
+    Deal(
+        "K-1006",
+        "C-2006",
+        "Harbour Mutual Insurance Company (synthetic)",
+        "New York",
+        "10004",
+        (Line("HM2-PM", "Underwriting programme", "Program Manager I"),),
+        start=date(2026, 5, 11),
+    ),
+)
 TEAM = {
     "Program Manager I": ("11", "ada.lindqvist@consulting.example"),
     "Business Analyst II": ("12", "bruno.achterberg@consulting.example"),
@@ -96,7 +130,7 @@ TEAM = {
 def price_list() -> dict[str, Rate]:
     """Our rate per role, adopted from the price list as of the month's first day."""
     prices = require_complete(read_price_list(PRICE_LIST.read_bytes(), PRICE_LIST.name))
-    wanted = sorted({line.role for deal in DEALS for line in deal.lines if line.billing == "tm"})
+    wanted = sorted({line.role for deal in DEALS + LATER for line in deal.lines if line.billing == "tm"})
     return {rate.role: rate for rate in rates(prices, from_date=MONTH, roles=wanted, adopt=True)}
 
 
@@ -131,10 +165,11 @@ def _quote_line(number: int, line: Line, prices: dict[str, Rate]) -> list[tuple[
         "Line_Uid__c": line.uid,
         "Billing_Type__c": line.billing,
         "Role__c": line.role,
-        "Tax_Class__c": "SERVICES",
         "CurrencyIsoCode": "USD",
         "SBQQ__Quantity__c": 1,
     }
+    if line.tax_class:
+        row["Tax_Class__c"] = line.tax_class
     if line.billing == "tm":
         row |= {"Unit__c": "Hour", "Rate__c": float(prices[line.role].bill_rate)}
     return [("Product2", {"Name": line.title}), ("SBQQ__QuoteLine__c", row)]
@@ -148,24 +183,26 @@ def _contract(deal: Deal) -> dict[str, Any]:
         "Contract_No__c": deal.contract_no,
         "Version__c": 1,
         "Status": "Activated",
-        "StartDate": "2026-03-01",
+        "StartDate": deal.start.isoformat(),
         "ContractTerm": 12,
-        "Effective_Date__c": "2026-03-01",
-        "CustomerSignedDate": "2026-02-26",
+        "Effective_Date__c": deal.start.isoformat(),
+        "CustomerSignedDate": (deal.start - timedelta(days=3)).isoformat(),
         "CurrencyIsoCode": "USD",
         "Legal_Entity__c": "US01",
         "Legal_Approved_By__c": "lea.legal",
         "Finance_Approved_By__c": "finn.finance",
         "Payment_Terms__c": "NET30",
-        "Practice__c": deal.practice,
         "Document_Url__c": f"https://documents.example/{deal.contract_no}",
         "Document_Hash__c": "synthetic",
     }
-    if deal.cost_center:
-        terms["Cost_Center__c"] = deal.cost_center
+    terms |= {name: value for name, value in _dimensions(deal).items() if value}
     if deal.cap is not None:
         terms |= {"Billing_Cap__c": float(deal.cap), "Cap_Kind__c": "hard"}
     return terms
+
+
+def _dimensions(deal: Deal) -> dict[str, str]:
+    return {"Practice__c": deal.practice, "Cost_Center__c": deal.cost_center, "Region__c": deal.region}
 
 
 def working_days() -> list[date]:

@@ -91,6 +91,7 @@ Finance_Approved_On__c | datetime | |
 Payment_Terms__c | string | 80 |
 Practice__c | string | 80 |
 Cost_Center__c | string | 80 |
+Region__c | string | 80 |
 Project_Template__c | string | 80 |
 Transaction_Price__c | currency | 18.2 |
 Billing_Cap__c | currency | 18.2 |
