@@ -207,13 +207,19 @@ def _time_line(uid: str, currency: str, rng: random.Random) -> ContractLine:
         )
         for role in roles
     )
-    return ContractLine(line_uid=uid, description=f"Work {uid}", billing_type=BillingType.TM, rates=rates)
+    return ContractLine(
+        line_uid=uid, description=f"Work {uid}", billing_type=BillingType.TM, tax_code="SERVICES", rates=rates
+    )
 
 
 def _milestone_line(currency: str) -> ContractLine:
     milestones = (Milestone(number=1, name="Go-live", amount=_amount("9000.00", currency), due=date(2026, 6, 30)),)
     return ContractLine(
-        line_uid="M", description="Go-live", billing_type=BillingType.FIXED_MILESTONE, milestones=milestones
+        line_uid="M",
+        description="Go-live",
+        billing_type=BillingType.FIXED_MILESTONE,
+        tax_code="SERVICES",
+        milestones=milestones,
     )
 
 
