@@ -115,6 +115,11 @@ class Records:
         self._written_at.clear()
         self._writes = 0
 
+    @property
+    def writes(self) -> int:
+        """How many records were written so far."""
+        return self._writes
+
     def census(self) -> dict[str, int]:
         """Number of records by collection."""
         return {collection: len(rows) for collection, rows in self._collections.items() if rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,26 @@ def test_a_token_that_is_not_renewed_is_seen(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(executor, "RENEWALS_MAX", 0)
     assert "was not renewed" in " ".join(problems(toy(tmp_path), "token expires"))
+
+
+def test_believing_a_stale_look_up_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a settling time the hub sends again what is there and does not show yet."""
+    from isthmus.kit.executor import Connection
+
+    bench = toy(tmp_path, "sandbox.py", 'if record.get("reference") and any(', "if False and any(")
+    assert problems(bench, "late to show") == []
+    monkeypatch.setattr(Connection, "settling_time", timedelta(0))
+    assert any("Psa.put_project" in each for each in problems(bench, "late to show"))
+
+
+def test_an_upsert_that_makes_twins_when_it_arrives_twice_is_seen(tmp_path: Path) -> None:
+    twins = (
+        '            self.records.put("marks", number, {"number": number, "hours": hours})\n',
+        '            self.records.put("marks", number, {"number": number, "hours": hours})\n'
+        '            self._store("marks", {"number": number})\n',
+    )
+    found = problems(toy(tmp_path, "sandbox.py", *twins), "delivered twice")
+    assert any("TimeSource.mark_invoiced" in each for each in found)
 
 
 def test_a_secret_in_a_log_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,14 @@ class Emulated:
         """See Counterpart."""
         self._sandbox.faults.append(fault)
 
+    def forgive(self) -> None:
+        """Forget all planned misbehaviour."""
+        self._sandbox.faults.clear()
+
+    def writes(self) -> int:
+        """How many records were written so far: what a stale read may hide."""
+        return self._sandbox.records.writes
+
     def reset(self) -> None:
         """See Counterpart."""
         self._sandbox.reset()

@@ -14,17 +14,18 @@ from typing import Any
 import httpx
 
 from isthmus.app.conformance.bench import Bench
+from isthmus.app.conformance.counterpart import Emulated
 from isthmus.app.conformance.ledger import Writer
-from isthmus.app.conformance.samples import all_verbs
 from isthmus.app.conformance.verbs import grown, same_object
 from isthmus.app.conformance.verdict import expect
 from isthmus.app.conformance.weather import TROUBLES, Trouble, Weather, fine
 from isthmus.domain.errors import NeedsDecision
 from isthmus.kit.executor import Connection
-from isthmus.ports.verbs import spec_of
+from isthmus.sandbox.base import Fault
 
 TROUBLES_PER_TRIAL_MAX = 3
 BATCH = 5
+SETTLING_SECONDS = 30.0
 FRESH_AFTER = 25  # trials; a sandbox that fills up for ever becomes slow
 
 
@@ -47,10 +48,10 @@ class Doubts:
 class Doubtful:
     """A connector, its ledger and the weather between it and its counterpart."""
 
-    def __init__(self, bench: Bench, verb: str) -> None:
+    def __init__(self, bench: Bench, verb: str, settling_seconds: float = 0.0) -> None:
         self.bench, self.verb = bench, verb
         self.weather = Weather(bench.counterpart.transport(), bench.manifest)
-        self.connection: Connection = bench.connect(transport=self.weather)
+        self.connection: Connection = bench.connect(transport=self.weather, settling_seconds=settling_seconds)
         self.writer = Writer(self.connection)
         self._clean: dict[str, int] | None = None
         self._requests = 0
@@ -92,7 +93,7 @@ class Doubtful:
         expect(found is not None, f"{self.verb} under {self.weather.met}: the hub has {made!r}, it is not there")
         same = same_object(made, found)
         expect(same, f"{self.verb} under {self.weather.met}: the hub has {made!r}, there is {found!r}")
-        return {what: after.get(what, 0) - before.get(what, 0) for what in {*before, *after}}
+        return _more(before, after)
 
 
 def each_request_lost(bench: Bench, verb: str) -> str:
@@ -130,7 +131,7 @@ def a_batch_in_part(bench: Bench, verb: str) -> str:
     doubtful.weather.under(lambda _, place: troubled.get(place))  # type: ignore[arg-type,return-value]
     doubtful.writer.write_all(verb, [trial.arguments for trial in trials])
     after = bench.census()
-    left = {what: after.get(what, 0) - before.get(what, 0) for what in {*before, *after}}
+    left = _more(before, after)
     whole = {what: number * BATCH for what, number in wanted.items()}
     expect(left == whole, f"{verb}, {BATCH} at once: {grown(whole, left)} than clean writes leave")
     doubtful.weather.plan = fine
@@ -157,9 +158,67 @@ def forgotten(bench: Bench, verb: str) -> str:
     return told
 
 
-def takes_doubts(verb: str) -> bool:
-    """True for a write."""
-    return spec_of(all_verbs()[verb]).writes
+def delivered_twice(bench: Bench, verb: str) -> str:
+    """Each request of the write in turn reaches the other side twice, and the second answer comes back.
+
+    An upsert leaves what a clean write leaves. Where the vendor has no key, nobody can keep a proxy from making twins;
+    then the hub says so when it looks: it never takes one of two for the only one in silence.
+    """
+    doubtful = Doubtful(bench, verb)
+    wanted, requests = doubtful.clean(0)
+    upsert = bench.manifest.verbs[verb].strategy != "find_then_create"
+    twins = 0
+    for place in range(requests):
+        trial = bench.prepare(verb, place + 1, doubtful.connection)
+        before = bench.census()
+        doubtful.weather.under(_at(place, "twice"))
+        refused = ""
+        try:
+            doubtful.writer.write(verb, trial.arguments, run=f"conformance/{place + 1}")
+        except NeedsDecision as told:
+            refused = told.message
+        left = _more(before, bench.census())
+        doubtful.weather.plan = fine
+        expect(left == wanted or not upsert, f"{verb}, request {place} twice: {grown(wanted, left)} than a clean write")
+        twins += left != wanted
+        if left == wanted:
+            found = getattr(doubtful.connection, bench.manifest.verbs[verb].find)(*trial.arguments)
+            expect(found is not None, f"{verb}, request {place} twice: it is not there ({refused})")
+    return f"{requests} requests twice, {twins} of them made twins" if twins else f"{requests} requests twice, no twins"
+
+
+def late_to_show(bench: Bench, verb: str) -> str:
+    """The answer of each request is lost, and the other side does not show yet what it has done: the hub waits for the
+    settling time before it believes that nothing is there, so that it never sends twice what was done.
+    """
+    counterpart = bench.counterpart
+    if not isinstance(counterpart, Emulated):
+        return "only an emulator can be made to show late"
+    doubtful = Doubtful(bench, verb, settling_seconds=SETTLING_SECONDS)
+    wanted, requests = doubtful.clean(0)
+    for place in range(requests):
+        trial = bench.prepare(verb, place + 1, doubtful.connection)
+        before, written = bench.census(), counterpart.writes()
+        began = doubtful.writer.clock.now()
+
+        def stale(request: httpx.Request, at: int, lost: int = place, since: int = written, when: Any = began) -> Any:
+            counterpart.forgive()
+            hidden = counterpart.writes() - since
+            if at > lost and hidden and (doubtful.writer.clock.now() - when).total_seconds() < SETTLING_SECONDS:
+                counterpart.fault(Fault("stale_read", lag=hidden))
+            return "lost_after" if at == lost else None
+
+        doubtful.weather.under(stale)
+        doubtful.writer.write(verb, trial.arguments, run=f"conformance/{place + 1}")
+        counterpart.forgive()
+        doubtful.weather.plan = fine
+        left = _more(before, bench.census())
+        expect(left == wanted, f"{verb}, request {place} late to show: {grown(wanted, left)} than a clean write leaves")
+    return f"{requests} requests whose result showed late"
+
+
+def _more(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {what: after.get(what, 0) - before.get(what, 0) for what in {*before, *after}}
 
 
 def _at(place: int, trouble: Trouble) -> Callable[[httpx.Request, int], Trouble | None]:

@@ -59,6 +59,8 @@ SUITE = (
     Check("read", "read", verbs.read),
     Check("each request lost", "write", doubt.each_request_lost),
     Check("batch in part", "write", doubt.a_batch_in_part),
+    Check("delivered twice", "write", doubt.delivered_twice),
+    Check("late to show", "write", doubt.late_to_show),
     Check("written before", "write", doubt.forgotten),
     Check("paging drift", "feed", drift.pages_while_records_change),
     Check("limits kept", "connector", limits.never_exceeded),

@@ -11,7 +11,8 @@ import httpx
 from isthmus.kit.manifest import Manifest
 
 # Before: nothing was done over there. After: it was done, and nobody heard of it.
-Trouble = Literal["lost_before", "lost_after", "gateway_before", "gateway_after", "reset_after"]
+# Twice: a proxy on the way sends it again; the second answer is the one that arrives.
+Trouble = Literal["lost_before", "lost_after", "gateway_before", "gateway_after", "reset_after", "twice"]
 TROUBLES: tuple[Trouble, ...] = ("lost_before", "lost_after", "gateway_before", "gateway_after", "reset_after")
 AFTER: tuple[Trouble, ...] = ("lost_after", "gateway_after", "reset_after")
 
@@ -47,6 +48,9 @@ class Weather(httpx.BaseTransport):
         if trouble is None:
             return self.inner.handle_request(request)
         self.met.append(trouble)
+        if trouble == "twice":
+            self.inner.handle_request(request)
+            return self.inner.handle_request(request)
         if trouble in AFTER:
             self.inner.handle_request(request)
         if trouble.startswith("gateway"):

@@ -120,7 +120,7 @@ class Kantata(BrainstemConnector):
         loaded = Loaded()
         yield from self.show("rate_cards", rate_card["id"], "rate_card_versions", loaded)
         rows = loaded.all("rate_card_versions").values()
-        versions = {dated[str(row["rate_card_set_version_id"])]: str(row["id"]) for row in rows}
+        versions = {dated[i]: str(row["id"]) for row in rows if (i := str(row["rate_card_set_version_id"])) in dated}
         if sorted(versions) != days:
             raise self.refusal(f"kantata made versions for {sorted(versions)} of {days}", "VERSIONS", "effective_date")
         return str(rate_card["id"]), versions
