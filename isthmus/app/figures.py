@@ -44,6 +44,7 @@ AGES: tuple[tuple[str, timedelta], ...] = (
     ("3 to 7 days", timedelta(days=7)),
     ("over 7 days", timedelta.max),
 )
+ISSUED = (InvoiceLife.ISSUED, InvoiceLife.CREDITED)  # they have a number and are in the books
 LIVE_RUNS = (RunState.QUEUED, RunState.RUNNING, RunState.WAITING, RunState.PARKED, RunState.FAILED)
 Sums = dict[str, Decimal]  # by currency
 
@@ -259,7 +260,10 @@ def longest_unbilled(tx: PostgresTx, actor: Actor, today: date, limit: int = 8) 
 
 @dataclass(frozen=True)
 class InvoiceFigures:
-    """Invoices of one currency: how many stand where, and what is owed. overdue: past its due date and open."""
+    """Invoices of one currency: how many stand where, what they come to, and what is owed.
+
+    net, total: issued less credited. open: what clients owe. overdue: of that, past its due date.
+    """
 
     currency: str
     drafts: int
@@ -267,17 +271,21 @@ class InvoiceFigures:
     not_posted: int
     not_posted_total: Decimal
     issued: int
+    posted: int
+    paid: int
+    credits: int
     net: Decimal
+    total: Decimal
     open: Decimal
     overdue: Decimal
-    paid: int
 
 
 def invoice_figures(tx: PostgresTx, actor: Actor, today: date) -> list[InvoiceFigures]:
     """By currency, the largest first."""
     invoice, count, total = TABLES[Invoice], sa.func.count, sa.func.sum
-    draft, issued = invoice.c.life == InvoiceLife.DRAFT, invoice.c.life == InvoiceLife.ISSUED
-    missing = sa.and_(issued, invoice.c.posting != Posting.POSTED)
+    draft, credit = invoice.c.life == InvoiceLife.DRAFT, invoice.c.kind == "credit"
+    made = invoice.c.life.in_(ISSUED)
+    claim, missing = sa.and_(made, ~credit), sa.and_(made, invoice.c.posting != Posting.POSTED)
 
     def of(column: Any, *where: Any) -> Any:
         return sa.func.coalesce(total(column).filter(*where), 0)
@@ -288,11 +296,14 @@ def invoice_figures(tx: PostgresTx, actor: Actor, today: date) -> list[InvoiceFi
         of(invoice.c.net, draft),
         count().filter(missing),
         of(invoice.c.total, missing),
-        count().filter(issued),
-        of(invoice.c.net, issued),
-        of(invoice.c.open, issued),
-        of(invoice.c.open, issued, invoice.c.due_date < today),
-        count().filter(issued, invoice.c.settlement == Settlement.PAID),
+        count().filter(claim),
+        count().filter(claim, invoice.c.posting == Posting.POSTED),
+        count().filter(claim, invoice.c.settlement == Settlement.PAID),
+        count().filter(made, credit),
+        of(invoice.c.net, claim) - of(invoice.c.net, made, credit),
+        of(invoice.c.total, claim) - of(invoice.c.total, made, credit),
+        of(invoice.c.open, claim),
+        of(invoice.c.open, claim, invoice.c.due_date < today),
     ).where(*within(actor, Invoice))
     rows = tx.raw.execute(query.group_by(invoice.c.currency))
     return sorted((InvoiceFigures(*row) for row in rows), key=lambda one: -one.net)
@@ -301,12 +312,13 @@ def invoice_figures(tx: PostgresTx, actor: Actor, today: date) -> list[InvoiceFi
 def billed_by_month(
     tx: PostgresTx, actor: Actor, today: date, months: int = 12
 ) -> dict[str, list[tuple[str, Decimal]]]:
-    """Net issued per month, by currency, oldest first; a month without an invoice is zero."""
+    """Net issued less credited per month, by currency, oldest first; a month without an invoice is zero."""
     invoice = TABLES[Invoice]
     month = sa.func.to_char(invoice.c.issue_date, "YYYY-MM").label("month")
     wanted = [_month_before(today, back) for back in reversed(range(months))]
-    query = sa.select(invoice.c.currency, month, sa.func.sum(invoice.c.net)).where(
-        invoice.c.life != InvoiceLife.DRAFT,
+    signed = sa.case((invoice.c.kind == "credit", -invoice.c.net), else_=invoice.c.net)
+    query = sa.select(invoice.c.currency, month, sa.func.sum(signed)).where(
+        invoice.c.life.in_(ISSUED),
         invoice.c.issue_date >= date.fromisoformat(f"{wanted[0]}-01"),
         *within(actor, Invoice),
     )

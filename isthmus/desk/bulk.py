@@ -70,7 +70,7 @@ def items_of(tx: Tx, bulk_no: str, state: str = "", limit: int | None = None) ->
 
 def confirm(books: Books, who: Actor, bulk_no: str, config: DeskConfig) -> BulkFix:
     """Whoever asked has seen the preview: carry it out, or wait for the second person it needs."""
-    fix = _locked(books, bulk_no, BulkState.PREVIEWED)
+    fix = _locked(books, who, bulk_no, BulkState.PREVIEWED)
     if who.name.strip().casefold() != fix.asked_by.strip().casefold():
         raise BadInput(f"bulk fix {bulk_no} is {fix.asked_by}'s: only they confirm it")
     needs = any(need_of(books.tx, case, fix.action, config).second for case in _ready_cases(books.tx, fix))
@@ -79,7 +79,7 @@ def confirm(books: Books, who: Actor, bulk_no: str, config: DeskConfig) -> BulkF
 
 def approve(books: Books, who: Actor, bulk_no: str, reason: str, config: DeskConfig) -> BulkFix:
     """Another person agrees to the whole bulk, held to what each of its cases needs."""
-    fix = _locked(books, bulk_no, BulkState.WAITING)
+    fix = _locked(books, who, bulk_no, BulkState.WAITING)
     for case in _ready_cases(books.tx, fix):
         demand(who, "case.approve", case.entity)
         demand_second(who, fix.asked_by, need_of(books.tx, case, fix.action, config))
@@ -91,15 +91,23 @@ def stop(books: Books, who: Actor, bulk_no: str, reason: str) -> BulkFix:
     """Stop a bulk fix: what is carried out stays, the rest of its cases is left open."""
     books.tx.lock(f"bulk:{bulk_no}")
     fix = bulk_of(books.tx, bulk_no)
-    demand(who, "case.decide")
+    _demand_all(books.tx, who, fix)
     if fix.state in (BulkState.DONE, BulkState.STOPPED):
         raise IllegalTransition(f"bulk fix {bulk_no} is {fix.state} already")
     return _moved(books, fix, BulkState.STOPPED, "bulk.stop", reason)
 
 
-def _locked(books: Books, bulk_no: str, wanted: BulkState) -> BulkFix:
+def _demand_all(tx: Tx, who: Actor, fix: BulkFix) -> None:
+    """NotPermitted unless the actor decides cases of every legal entity in there."""
+    numbers = tuple(item.case_no for item in items_of(tx, fix.bulk_no))
+    for entity in {case.entity for case in tx.find(Case, case_no=numbers)}:
+        demand(who, "case.decide", entity)
+
+
+def _locked(books: Books, who: Actor, bulk_no: str, wanted: BulkState) -> BulkFix:
     books.tx.lock(f"bulk:{bulk_no}")
     fix = bulk_of(books.tx, bulk_no)
+    _demand_all(books.tx, who, fix)
     if fix.state is not wanted:
         raise IllegalTransition(f"bulk fix {bulk_no} is {fix.state}, not {wanted}")
     return fix

@@ -10,7 +10,7 @@ from typing import Any
 
 from isthmus.desk.cases import case_of
 from isthmus.desk.filing import cause_facts
-from isthmus.desk.types import action_of
+from isthmus.desk.types import action_of, type_of
 from isthmus.domain.errors import BadInput, IllegalTransition, NotFound, NotPermitted
 from isthmus.policies.authority import Actor, deciders, demand
 from isthmus.runtime.books import Books
@@ -73,6 +73,9 @@ def _locked(books: Books, who: Actor, rule_no: str) -> DeskRule:
     if rule is None:
         raise NotFound(f"no rule {rule_no}")
     demand(who, "rule.review", str(rule.match.get("entity", "")))
+    queue = type_of(rule.exception).queue
+    if not who.decides(queue):
+        raise NotPermitted(f"{who.told}: rule {rule_no} decides what {', '.join(sorted(deciders(queue)))} decide")
     return rule
 
 

@@ -7,6 +7,7 @@ from isthmus.app.api.endpoints import endpoint
 from isthmus.app.api.reading import reading
 from isthmus.app.api.summary import Summary, summarise
 from isthmus.app.journey import Journey, journey_of
+from isthmus.runtime.clock import local_day
 
 
 @endpoint("GET /v1/journeys/{key}", path="/v1/journeys/{key:path}", answer=Journey)
@@ -23,4 +24,5 @@ def get_journey(visit: Visiting, key: str) -> Journey:
 def get_summary(visit: Visiting) -> Summary:
     """Show where all contracts, hours and amounts stand."""
     with reading(visit.hub) as tx:
-        return summarise(tx, visit.actor)
+        today = local_day(visit.hub.kernel.clock.now(), visit.hub.firm.entities[0].time_zone)
+        return summarise(tx, visit.actor, today)

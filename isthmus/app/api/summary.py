@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import date
 
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from isthmus.app.figures import Evidence, evidence
+from isthmus.app.figures import Evidence, evidence, invoice_figures
 from isthmus.app.scope import within
 from isthmus.domain.money import Exact
-from isthmus.domain.objects import Engagement, Invoice
-from isthmus.domain.states import CaseState, InvoiceLife, Posting, Settlement
+from isthmus.domain.objects import Engagement
+from isthmus.domain.states import CaseState
 from isthmus.policies.authority import Actor
 from isthmus.runtime.effects import FINISHED
 from isthmus.store.postgres import PostgresTx
@@ -20,13 +20,14 @@ from isthmus.store.tables import TABLES
 
 
 class InvoiceTotals(BaseModel):
-    """Invoices of one currency. open: what clients still owe."""
+    """Invoices of one currency. net, total: issued less credited; open: what clients still owe."""
 
     currency: str
     drafts: int
     issued: int
     posted: int
     paid: int
+    credits: int
     net: Exact
     total: Exact
     open: Exact
@@ -61,7 +62,7 @@ class Summary(BaseModel):
     duplicates: list[Duplicate]
 
 
-def summarise(tx: PostgresTx, actor: Actor) -> Summary:
+def summarise(tx: PostgresTx, actor: Actor, today: date) -> Summary:
     """All of it from one snapshot, of the legal entities the actor serves."""
     engagement, case, effect = TABLES[Engagement], TABLES[Case], TABLES[Effect]
     count = sa.func.count()
@@ -75,36 +76,14 @@ def summarise(tx: PostgresTx, actor: Actor) -> Summary:
     return Summary(
         contracts={str(state): number for state, number in tx.raw.execute(by_state)},
         evidence=evidence(tx, actor),
-        invoices=_invoices(tx, actor),
+        invoices=[InvoiceTotals.model_validate(one, from_attributes=True) for one in invoice_figures(tx, actor, today)],
         cases_open={str(queue): number for queue, number in tx.raw.execute(by_queue)},
         effects=[EffectCount.model_validate(dict(row)) for row in tx.raw.execute(effects).mappings()],
-        duplicates=duplicates(tx),
+        duplicates=duplicates(tx, actor),
     )
 
 
-def _invoices(tx: PostgresTx, actor: Actor) -> list[InvoiceTotals]:
-    invoice, count = TABLES[Invoice], sa.func.count
-    issued = invoice.c.life == InvoiceLife.ISSUED
-
-    def total(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[Any]:
-        return sa.func.coalesce(sa.func.sum(column).filter(issued), 0).label(name)
-
-    query = sa.select(
-        invoice.c.currency,
-        count().filter(invoice.c.life == InvoiceLife.DRAFT).label("drafts"),
-        count().filter(issued).label("issued"),
-        count().filter(issued, invoice.c.posting == Posting.POSTED).label("posted"),
-        count().filter(issued, invoice.c.settlement == Settlement.PAID).label("paid"),
-        total(invoice.c.net, "net"),
-        total(invoice.c.total, "total"),
-        total(invoice.c.open, "open"),
-    )
-    query = query.where(*within(actor, Invoice)).group_by(invoice.c.currency).order_by(invoice.c.currency)
-    rows = tx.raw.execute(query).mappings()
-    return [InvoiceTotals.model_validate(dict(row)) for row in rows]
-
-
-def duplicates(tx: PostgresTx) -> list[Duplicate]:
+def duplicates(tx: PostgresTx, actor: Actor) -> list[Duplicate]:
     """Finished writes of one business key to one system that ended in different ids over there.
 
     Facts that were brought up to date (a status, a client) are written again under the same id: no duplicate.
@@ -118,7 +97,7 @@ def duplicates(tx: PostgresTx) -> list[Duplicate]:
     labels = (effect.c.connection, effect.c.verb, effect.c.business_key)
     query = (
         sa.select(*labels, ids)
-        .where(effect.c.state.in_(sorted(FINISHED)), remote.is_not(None))
+        .where(effect.c.state.in_(sorted(FINISHED)), remote.is_not(None), *within(actor, Effect))
         .group_by(*labels)
         .having(sa.func.count(sa.distinct(remote)) > 1)
         .order_by(*labels)

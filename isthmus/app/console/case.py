@@ -281,6 +281,7 @@ def propose_rule(look: Look) -> Response:
     number = look.path("case_no")
     with look.hub.store.transaction() as tx:
         found = case_of(tx, number)
+        demand_sight(look.actor, tx, found)
         carried_out = [p for p in tx.find(Proposal, case_no=number) if p.state is ProposalState.CARRIED_OUT]
         if not carried_out:
             raise BadInput(f"case {number} is not decided by a person yet")

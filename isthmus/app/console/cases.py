@@ -121,14 +121,14 @@ def ask_for_bulk(look: Look) -> Response:
     with look.hub.store.transaction() as tx:
         open_ones = tx.find(Case, group_key=key, state=CaseState.OPEN, order=("case_no",))
         shown = set(look.form.get("shown", "").split(","))
-        chosen = [case for case in open_ones if _is_chosen(look, case.case_no, shown)]
+        open_ones = [case for case in open_ones if look.actor.serves(case.entity)]
         if not open_ones:
             raise NotFound("no open case of this cause is left")
+        chosen = [case for case in open_ones if _is_chosen(look, case.case_no, shown)]
         form = form_of(tx, open_ones[0], action)
         choice = Choice(action, look.form.get("reason", ""), values_of(look, [one.name for one in form.fields]))
         books = look.hub.kernel.books(tx, key=f"group/{key}", actor=look.actor.name)
-        mine = [case.case_no for case in chosen if look.actor.serves(case.entity)]
-        fix = bulk.ask(books, look.actor, mine, choice)
+        fix = bulk.ask(books, look.actor, [case.case_no for case in chosen], choice)
     return to(f"/console/bulk/{fix.bulk_no}")
 
 

@@ -17,7 +17,6 @@ from isthmus.app.console.render import render
 from isthmus.app.console.sessions import COOKIE, Sessions, clear_cookie, csrf_holds, set_cookie
 from isthmus.app.console_config import LocalPerson
 from isthmus.domain.errors import IsthmusError, NotPermitted
-from isthmus.kit.references import read_secret
 from isthmus.policies.authority import Actor
 
 HOME, LOGIN = "/console/", "/console/login"
@@ -119,7 +118,7 @@ def _local(request: Request, given: dict[str, str]) -> Response:
 def _person(hub: Hub, name: str, password: str) -> LocalPerson | None:
     found = None
     for person in hub.firm.console.people:
-        same = hmac.compare_digest(read_secret(person.password).encode(), password.encode())
+        same = hmac.compare_digest(hub.vault.read(person.password).encode(), password.encode())
         if same and person.name == name and password:
             found = person
     return found

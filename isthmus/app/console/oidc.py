@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,8 @@ class Claims:
 class Provider:
     """One identity provider. Its addresses and keys are read when they are first needed, and keys anew when unknown."""
 
-    def __init__(self, config: Oidc, clock: Clock) -> None:
-        self.config, self.clock = config, clock
+    def __init__(self, config: Oidc, clock: Clock, read: Callable[[str], str] = read_secret) -> None:
+        self.config, self.clock, self._read = config, clock, read
         self._facts: dict[str, Any] = {}
 
     def begin(self, hub: Hub, callback: str, next_page: str) -> tuple[str, str]:
@@ -83,7 +83,7 @@ class Provider:
     def _client(self, callback: str) -> OAuth2Client:
         from authlib.integrations.httpx_client import OAuth2Client  # slow to import, and only some firms need it
 
-        secret = read_secret(self.config.client_secret) if self.config.client_secret else None
+        secret = self._read(self.config.client_secret) if self.config.client_secret else None
         return OAuth2Client(
             self.config.client_id,
             secret,

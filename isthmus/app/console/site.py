@@ -74,7 +74,7 @@ def create_console(hub: Hub, clock: Clock | None = None) -> Starlette:
         },
     )
     app.state.hub, app.state.sessions = hub, Sessions(hub, config, clock)
-    app.state.provider = Provider(config.oidc, clock) if config.oidc else None
+    app.state.provider = Provider(config.oidc, clock, hub.vault.read) if config.oidc else None
     app.state.pulse = Pulse(hub)
     return app
 
