@@ -170,7 +170,8 @@ def _contract(number: int, world: World, client: Client) -> ContractVersion:
     currency, no = entity.functional_currency, f"K-{number}"
     lines = [_time_line("L1", currency, rng)]
     lines += [_time_line("L2", currency, rng)] if rng.random() < 0.5 else []
-    lines.append(ContractLine(line_uid="NB", description="Internal", billing_type=BillingType.NON_BILLABLE))
+    free = BillingType.NON_BILLABLE
+    lines.append(ContractLine(line_uid="NB", description="Internal", billing_type=free, tax_code="SERVICES"))
     lines += [_milestone_line(currency)] if rng.random() < 0.25 else []
     caps = []
     if rng.random() < 0.7:
