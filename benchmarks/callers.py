@@ -26,7 +26,7 @@ def requests(host: str, connection: str, first: int, number: int, project: str) 
             "person": "esme.okonkwo@consulting.example",
             "role": "Visual Designer",
             "service_date": f"2026-03-{1 + n % 28:02d}",
-            "hours": f"{1 + n % 7}.25",
+            "hours": "0.25",  # one person, some fifty entries a day: no day may exceed its hours
             "note": f"entry {n}",
             "approved_by": "pia",
             "approved_at": "2026-03-31T18:00:00+00:00",
