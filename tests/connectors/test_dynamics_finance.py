@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
@@ -169,7 +170,9 @@ def set_up(erp: Connection) -> Connection:
 
 
 def kept(box: FinanceSandbox, collection: str) -> list[dict[str, Any]]:
-    return box.records.snapshot().get(collection, [])
+    """Rows as the sandbox tells them over HTTP, their numbers read to the digit."""
+    told: list[dict[str, Any]] = json.loads(json.dumps(box.records.snapshot().get(collection, [])), parse_float=Decimal)
+    return told
 
 
 # -- companies -----------------------------------------------------------------------------------------------------
