@@ -78,7 +78,8 @@ def a_part(dice: random.Random, number: int) -> BillablePart:
 
 def a_case(dice: random.Random, number: int) -> Case:
     contract_no, currency = dice.choice([*ENTITIES, ""]), dice.choice(CURRENCIES)
-    opened = NOW - timedelta(minutes=dice.randint(0, 20_000))
+    edge = dice.choice([timedelta(hours=8), timedelta(hours=24), timedelta(days=3), timedelta(days=7)])
+    opened = NOW - dice.choice((edge, timedelta(minutes=dice.randint(0, 20_000))))
     is_open, waits = dice.random() < 0.8, dice.random() < 0.2
     return Case(
         case_no=f"CASE-{number:05d}",
@@ -124,7 +125,7 @@ def an_invoice(dice: random.Random, number: int) -> Invoice:
         open=Decimal(0) if kind == "credit" else dice.choice((Decimal(0), net)),
         number=f"N-{number}" if issued else "",
         issue_date=TODAY - timedelta(days=dice.randint(0, 420)) if issued else None,
-        due_date=TODAY - timedelta(days=dice.randint(-30, 60)) if issued else None,
+        due_date=TODAY - timedelta(days=dice.choice((-30, -1, 0, 1, 60))) if issued else None,
         life=life,
         kind=kind,
         posting=dice.choice(list(Posting)),

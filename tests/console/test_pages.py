@@ -88,7 +88,6 @@ def look_at(page: str) -> Marks:
     return marks
 
 
-@pytest.mark.requirement("OBS-01")
 def test_every_page_comes_up_and_takes_nothing_from_elsewhere(stage: ConsoleStage) -> None:
     busy(stage)
     visitor = stage.visit("finn")

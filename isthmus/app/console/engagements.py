@@ -260,10 +260,19 @@ def _writes(tx: PostgresTx, number: str) -> list[Moment]:
 def _events(tx: PostgresTx, number: str) -> list[Moment]:
     event = TABLES[OutboxEvent]
     query = sa.select(event.c.type, event.c.occurred_at, event.c.actor, event.c.payload).where(
-        event.c.correlation_id == f"contract:{number}", event.c.type.in_(TOLD)
+        event.c.correlation_id.in_(_correlations(number)), event.c.type.in_(TOLD)
     )
     rows = tx.raw.execute(query.order_by(event.c.position.desc()).limit(EVENTS_MAX))
     return [_moment(row.type, row.occurred_at, row.actor, row.payload) for row in rows]
+
+
+def _correlations(number: str) -> Any:
+    """The contract's own, and those of payments that turned out to be for its invoices."""
+    share, invoice = TABLES[Allocation], TABLES[Invoice]
+    paid = sa.select(sa.literal("payment:") + share.c.payment_key).join(
+        invoice, invoice.c.invoice_id == share.c.invoice_id
+    )
+    return sa.union_all(sa.select(sa.literal(f"contract:{number}")), paid.where(invoice.c.contract_no == number))
 
 
 def _moment(kind: str, at: datetime, actor: str, facts: dict[str, Any]) -> Moment:
