@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 
 from standardwebhooks.webhooks import Webhook
 
+from isthmus.app.demo import world
 from isthmus.app.demo.firm import WEBHOOK_SECRET
+
+PEOPLE = sorted({person for _, person in world.TEAM.values()})
 
 
 def requests(host: str, connection: str, first: int, number: int, project: str) -> list[bytes]:
@@ -23,10 +26,10 @@ def requests(host: str, connection: str, first: int, number: int, project: str) 
             "source_id": f"b{n}",
             "project_code": project,
             "task_code": "LH-UX",
-            "person": "esme.okonkwo@consulting.example",
+            "person": PEOPLE[n % len(PEOPLE)],
             "role": "Visual Designer",
-            "service_date": f"2026-03-{1 + n % 28:02d}",
-            "hours": "0.25",  # one person, some fifty entries a day: no day may exceed its hours
+            "service_date": f"2026-03-{1 + n // len(PEOPLE) % 28:02d}",
+            "hours": f"{n // 168 % 3}.25",  # nine entries a person and day at 1,500: no day may exceed its hours
             "note": f"entry {n}",
             "approved_by": "pia",
             "approved_at": "2026-03-31T18:00:00+00:00",

@@ -27,6 +27,7 @@ class Books:
         self.run_id = run_id
         self.correlation_id = correlation_id
         self.actor = actor
+        self._answers: Mapping[str, Mapping[str, Any]] | None = None
 
     @property
     def now(self) -> datetime:
@@ -50,8 +51,10 @@ class Books:
 
     @property
     def answers(self) -> Mapping[str, Mapping[str, Any]]:
-        """What people have decided for this run, by exception type."""
-        return {d.exception: d.values for d in self.tx.find(Decision, run_id=self.run_id)}
+        """What people have decided for this run, by exception type; read once, for all entries of a batch."""
+        if self._answers is None:
+            self._answers = {d.exception: d.values for d in self.tx.find(Decision, run_id=self.run_id)}
+        return self._answers
 
     def emit(self, event_type: str, aggregate: str, payload: dict[str, Any], entity: str = "") -> None:
         """Publish an event with this transaction: one row, and one delivery for each subscriber of its type."""

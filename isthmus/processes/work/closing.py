@@ -132,16 +132,15 @@ def _accrual(
 
 def reverse_accruals(books: Books, items: list[BillableItem], entity: str) -> int:
     """Approved at last: what was accrued for an entry is taken back, amount by amount, where the entry is booked."""
-    keys = {item.entry_key for item in items if item.source_type == "time"}
+    first = {item.entry_key: item for item in reversed(items) if item.source_type == "time"}
+    ids = tuple(f"accrual/{key}/accrued" for key in sorted(first))
     count = 0
-    for key in sorted(keys):
-        accrued = books.tx.get(LedgerEntry, f"accrual/{key}/accrued")
-        if accrued is not None:
-            item = next(item for item in items if item.entry_key == key)
-            period = month_of(booking_of(books, entity, item.service_date).accounting_date)
-            back: dict[str, object] = {"entry_id": f"accrual/{key}/reversed", "kind": "reversed", "period": period}
-            back |= {"amount": -accrued.amount, "cost": -accrued.cost, "recorded_at": books.now}
-            count += books.tx.insert_new(accrued.model_copy(update=back))
+    for accrued in books.tx.find(LedgerEntry, entry_id=ids, order=("entry_id",)) if ids else []:
+        key = accrued.entry_id.removeprefix("accrual/").removesuffix("/accrued")
+        period = month_of(booking_of(books, entity, first[key].service_date).accounting_date)
+        back: dict[str, object] = {"entry_id": f"accrual/{key}/reversed", "kind": "reversed", "period": period}
+        back |= {"amount": -accrued.amount, "cost": -accrued.cost, "recorded_at": books.now}
+        count += books.tx.insert_new(accrued.model_copy(update=back))
     return count
 
 
@@ -209,9 +208,12 @@ def flag_prior_period(books: Books, items: list[BillableItem]) -> list[BillableI
     states: dict[str, Mapping[str, PeriodState]] = {}
     entities: dict[str, str] = {}
     for item in items:
-        entity = entities.setdefault(item.contract_no, _entity_of(books, item.contract_no))
-        known = states.setdefault(entity, states_of(books, entity, "time") if entity else {})
-        booking = accounting_date(item.service_date, known)
+        if item.contract_no not in entities:
+            entities[item.contract_no] = _entity_of(books, item.contract_no)
+        entity = entities[item.contract_no]
+        if entity not in states:
+            states[entity] = states_of(books, entity, "time") if entity else {}
+        booking = accounting_date(item.service_date, states[entity])
         if not booking.prior_period:
             flagged.append(item)
             continue

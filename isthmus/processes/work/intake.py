@@ -68,7 +68,8 @@ def read_batch(books: Books, entries: Iterable[TimeEntry]) -> Batch:
         versions[version.contract_no].append(version)
     days = _distinct(entry.service_date for entry in entries)
     same_day: dict[tuple[str, date], list[TimeEntry]] = defaultdict(list)
-    for known in books.tx.find(TimeEntry, project_code=codes, service_date=days) if codes else []:
+    people = _distinct(entry.person for entry in entries)
+    for known in books.tx.find(TimeEntry, project_code=codes, service_date=days, person=people) if codes else []:
         same_day[known.project_code, known.service_date].append(known)
     latest: dict[str, TimeEntry] = {}
     concerned = [*entries, *_of_the_day(same_day, entries)]
