@@ -21,10 +21,11 @@ from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.runtime.hashing import canonical_json, content_hash
 from isthmus.runtime.kernel import Kernel
-from isthmus.store.records import InboxMessage, MessageState, RunRow, Watermark
+from isthmus.store.records import InboxMessage, MessageState, RunRow, RunState, Watermark
 from isthmus.store.tx import Tx
 
 BATCH_MAX = 200
+BATCHES_AT_ONCE = 4
 PAYMENT = "payment.received"
 Dated = TypeVar("Dated", TimeEntry, Expense)
 
@@ -307,6 +308,8 @@ def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:
     """
     with kernel.store.transaction() as tx:
         books = kernel.books(tx, key="drain/time", actor="hub")
+        if _enough_under_way(tx):
+            return 0
         messages = inbox.take(books, kind="time.approved", limit=limit)
         codes = {message.message_id: _projects_of(message) for message in messages}
         wanted = tuple(sorted({code for each in codes.values() for code in each}))
@@ -320,6 +323,12 @@ def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:
         _checkpoint(kernel, "committing gathered time", len(messages))
     _checkpoint(kernel, "gathered time", len(messages))
     return len(messages)
+
+
+def _enough_under_way(tx: Tx) -> bool:
+    """While some batches are worked on, what arrives meanwhile makes the next ones larger, and each hour cheaper."""
+    moving = (RunState.QUEUED, RunState.RUNNING)
+    return len(tx.find(RunRow, process="capture_time", state=moving, limit=BATCHES_AT_ONCE)) == BATCHES_AT_ONCE
 
 
 def drain_facts(kernel: Kernel, limit: int = BATCH_MAX) -> int:

@@ -72,7 +72,7 @@ class DbosWorker:
         advance: Callable[[str, int], Any],
         *,
         concurrency: int = 8,
-        polling_seconds: float = 0.05,
+        polling_seconds: float = 0.035,
     ) -> None:
         config: DBOSConfig = {
             "name": APPLICATION,

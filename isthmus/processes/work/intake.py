@@ -125,12 +125,12 @@ def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[B
     An entry that needs a person gets a run of its own, which parks with its case; the others are not held up. alone is
     the key of the one entry such a run is about.
     """
-    carried = [
-        (entry, message)
-        for message in _messages(books, messages)
-        for entry in _entries_or_quarantine(books, message, alone)
-        if alone in ("", entry.key)
-    ]
+    taken = _messages(books, messages)
+    read = [(message, _entries_or_quarantine(books, message)) for message in taken]
+    if not alone:
+        good = [m for m, entries in read if entries is not None and m.state is MessageState.TAKEN]
+        inbox.settle(books, good, MessageState.APPLIED)
+    carried = [(e, message) for message, entries in read for e in entries or () if alone in ("", e.key)]
     batch = read_batch(books, (entry for entry, _ in carried))
     for entry, message in carried:
         _capture_one(books, batch, entry, message, alone)
@@ -192,15 +192,12 @@ def _messages(books: Books, ids: list[tuple[str, str]]) -> list[InboxMessage]:
     return [found[source, name] for source, name in ids]
 
 
-def _entries_or_quarantine(books: Books, message: InboxMessage, alone: str) -> list[TimeEntry]:
+def _entries_or_quarantine(books: Books, message: InboxMessage) -> list[TimeEntry] | None:
     try:
-        entries = entries_of(message)
+        return entries_of(message)
     except BadInput as wrong:
         inbox.set_aside(books, message, wrong.message)
-        return []
-    if not alone and message.state is MessageState.TAKEN:
-        inbox.settle(books, [message], MessageState.APPLIED)
-    return entries
+        return None
 
 
 def _capture_one(books: Books, batch: Batch, entry: TimeEntry, message: InboxMessage, alone: str) -> None:
