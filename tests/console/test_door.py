@@ -95,6 +95,17 @@ def test_a_session_ends_when_idle_when_old_and_when_left(staged: Callable[..., C
     assert stage.audited("session.begin") and stage.audited("session.end")
 
 
+def test_a_page_that_is_left_open_does_not_keep_its_session(staged: Callable[..., ConsoleStage]) -> None:
+    """What it fetches by itself is no sign of a person."""
+    stage = staged(console_firm(idle_minutes=30))
+    visitor = stage.visit("finn")
+    for _ in range(3):
+        stage.machine.move(timedelta(minutes=9))
+        assert visitor.get("/console/", **{"x-by-itself": "yes"}).status_code == 200
+    stage.machine.move(timedelta(minutes=9))
+    assert visitor.get("/console/", **{"x-by-itself": "yes"}).status_code == 303
+
+
 def test_the_books_keep_no_secret_of_a_session(stage: ConsoleStage) -> None:
     visitor = stage.visit("finn")
     secret = visitor.client.cookies["isthmus_session"]

@@ -15,8 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from isthmus.app.bootstrap import Hub
 from isthmus.app.console.sessions import COOKIE
 from isthmus.domain.errors import Retryable
-from isthmus.store.desk_records import BulkItem
-from isthmus.store.records import OutboxEvent, RunRow
+from isthmus.runtime.audit import CHAIN
+from isthmus.store.desk_records import BulkFix, BulkItem
+from isthmus.store.records import Counter, OutboxEvent, RunRow
 from isthmus.store.tables import TABLES
 
 LOOK_SECONDS = 1.0
@@ -30,6 +31,7 @@ class Mark:
     """How far the books had come at a look."""
 
     events: int
+    acts: int
     runs: str
     bulk: str
 
@@ -73,19 +75,21 @@ class Pulse:
                 queue.put_nowait(words)
 
     def _mark(self) -> Mark:
-        event, run, item = TABLES[OutboxEvent], TABLES[RunRow], TABLES[BulkItem]
+        event, run, fix, item = TABLES[OutboxEvent], TABLES[RunRow], TABLES[BulkFix], TABLES[BulkItem]
         with self.hub.store.transaction() as tx:
             events = tx.raw.execute(sa.select(sa.func.coalesce(sa.func.max(event.c.position), 0))).scalar_one()
             moving = sa.select(sa.func.max(run.c.updated_at)).where(run.c.state.in_(("queued", "running", "waiting")))
             runs = tx.raw.execute(moving).scalar_one()
-            bulk = tx.raw.execute(sa.select(sa.func.max(item.c.at))).scalar_one()
-        return Mark(int(events), str(runs), str(bulk))
+            going = sa.select(fix.c.bulk_no).where(fix.c.state.in_(("previewing", "running")))
+            bulk = tx.raw.execute(sa.select(sa.func.max(item.c.at)).where(item.c.bulk_no.in_(going))).scalar_one()
+            acts = tx.get(Counter, CHAIN)  # whatever people do is in the audit, which is sealed within a second
+        return Mark(int(events), acts.value if acts else 0, str(runs), str(bulk))
 
 
 async def live(request: Request) -> Response:
     """The stream of one page. Only for whoever is logged in."""
     sessions, pulse = request.app.state.sessions, request.app.state.pulse
-    session = await run_in_threadpool(sessions.find, request.cookies.get(COOKIE, ""))
+    session = await run_in_threadpool(sessions.find, request.cookies.get(COOKIE, ""), seen=False)
     if session is None:
         return Response(status_code=401)
     if len(pulse.watchers) >= WATCHERS_MAX:

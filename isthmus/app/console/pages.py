@@ -22,6 +22,7 @@ from isthmus.domain.errors import IsthmusError, NotPermitted
 from isthmus.policies.authority import Actor, demand
 from isthmus.store.desk_records import Session
 
+BY_ITSELF = "x-by-itself"
 FORM_MAX = 200
 VALUE_MAX = 4000
 
@@ -110,7 +111,8 @@ async def _form_of(request: Request) -> dict[str, str]:
 def _admit(one: Page, request: Request, form: dict[str, str]) -> Response:
     hub: Hub = request.app.state.hub
     sessions: Sessions = request.app.state.sessions
-    session = sessions.find(request.cookies.get(COOKIE, ""))
+    by_itself = BY_ITSELF in request.headers  # an open page fetches what has moved: nobody need be there
+    session = sessions.find(request.cookies.get(COOKIE, ""), seen=not by_itself)
     if session is None:
         return _to_the_door(request)
     request.state.session, request.state.actor = session, session.name

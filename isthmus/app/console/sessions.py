@@ -57,8 +57,8 @@ class Sessions:
             self._audit(tx, "session.begin", who.name, f"by {via} from {address}")
         return secret
 
-    def find(self, secret: str) -> Session | None:
-        """The session of a secret, when it still holds; looking at it keeps it from going idle."""
+    def find(self, secret: str, *, seen: bool = True) -> Session | None:
+        """The session of a secret, when it still holds; what a person does (seen) keeps it from going idle."""
         if not secret:
             return None
         now = self.clock.now()
@@ -71,7 +71,7 @@ class Sessions:
                 tx.update(session.model_copy(update={"ended_at": now}))
                 self._audit(tx, "session.expire", session.name, "idle" if idle else "too old")
                 return None
-            if now - session.seen_at >= SEEN_EVERY:
+            if seen and now - session.seen_at >= SEEN_EVERY:
                 session = session.model_copy(update={"seen_at": now})
                 tx.update(session)
         return session
