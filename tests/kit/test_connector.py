@@ -114,7 +114,12 @@ def test_missing_master_data_is_refused_by_name(books: KeyedConnector) -> None:
     assert books.ids_by_name(rows, ["Architect"], "role") == {"Architect": "1"}
     with pytest.raises(RemoteRefusal, match="books has no role Partner, Tester") as refused:
         books.ids_by_name(rows, ["Tester", "Architect", "Partner"], "role")
-    assert refused.value.context == {"remote_code": "ROLE", "field": "role", "system": "books"}
+    assert refused.value.context == {
+        "remote_code": "ROLE",
+        "field": "role",
+        "system": "books",
+        "words": "",
+    }
 
 
 def test_a_record_is_put_under_its_key(books: KeyedConnector) -> None:

@@ -14,8 +14,8 @@ from isthmus.app.api.endpoints import Asked, Cursor, Limit, Page, endpoint
 from isthmus.app.api.idempotency import Reply, once
 from isthmus.app.api.ledger import invoice_by
 from isthmus.app.api.reading import page, reading
+from isthmus.app.api.replays import take_again
 from isthmus.app.api.starts import Started, Words, started
-from isthmus.app.replays import take_again
 from isthmus.desk import cases as desk
 from isthmus.desk import proposals
 from isthmus.desk.dry_run import DryRun

@@ -212,7 +212,7 @@ def replay(
 def _replay(
     books: Books, message: tuple[str, str] | None, subscriber: str, since: datetime | None, aggregate: str, reason: str
 ) -> dict[str, Any]:
-    from isthmus.app.replays import take_again
+    from isthmus.app.api.replays import take_again
     from isthmus.runtime import outbox
 
     if message:

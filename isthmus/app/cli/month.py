@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def month_end(
-    entity: Annotated[str, typer.Argument(metavar="ENTITY", show_default=False)],
+    entity: Annotated[
+        str, typer.Argument(metavar="ENTITY", help="The legal entity whose month ends.", show_default=False)
+    ],
     cutoff: Annotated[
         datetime,
         typer.Option(formats=["%Y-%m-%d"], help="Bill what was done up to and on this day.", show_default=False),
