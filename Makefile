@@ -4,7 +4,7 @@ RUN := .venv/bin/
 # Some build machines forbid it, and then every process compiles all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test check simulate properties bench requirements lock clean
+.PHONY: help setup demo test check simulate properties bench screenshots requirements lock clean
 help: ## print this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -36,6 +36,9 @@ properties: .venv/.ready ## make properties EXAMPLES=500 CONTRACTS=10000: histor
 
 bench: .venv/.ready ## figures beside the raw limits of this machine, in one run; SECTIONS="month project" for some
 	@$(PY) -m benchmarks $(SECTIONS)
+
+screenshots: .venv/.ready ## every page of the console into docs/, from the demo's data (needs Debian's chromium)
+	@$(PY) scripts/screenshots.py
 
 requirements: .venv/.ready ## which requirement ids a passing test shows
 	@$(PY) scripts/requirements.py

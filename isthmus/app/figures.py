@@ -247,11 +247,15 @@ class Unbilled:
 
 def longest_unbilled(tx: PostgresTx, actor: Actor, today: date, limit: int = 8) -> list[Unbilled]:
     """Contracts whose billable work of earlier months is not on an invoice, the largest first."""
-    net, since = sa.func.sum(PART_SUM.c.net).label("net"), sa.func.min(PART_SUM.c.month).label("since")
-    query = sa.select(PART_SUM.c.contract_no, PART_SUM.c.currency, net, since)
-    query = query.where(PART_SUM.c.state == PartState.READY, PART_SUM.c.month < f"{today:%Y-%m}")
-    query = mine(query, PART_SUM.c.contract_no, actor).group_by(PART_SUM.c.contract_no, PART_SUM.c.currency)
-    rows = tx.raw.execute(query.having(sa.func.sum(PART_SUM.c.net) > 0).order_by(net.desc()).limit(limit))
+    labels = (PART_SUM.c.contract_no, PART_SUM.c.currency, PART_SUM.c.month)
+    by_month = sa.select(*labels, sa.func.sum(PART_SUM.c.net).label("net"))
+    by_month = by_month.where(PART_SUM.c.state == PartState.READY, PART_SUM.c.month < f"{today:%Y-%m}")
+    by_month = mine(by_month, PART_SUM.c.contract_no, actor).group_by(*labels)
+    month = by_month.having(sa.func.sum(PART_SUM.c.parts) != 0).subquery()
+    net, since = sa.func.sum(month.c.net).label("net"), sa.func.min(month.c.month).label("since")
+    query = sa.select(month.c.contract_no, month.c.currency, net, since)
+    query = query.group_by(month.c.contract_no, month.c.currency)
+    rows = tx.raw.execute(query.having(sa.func.sum(month.c.net) > 0).order_by(net.desc()).limit(limit))
     return [Unbilled(row.contract_no, row.currency, row.net, row.since) for row in rows]
 
 

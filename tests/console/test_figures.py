@@ -212,15 +212,15 @@ def _evidence(tx: Any, actor: Actor) -> None:
             of_age = [p for p in unbilled if _age(p) == age and p.currency == currency and p.state == state]
             assert net == sum(p.net for p in of_age)
     assert sum(a.net for a in figures.unbilled_by_age(tx, actor, TODAY)) == sum(p.net for p in unbilled)
-    for one in figures.longest_unbilled(tx, actor, TODAY, limit=100):
-        early = [
-            p
-            for p in unbilled
-            if p.state is PartState.READY
-            and f"{p.service_date:%Y-%m}" < f"{TODAY:%Y-%m}"
-            and (p.contract_no, p.currency) == (one.contract_no, one.currency)
-        ]
-        assert one.net == sum(p.net for p in early) and one.since == min(f"{p.service_date:%Y-%m}" for p in early)
+    early = [p for p in unbilled if p.state is PartState.READY and f"{p.service_date:%Y-%m}" < f"{TODAY:%Y-%m}"]
+    sums = _grouped(early, lambda p: (p.contract_no, p.currency))
+    told = figures.longest_unbilled(tx, actor, TODAY, limit=100)
+    assert {(one.contract_no, one.currency) for one in told} == {
+        k for k, g in sums.items() if sum(p.net for p in g) > 0
+    }
+    for one in told:
+        mine = sums[one.contract_no, one.currency]
+        assert one.net == sum(p.net for p in mine) and one.since == min(f"{p.service_date:%Y-%m}" for p in mine)
 
 
 def _age(part: BillablePart) -> str:

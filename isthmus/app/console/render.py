@@ -201,7 +201,7 @@ def ago(instant: datetime | None, now: datetime) -> Markup:
         return Markup("–")
     apart = now - instant
     told = span(abs(apart))
-    shown = f"in {told}" if apart < timedelta(0) else (told if told == "now" else f"{told} ago")
+    shown = "just now" if told == "now" else f"in {told}" if apart < timedelta(0) else f"{told} ago"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
         instant.isoformat(), f"{instant.astimezone(UTC):%-d %b %Y, %H:%M}", shown
     )

@@ -31,7 +31,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "pmo": ("stalls", "unbilled", "longest", "engagements", "owners"),
     "sales": ("stalls", "engagements", "longest", "owners"),
     "integration": ("stalls", "systems", "lanes", "owners"),
-    "executive": ("billed", "unbilled", "stalls", "invoices", "owners", "engagements"),
+    "executive": ("stalls", "billed", "unbilled", "invoices", "owners", "engagements"),
 }
 
 

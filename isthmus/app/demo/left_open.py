@@ -20,12 +20,23 @@ WHO = {
     "EX-TAX-CODE": "for finn.finance, and a second person, say carla.controller: what kind of service is this?",
 }
 WEEK = [date(2026, 5, 11) + timedelta(days=n) for n in range(5)]
+# Work that goes on at the first clients, approved and not billed yet: of last month and of this one.
+UNBILLED = ((date(2026, 4, 27), 3), (date(2026, 5, 11), 4))
 
 
 def leave_open(play: Play) -> None:
     """Finance settles what the month has left; then three new deals meet a wall each."""
     play.move_to(date(2026, 5, 11), 9)
     _settle_short_payment(play)
+    rows = [
+        row
+        for first, days in UNBILLED
+        for n in range(days)
+        for deal in world.DEALS
+        for row in play.time_rows(deal, first + timedelta(days=n))
+    ]
+    play.work_week(date(2026, 5, 14), rows)
+    play.move_to(date(2026, 5, 15), 9)
     play.timeline.say("Three more deals are won. This time three things go wrong that no program may decide.")
     play.control("netsuite", "mandatory", {"invoice": ["custbody_region"]})
     play.enter(world.LATER)

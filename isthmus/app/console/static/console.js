@@ -78,6 +78,12 @@ function short(number) {
   return Math.abs(number) >= 1e6 ? `${number / 1e6}M` : Math.abs(number) >= 1e3 ? `${number / 1e3}k` : `${number}`;
 }
 
+function monthOf(label) { // 2026-03 as Mar, and January with its year
+  const [year, month] = label.split("-");
+  const name = new Date(Date.UTC(year, month - 1, 1)).toLocaleString("en-US", { month: "short", timeZone: "UTC" });
+  return month === "01" ? `${name}\n${year}` : name;
+}
+
 function frame(unit) {
   const quiet = { color: ink("--ink-3"), fontFamily: "Inter", fontSize: 11.5 };
   return {
@@ -109,7 +115,7 @@ const KINDS = {
   },
   bars(facts, unit) {
     const base = frame(unit);
-    return { ...base, legend: { show: false }, grid: { ...base.grid, top: 10 }, xAxis: { ...base.category, data: facts.labels }, yAxis: base.value,
+    return { ...base, legend: { show: false }, grid: { ...base.grid, top: 10 }, xAxis: { ...base.category, data: facts.labels.map(monthOf) }, yAxis: base.value,
       series: [{ name: "net billed", type: "bar", barMaxWidth: 34, itemStyle: { color: ink("--p-invoiced"), borderRadius: [4, 4, 0, 0] }, data: facts.series.map(Number) }] };
   },
 };
