@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from isthmus.domain.objects import (
@@ -186,8 +186,25 @@ def test_plain_contracts_come_to_the_same_rows_with_the_same_numbers(
     compare(ordinary, quick, numbers=True)
 
 
+def looking_alike() -> list[TimeEntry]:
+    """The same quarter of an hour nine times on one project and twice on another: psa:10 sorts before psa:9."""
+    same = {"person": "ann", "role": "Consultant", "note": ""}
+    return [
+        entry(
+            n,
+            "0.25",
+            day=2,
+            project_code="P-K-1" if n < 9 else "P-K-2",
+            approved_at=datetime(2026, 3, 29, 18, tzinfo=UTC) + timedelta(hours=n),
+            **same,
+        )
+        for n in range(11)
+    ]
+
+
 @EXAMPLES
 @given(st.lists(st.sampled_from(sorted(TERMS)), min_size=4, max_size=4), worked(wrong=True))
+@example(["adjusted"] * 4, looking_alike())
 def test_unusual_terms_and_hours_that_need_a_person_come_to_the_same(
     names: list[str], entries: list[TimeEntry]
 ) -> None:

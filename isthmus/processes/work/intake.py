@@ -131,6 +131,8 @@ def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[B
         good = [m for m, entries in read if entries is not None and m.state is MessageState.TAKEN]
         inbox.settle(books, good, MessageState.APPLIED)
     carried = [(e, message) for message, entries in read for e in entries or () if alone in ("", e.key)]
+    # In the order of approval, as price_stored: of two that look like one hour, the later is the one in question.
+    carried.sort(key=lambda arrived: (arrived[0].approved_at, arrived[0].key))
     batch = read_batch(books, (entry for entry, _ in carried))
     for entry, message in carried:
         _capture_one(books, batch, entry, message, alone)
