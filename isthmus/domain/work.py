@@ -42,7 +42,9 @@ def milestone_of(code: str) -> tuple[str, int]:
 
 
 class Project(Canonical):
-    """What is set up in PSA and ERP for an engagement."""
+    """What is set up in PSA and ERP for an engagement. end: the day after the last one, as all our ends are; every
+    connector tells its system the last day (docs/decisions/0009).
+    """
 
     project_code: str
     name: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
 from typing import Any, ClassVar
@@ -43,6 +43,19 @@ def noon(day: date | None) -> str | None:
 def day_of(moment: str) -> date:
     """The date of such a moment."""
     return datetime.fromisoformat(moment).date()
+
+
+def noon_of_last_day(end: date | None) -> str | None:
+    """Our exclusive end as the last day that counts; kit.mapping.LAST_DAY for those who keep days as moments."""
+    return noon(end - timedelta(days=1)) if end else None
+
+
+def after_day_of(moment: str) -> date:
+    """An exclusive end from the last day that counts, undoing noon_of_last_day."""
+    return day_of(moment) + timedelta(days=1)
+
+
+NOON, NOON_OF_LAST_DAY = (noon, day_of), (noon_of_last_day, after_day_of)
 
 
 def same(values: Keys) -> str:

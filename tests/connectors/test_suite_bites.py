@@ -58,6 +58,9 @@ MISTAKES = {
     ),
     "a port's read is left out": Mistake("manifest", "manifest.toml", '"Psa.read_project", ', "", "Psa.read_project"),
     "an address without TLS": Mistake("manifest", "manifest.toml", "https://api", "http://api", "https"),
+    "an end sent as it is": Mistake(
+        "last days", "mapping.py", 'Field("end", "ends_on", *LAST_DAY)', 'Field("end", "ends_on", *DAY)', "ends_on"
+    ),
     "it waits by itself": Mistake("code", "connector.py", "from datetime", "import time\nfrom datetime", "time"),
     "a row of errors nobody reaches": Mistake(
         "error rows",

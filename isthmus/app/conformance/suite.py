@@ -53,6 +53,7 @@ SUITE = (
     Check("sign-in masked", "auth kind", echoes.masked_at_the_sign_in, sandbox=False),
     Check("missing credential", "auth kind", echoes.missing_is_named, sandbox=False),
     Check("mapping losses", "connector", tables.losses_are_named, sandbox=False),
+    Check("last days", "connector", tables.ends_are_last_days, sandbox=False),
     Check("mapping drift", "connector", tables.no_drift),
     Check("over the network", "auth kind", verbs.over_the_network),
     Check("write", "write", verbs.written_and_found),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,6 +19,9 @@ from isthmus.kit.drift import RemoteField, broken_mappings
 from isthmus.kit.executor import Connection
 from isthmus.kit.loss import Loss, losses
 from isthmus.kit.mapping import Table
+from isthmus.kit.wire import dig
+
+EXCLUSIVE = ("end", "effective_to")  # fields of messages that name the day after the last one
 
 
 class _Anything(str):
@@ -85,6 +89,21 @@ def _sending_without_saying(bench: Bench) -> list[str]:
             known |= {name: table for name, table in vars(each).items() if isinstance(table, Table)}
     called = {name for path in bench.folder.glob("*.py") for name in re.findall(r"\b(\w+)\.out\(", path.read_text())}
     return sorted(name for name in called & known.keys() if known[name].of is None)
+
+
+def ends_are_last_days(bench: Bench) -> str:
+    """Our ends are exclusive, the vendors' are the last day: a table that sends one as it is would add a day."""
+    messages, connector = messages_of(bench), bench.kind(bench.samples.settings)
+    sent = []
+    for name, table in connector.tables().items():
+        message = messages.get(table.of) if table.of else None
+        for field in table.fields:
+            day = getattr(message, field.ours, None) if field.ours in EXCLUSIVE else None
+            if message is not None and day is not None:
+                told, last = str(dig(table.out(message), field.theirs)), day - timedelta(days=1)
+                expect(told.startswith(last.isoformat()), f"{name}: {field.theirs} is {told}, the last day is {last}")
+                sent.append(f"{name}.{field.theirs}")
+    return f"last days: {', '.join(sent) or 'none is sent by a table'}"
 
 
 def drift(connection: Connection, connector: Connector) -> list[BrokenRow] | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from isthmus.domain.objects import Address, Client, Project
 from isthmus.kit.mapping import Field, Table, at_minor_unit, shortened
-from isthmus.kit.odata import day_of, noon
+from isthmus.kit.odata import NOON, NOON_OF_LAST_DAY, noon
 from isthmus.kit.posting import sign_of
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TimeCost
@@ -58,15 +58,15 @@ ADDRESS = Table(*(Field(ours, f"Address{theirs}") for ours, theirs in _PLACE), o
 PROJECT = Table(
     Field("name", "ProjectName"),
     Field("client_no", "CustomerAccountNumber"),
-    Field("start", "ProjectedStartDate", out=noon, back=day_of),
-    Field("end", "ProjectedEndDate", out=noon, back=day_of),
+    Field("start", "ProjectedStartDate", *NOON),
+    Field("end", "ProjectedEndDate", *NOON_OF_LAST_DAY),
     of=Project,
     there="ProjectsV2",
 )
 HOUR = Table(
     Field("project_code", "ProjectID"),
     Field("task_code", "ActivityNumber"),
-    Field("service_date", "ProjectDate", out=noon, back=day_of),
+    Field("service_date", "ProjectDate", *NOON),
     Field("hours", "Hours"),
     Field("bill_rate", "SalesPrice"),
     of=TimeCost,
@@ -75,8 +75,8 @@ INVOICE = Table(
     Field("number", "ExternalInvoiceId"),
     Field("client_no", "CustomerAccount"),
     Field("currency", "CurrencyCode"),
-    Field("issue_date", "InvoiceDate", out=noon, back=day_of),
-    Field("due_date", "DueDate", out=noon, back=day_of),
+    Field("issue_date", "InvoiceDate", *NOON),
+    Field("due_date", "DueDate", *NOON),
     Field("po_number", "CustomerRequisition"),
     of=PostInvoice,
     there="FreeTextInvoiceHeaders",

@@ -9,7 +9,7 @@ from typing import Any
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.keyed import BY_ID, BY_KEY, by_external_id, by_id
-from isthmus.kit.mapping import CLOCK, DAY, NEGATED, Field, Table, at_minor_unit
+from isthmus.kit.mapping import CLOCK, DAY, LAST_DAY, NEGATED, Field, Table, at_minor_unit
 from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TimeCost
 
 # By default an unknown property is dropped with a warning only: a misspelt custom field would lose its dimension.
@@ -86,7 +86,7 @@ PROJECT = Table(
     Field("project_code", "entityId"),
     Field("client_no", "parent", *BY_KEY),
     Field("start", "startDate", *DAY),
-    Field("end", "projectedEndDate", *DAY),
+    Field("end", "projectedEndDate", *LAST_DAY),
     of=Project,
     there="job",
 )
