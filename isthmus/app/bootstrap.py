@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -120,22 +121,26 @@ class ConnectedSystems:
         self.connections = {
             config.name: connect(config, budget_for(config), vault=vault) for config in firm.connections
         }
-        self._filling: dict[tuple[str, str], Connection] = {}
+        self._filling: dict[tuple[str, str], list[Connection]] = defaultdict(list)
         for config in firm.connections:
             for port in config.fills:
                 for entity in config.entities or ("", *(e.code for e in firm.entities)):
-                    self._filling[port, entity] = self.connections[config.name]
+                    self._filling[port, entity].append(self.connections[config.name])
 
-    def filling(self, port: str, entity: str) -> Connection:
+    def filling(self, port: str, entity: str, source: str = "") -> Connection:
         """See kernel.Systems."""
-        found = self._filling.get((port, entity)) or self._filling.get((port, ""))
-        if found is None:
-            raise NeedsSetup(f"no connection fills {port} for {entity or 'any entity'}: see connections.toml")
-        return found
+        for connection in self._all_filling(port, entity):
+            if source in ("", connection.connector.system):
+                return connection
+        from_where = f" where {source} is the system" if source else ""
+        raise NeedsSetup(f"no connection fills {port} for {entity or 'any entity'}{from_where}: see connections.toml")
 
-    def fills(self, port: str, entity: str) -> bool:
+    def fills(self, port: str, entity: str, source: str = "") -> bool:
         """See kernel.Systems."""
-        return (port, entity) in self._filling or (port, "") in self._filling
+        return any(source in ("", one.connector.system) for one in self._all_filling(port, entity))
+
+    def _all_filling(self, port: str, entity: str) -> list[Connection]:
+        return self._filling.get((port, entity)) or self._filling.get((port, ""), [])
 
     def close(self) -> None:
         """Close all connections."""

@@ -26,7 +26,7 @@ from isthmus.kit.references import by_reference
 from isthmus.kit.traffic import MaintenanceWindow
 from isthmus.policies.authority import Actor
 from isthmus.policies.ownership import OwnershipRule
-from isthmus.ports import PORTS
+from isthmus.ports import PORTS, SOURCES
 
 FILES = ("firm.toml", "connections.toml", "access.toml", "ownership.toml", "desk.toml")
 
@@ -171,7 +171,7 @@ class FirmConfig(_Strict):
             problems += [
                 f"{connection.name} serves {e}, which is no entity" for e in connection.entities if e not in codes
             ]
-        for port in PORTS:
+        for port in PORTS.keys() - SOURCES:
             for code in codes:
                 filling = [
                     c.name for c in self.connections if port in c.fills and (not c.entities or code in c.entities)

@@ -15,9 +15,14 @@ PORTS: dict[str, type] = {
 # Without these a journey from contract to cash stops; the others are asked only where a firm has them.
 NEEDED_PORTS = frozenset({"Crm", "Erp", "Psa", "TaxEngine", "TimeSource"})
 
+# What they hand over says where it came from, so a legal entity may have several at once: while it changes its time
+# tool, or where work is logged in one system and planned in another.
+SOURCES = frozenset({"Delivery", "ExpenseSource", "TimeSource"})
+
 __all__ = [
     "NEEDED_PORTS",
     "PORTS",
+    "SOURCES",
     "Crm",
     "Delivery",
     "Erp",

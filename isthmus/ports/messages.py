@@ -245,8 +245,9 @@ class TaxDocument(Canonical):
 
 
 class InvoicedTime(Canonical):
-    """Which entries of a project an invoice has billed, for the PSA."""
+    """Which entries of a project an invoice has billed, for the tool they came from (source, as in their keys)."""
 
+    source: str = ""
     project_code: str
     number: str
     issue_date: date

@@ -86,7 +86,7 @@ class RateBook(Protocol):
 
 
 class TimeSource(Protocol):
-    """Owner of approved time; shows which of it is invoiced."""
+    """Owner of approved time; shows which of it is invoiced. A firm may have several, as while it changes tools."""
 
     @reads
     def approved_time(self, watermark: str) -> TimePage:
@@ -95,6 +95,7 @@ class TimeSource(Protocol):
 
     @writes(
         key=lambda billed: f"{billed.project_code}:{billed.number}",
+        source=lambda billed: billed.source,
         find="find_invoiced",
         exception="EX-WRITEBACK",
         queue="billing",

@@ -21,6 +21,7 @@ class VerbSpec:
     same arguments that returns the write's result if it has happened, else None. exception, queue: the case type and
     owner when the other system refuses. revisable: the same key may be written again with other content (facts about a
     client); without it other content under the same key is refused (an invoice). amount: (amount, currency) at stake.
+    source: which of several systems that fill the port it goes to, by the name in the keys of what came from it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class VerbSpec:
     queue: str = "integration"
     revisable: bool = False
     amount: Callable[..., tuple[Any, str]] | None = None
+    source: Callable[..., str] | None = None
 
 
 def reads(fn: Fn) -> Fn:
@@ -47,15 +49,21 @@ def writes(
     queue: str,
     revisable: bool = False,
     amount: Callable[..., tuple[Any, str]] | None = None,
+    source: Callable[..., str] | None = None,
 ) -> Callable[[Fn], Fn]:
     """A verb that changes the other system; see VerbSpec."""
 
     def declare(fn: Fn) -> Fn:
-        spec = VerbSpec(fn.__qualname__, True, key, find, exception, queue, revisable, amount)
+        spec = VerbSpec(fn.__qualname__, True, key, find, exception, queue, revisable, amount, source)
         fn.__verb__ = spec  # type: ignore[attr-defined]
         return fn
 
     return declare
+
+
+def source_of(spec: VerbSpec, args: tuple[Any, ...]) -> str:
+    """Which of several systems a call of this verb goes to; empty where a port is filled by one."""
+    return spec.source(*args) if spec.source else ""
 
 
 def spec_of(verb: Callable[..., Any]) -> VerbSpec:

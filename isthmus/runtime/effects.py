@@ -37,7 +37,7 @@ from isthmus.domain.errors import (
 )
 from isthmus.domain.objects import ExternalRef
 from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call
-from isthmus.ports.verbs import VerbSpec, spec_of
+from isthmus.ports.verbs import VerbSpec, source_of, spec_of
 from isthmus.runtime.edits import short_of
 from isthmus.runtime.hashing import content_hash
 from isthmus.store.records import CrossReference, Effect, EffectState, RunRow
@@ -81,7 +81,8 @@ class Ledger:
     ) -> tuple[list[Any], list[Effect]]:
         """Results in the order of the arguments, and the effects to be kept with the step."""
         spec = spec_of(verb)
-        connection = self._kernel.systems.filling(spec.name.split(".")[0], run.entity)
+        [source] = {source_of(spec, args) for args in arguments} or {""}
+        connection = self._kernel.systems.filling(spec.name.split(".")[0], run.entity, source)
         self._kernel.check_open(connection.name)
         self._ask_gate(run, spec, connection)
         calls = self._intend(run, seq, spec, connection, arguments)

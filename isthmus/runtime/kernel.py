@@ -64,15 +64,15 @@ _held: ContextVar[_Claim | None] = ContextVar("held", default=None)
 
 
 class Systems(Protocol):
-    """Which connection fills a port for a legal entity."""
+    """Which connection fills a port for a legal entity. source: of several that do, the one with this system."""
 
-    def filling(self, port: str, entity: str) -> Any:
+    def filling(self, port: str, entity: str, source: str = "") -> Any:
         """The connection: verbs as methods, plus name, writes_as (as the write gate knows it), strategy(verb) and
         settling_time. NeedsSetup when none.
         """
         ...
 
-    def fills(self, port: str, entity: str) -> bool:
+    def fills(self, port: str, entity: str, source: str = "") -> bool:
         """True when a connection fills the port for the legal entity."""
         ...
 

@@ -179,14 +179,14 @@ class _Noting:
     def __init__(self, systems: Systems, noted: _Noted) -> None:
         self._systems, self._noted = systems, noted
 
-    def filling(self, port: str, entity: str) -> Any:
+    def filling(self, port: str, entity: str, source: str = "") -> Any:
         try:
-            return _Stand(port, self._systems.filling(port, entity), self._noted)
+            return _Stand(port, self._systems.filling(port, entity, source), self._noted)
         except NeedsSetup:  # a command that decides has no connections at all
             return _Stand(port, None, self._noted)
 
-    def fills(self, port: str, entity: str) -> bool:
-        return self._systems.fills(port, entity)
+    def fills(self, port: str, entity: str, source: str = "") -> bool:
+        return self._systems.fills(port, entity, source)
 
 
 class _Stand:

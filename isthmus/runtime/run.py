@@ -23,7 +23,7 @@ from isthmus.domain.errors import (
     Refused,
     Retryable,
 )
-from isthmus.ports.verbs import spec_of
+from isthmus.ports.verbs import source_of, spec_of
 from isthmus.runtime import edits
 from isthmus.runtime.books import Books
 from isthmus.runtime.effects import NOT_THERE, result_type
@@ -124,8 +124,9 @@ class Run:
 
     def effect_if_offered(self, phrase: str, verb: Callable[..., T], *args: Any) -> T | None:
         """An effect on a capability that not every firm's systems have. None, and the timeline says so, without one."""
-        port = spec_of(verb).name.split(".")[0]
-        if self.decide(f"{phrase}: is it offered?", _is_offered, port, self.row.entity):
+        spec = spec_of(verb)
+        port, source = spec.name.split(".")[0], source_of(spec, args)
+        if self.decide(f"{phrase}: is it offered?", _is_offered, port, self.row.entity, source):
             return self.effect(phrase, verb, *args)
         return None
 
@@ -281,9 +282,9 @@ class Run:
             self.decide(f"{phrase}: keep", _mark_undone, args)
 
 
-def _is_offered(books: Books, port: str, entity: str) -> bool:
+def _is_offered(books: Books, port: str, entity: str, source: str) -> bool:
     """Whether a connection of the firm fills the port; kept with the run, so that a later change breaks no replay."""
-    return books.kernel.systems.fills(port, entity)
+    return books.kernel.systems.fills(port, entity, source)
 
 
 def _finder(verb: Callable[..., Any], find: str) -> Callable[..., Any]:

@@ -33,6 +33,9 @@ class Psa(Protocol):
     def work(self, pair: Pair, project: str, deal: Deal, days: Days) -> None:
         """Approved time of the deal's project: (day, line, hours)."""
 
+    def numbers(self, pair: Pair) -> list[str]:
+        """The invoice each piece of work shows."""
+
 
 def roles(deal: Deal) -> dict[str, str]:
     """Role by line."""
@@ -56,8 +59,8 @@ class Kantata:
         """See Psa."""
         rows = [
             {
-                "workspace_id": pair.remote(project),
-                "story_id": pair.remote(f"{project}:{line}"),
+                "workspace_id": pair.remote(project, self.system),
+                "story_id": pair.remote(f"{project}:{line}", self.system),
                 "user_id": world.TEAM[roles(deal)[line]][0],
                 "date_performed": day.isoformat(),
                 "time_in_minutes": int(Decimal(hours) * 60),
@@ -68,6 +71,11 @@ class Kantata:
             for day, line, hours in days
         ]
         pair.control(self.system, "seed", {"time_entries": rows})
+
+    def numbers(self, pair: Pair) -> list[str]:
+        """The invoice each piece of work shows."""
+        told = {row["id"]: row["user_invoice_number"] for row in pair.state(self.system, "invoices")}
+        return [told.get(row.get("invoice_id"), "") for row in pair.state(self.system, "time_entries")]
 
 
 KANTATA = Kantata()
@@ -112,11 +120,30 @@ class Jira:
         """See Psa. Logged ten minutes ago: lists of changes leave out the last minute."""
         stamp = (pair.clock.now() - timedelta(minutes=10)).isoformat()
         for day, line, hours in days:
-            issue = pair.remote(f"{project}:{line}")
+            issue = self._issue(pair, f"{project}:{line}")
             log = {"issue": issue, "author": self.accounts[line][0], "started": f"{day}T15:00:00.000+0000"}
             spent = {"timeSpentSeconds": int(Decimal(hours) * 3600), "created": stamp, "updated": stamp}
             pair.control(self.system, "seed", {"worklog": [log | spent]})
             pair.control(self.system, "seed", {"issue": [{"id": issue, "status": "Approved", "status_at": stamp}]})
+
+    def mark(self, pair: Pair, deal: Deal) -> None:
+        """The site's automation has put its mark on the epic and tasks that people have made for the deal's project."""
+        code = f"P-{deal.contract_no}"
+
+        def marked(mark: dict[str, str], **fields: Any) -> str:
+            record = {"project": "CONS", "properties": {"isthmus": mark}, **fields}
+            record["labels"] = ["isthmus", f"isthmus-{mark['key'].replace(':', '_3A')}"]
+            return str(pair.control(self.system, "seed", {"issue": [record]})["issue"][0]["id"])
+
+        epic = marked({"kind": "epic", "key": code}, summary=deal.client, type="Epic")
+        for line in deal.lines:
+            task = {"kind": "task", "key": f"{code}:{line.uid}", "code": line.uid, "project": code}
+            marked(task, summary=line.title, parent={"id": epic})
+
+    def _issue(self, pair: Pair, key: str) -> str:
+        marks = {row["id"]: row["properties"].get("isthmus", {}) for row in pair.state(self.system, "issue")}
+        [found] = [issue for issue, mark in marks.items() if mark.get("key") == key]
+        return str(found)
 
     def take_back(self, pair: Pair) -> None:
         """Somebody deletes the first work log."""
@@ -162,7 +189,7 @@ class Certinia:
         people = {row["Email"]: row["Id"] for row in pair.state(self.system, "Contact")}
         for line in sorted({line for _, line, _ in days}):
             place = {
-                "pse__Project__c": pair.remote(project),
+                "pse__Project__c": pair.remote(project, self.system),
                 "pse__Resource__c": people[world.TEAM[roles(deal)[line]][1]],
             }
             role = {"pse__Role__c": roles(deal)[line], "pse__Is_Billable__c": True, "pse__Bill_Rate__c": 100}

@@ -74,6 +74,27 @@ def test_the_same_work_under_another_id_waits_for_a_person_and_others_go_on() ->
     assert net_of_states(hub) == {"ready": Decimal("3145.00")}
 
 
+def test_another_tool_with_the_same_day_and_task_waits_whatever_it_calls_the_hours() -> None:
+    """While two time tools are connected an hour may be in both: other minutes and words prove nothing."""
+    hub = Hub()
+    hub.set_up()
+    hub.capture(entry(1, "7.5", note="Claims portal"))
+    hub.capture(entry(1, "7.25", source="jira", note="PORTAL-17"), entry(2, "2.0", day=4, source="jira"))
+    assert hub.case().exception == "EX-DUP-SUSPECT"
+    assert net_of_states(hub) == {"ready": Decimal("1757.50")}, "another day is no double"
+    hub.resolve("cancel")
+    assert net_of_states(hub) == {"ready": Decimal("1757.50")}
+
+
+def test_what_the_other_tool_has_taken_back_is_no_double() -> None:
+    hub = Hub()
+    hub.set_up()
+    hub.capture(entry(1, "7.5"))
+    hub.capture(entry(1, "0", approved_at=datetime(2026, 3, 5, tzinfo=UTC)))
+    hub.capture(entry(1, "7.25", source="jira"))
+    assert net_of_states(hub) == {"ready": Decimal("1341.25")}
+
+
 @pytest.mark.requirement("EVT-16")
 @pytest.mark.parametrize("reverse", [False, True], ids=["in order", "correction first"])
 def test_a_correction_before_billing_replaces_and_the_older_one_never_wins(reverse: bool) -> None:

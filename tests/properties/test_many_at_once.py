@@ -57,8 +57,8 @@ class Person:
 class Locked(FakeSystems):
     """The model systems, asked by one thread at a time: they are dictionaries, not databases."""
 
-    def filling(self, port: str, entity: str) -> Any:
-        model = super().filling(port, entity)
+    def filling(self, port: str, entity: str, source: str = "") -> Any:
+        model = super().filling(port, entity, source)
         lock = self.__dict__.setdefault("_lock", threading.RLock())
 
         class Guarded:

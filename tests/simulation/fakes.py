@@ -394,10 +394,10 @@ class FakeSystems:
     def close(self) -> None:
         """Nothing is open."""
 
-    def filling(self, port: str, entity: str) -> Any:
+    def filling(self, port: str, entity: str, source: str = "") -> Any:
         """See kernel.Systems."""
         return self.by_port[port]
 
-    def fills(self, port: str, entity: str) -> bool:
+    def fills(self, port: str, entity: str, source: str = "") -> bool:
         """See kernel.Systems."""
         return port in self.by_port

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class _NoSystems:
     """A command decides and queues; only a worker calls other systems."""
 
-    def filling(self, port: str, entity: str) -> NoReturn:
+    def filling(self, port: str, entity: str, source: str = "") -> NoReturn:
         raise NeedsSetup(f"this command calls no other system ({port} for {entity}): a worker does")
 
-    def fills(self, port: str, entity: str) -> bool:
+    def fills(self, port: str, entity: str, source: str = "") -> bool:
         return False
 
 

@@ -25,11 +25,11 @@ class OneSystem:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
-    def filling(self, port: str, entity: str) -> Any:
+    def filling(self, port: str, entity: str, source: str = "") -> Any:
         """See kernel.Systems."""
         return self.connection
 
-    def fills(self, port: str, entity: str) -> bool:
+    def fills(self, port: str, entity: str, source: str = "") -> bool:
         """See kernel.Systems."""
         return True
 

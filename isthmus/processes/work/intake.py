@@ -274,17 +274,33 @@ def _refuse_a_long_day(books: Books, batch: Batch, entry: TimeEntry) -> None:
 
 
 def _refuse_a_twin(books: Books, batch: Batch, entry: TimeEntry) -> None:
-    """The same work under another id is suspected to be the same hour reported twice: a person confirms."""
-    same_day = batch.same_day.get((entry.project_code, entry.service_date), [])
-    twins = [e for e in same_day if e.key != entry.key and all(getattr(e, n) == getattr(entry, n) for n in SAME_WORK)]
+    """The same work under another id is suspected to be the same hour reported twice: a person confirms.
+
+    Two tools tell the same hour in words of their own, each by the minutes its people have put down: there the person,
+    the task and the day are enough.
+    """
+    same_day = [e for e in batch.same_day.get((entry.project_code, entry.service_date), ()) if e.key != entry.key]
+    twins = [e for e in same_day if all(getattr(e, n) == getattr(entry, n) for n in SAME_WORK)]
+    told = "task, day, hours and note"
+    if not twins and entry.hours:
+        known = {e.key: batch.latest.get(e.key, e) for e in same_day if e.source != entry.source}
+        twins, told = [e for e in known.values() if e.hours and _same_in_other_words(e, entry)], "task and day"
     if twins and books.answers.get("EX-DUP-SUSPECT", {}).get("action") != "accept":
         raise NeedsDecision(
             "EX-DUP-SUSPECT",
-            f"time entry {entry.key} has the same person, task, day, hours and note as {twins[0].key}",
+            f"time entry {entry.key} ({entry.hours} h): same person, {told} as {twins[0].key} ({twins[0].hours} h)",
             queue="pmo",
             context={"entry": entry.key, "twin": twins[0].key},
             actions=("accept", "cancel"),
         )
+
+
+def _same_in_other_words(one: TimeEntry, other: TimeEntry) -> bool:
+    """Two tools about one person's day on one task; a tool that knows no task may mean any."""
+    facts = (one.project_code, one.person.casefold(), one.service_date)
+    if facts != (other.project_code, other.person.casefold(), other.service_date):
+        return False
+    return one.task_code == other.task_code or not (one.task_code and other.task_code)
 
 
 def _charged(books: Books, batch: Batch, entry: TimeEntry) -> list[BillableItem]:

@@ -135,8 +135,11 @@ def keep_posting(books: Books, invoice_id: str, posted: PostedInvoice) -> Invoic
     return done
 
 
-def billed_time(books: Books, invoice_id: str) -> InvoicedTime:
-    """P2.14: which entries the PSA is to show as invoiced: those whose hours are now all on paper or given up."""
+def billed_time(books: Books, invoice_id: str) -> tuple[InvoicedTime, ...]:
+    """P2.14: which entries the PSA is to show as invoiced: those whose hours are now all on paper or given up.
+
+    One for each tool that time came from: each is told of its own entries.
+    """
     invoice = invoice_of(books, invoice_id)
     assert invoice.issue_date is not None
     on_it = tuple({p.item_id for p in books.tx.find(BillablePart, invoice_id=invoice_id)})
@@ -146,13 +149,20 @@ def billed_time(books: Books, invoice_id: str) -> InvoicedTime:
     of_entry = {item.item_id: item.entry_key for item in known}
     parts = books.tx.find(BillablePart, item_id=tuple(of_entry)) if of_entry else []
     unfinished = {of_entry[p.item_id] for p in parts if p.state in STILL_OPEN}
-    return InvoicedTime(
-        project_code=invoice.project_code,
-        number=invoice.number,
-        issue_date=invoice.issue_date,
-        total=invoice.total,
-        currency=invoice.currency,
-        entry_keys=tuple(sorted(entries - unfinished)),
+    by_source: dict[str, list[str]] = {}
+    for key in sorted(entries - unfinished):
+        by_source.setdefault(key.partition(":")[0], []).append(key)
+    return tuple(
+        InvoicedTime(
+            source=source,
+            project_code=invoice.project_code,
+            number=invoice.number,
+            issue_date=invoice.issue_date,
+            total=invoice.total,
+            currency=invoice.currency,
+            entry_keys=tuple(keys),
+        )
+        for source, keys in by_source.items()
     )
 
 

@@ -26,8 +26,7 @@ def post_and_show(run: Run, invoice: Invoice, question: TaxDocument | None) -> N
     run.decide("Keep the posting", invoicing.keep_posting, invoice.invoice_id, posted)
     taxing.commit(run, invoice.invoice_id, question)
 
-    billed = run.decide("Find the entries it bills", invoicing.billed_time, invoice.invoice_id)
-    if billed.entry_keys:
+    for billed in run.decide("Find the entries it bills", invoicing.billed_time, invoice.invoice_id):
         run.effect_if_offered("Show the invoice in the PSA", TimeSource.mark_invoiced, billed)
     invoicing.show_in_crm(run, "Show the invoice in the CRM", invoice.contract_no)
     run.decide("Mark the invoice as delivered", invoicing.delivered, invoice.invoice_id)
