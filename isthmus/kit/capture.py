@@ -110,6 +110,11 @@ def parts_of(watermark: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()}
 
 
+def moment_of(watermark: str) -> str:
+    """The moment of a watermark: a part of one that has several, all of one that has none."""
+    return parts_of(watermark).get("since", "") if watermark.startswith("{") else watermark
+
+
 def text_of(**parts: str) -> str:
     """A watermark of several parts as text."""
     return json.dumps(parts, sort_keys=True)

@@ -24,6 +24,7 @@ from isthmus.domain.errors import BadInput, IsthmusError, NeedsSetup, OutcomeUnk
 from isthmus.kit.auth import Auth, Secrets, make_auth
 from isthmus.kit.cassette import Recording
 from isthmus.kit.connector import Connector
+from isthmus.kit.eventbus import Bus, Events
 from isthmus.kit.limits import Budget, make_budget
 from isthmus.kit.masking import masked
 from isthmus.kit.meaning import meaning
@@ -91,6 +92,7 @@ class Connection:
             network = transport or httpx.HTTPTransport(verify=tls, limits=limits)
             transport = Recording(network, cassette, self._guarded)
         timeout = connector.manifest.timeout_seconds
+        self._bus = Bus(verify)
         self._client = client or httpx.Client(timeout=timeout, limits=limits, verify=tls, transport=transport)
         self._token_lock = threading.Lock()
         manifest_says = connector.manifest.settling_seconds
@@ -105,6 +107,7 @@ class Connection:
     def close(self) -> None:
         """Close what is open towards the other system, and give the budget's places back."""
         self._client.close()
+        self._bus.close()
         give_back = getattr(self.budget, "close", None)
         if give_back is not None:
             give_back()
@@ -184,7 +187,7 @@ class Connection:
         with self.traffic.place(priority_of_call.get()):
             try:
                 self._renew_token()
-                return self._transmit(request, signed=True)
+                return self._listen(request) if isinstance(request, Events) else self._transmit(request, signed=True)
             except IsthmusError as error:
                 self.traffic.heard(error)
                 raise
@@ -239,6 +242,13 @@ class Connection:
         response = self._exchange(request, url, content, headers)
         self._record(request, content or b"", response, (time.perf_counter() - started) * 1000)
         return Answer(response.status_code, response.headers, decode(response.text), response.text, response.content)
+
+    def _listen(self, request: Events) -> Answer:
+        """Ask an event bus, with the token of this connection."""
+        who = {"accesstoken": self.auth.token, "instanceurl": self.base_url, "tenantid": request.tenant}
+        answer = self._bus.ask(request, {**who, **{name.lower(): value for name, value in trace_headers().items()}})
+        log.debug("exchange", connection=self.name, method=request.method, path=request.topic, status=answer.status)
+        return answer
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = {"Accept": "application/json", **trace_headers(), **request.headers}

@@ -165,6 +165,12 @@ class Sandbox:
         """Put one record in as the vendor's own user would: the vendor assigns id and stamps."""
         raise NotImplementedError
 
+    def serve_beside(self, tls: dict[str, Any]) -> None:
+        """Called when it is served: start what the vendor serves beside HTTP. tls: key and certificate, if it has."""
+
+    def stop_beside(self) -> None:
+        """Called when it is served no longer."""
+
     def on_reset(self) -> None:
         """Called after every reset; put standing reference data in again here."""
 

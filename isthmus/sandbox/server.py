@@ -43,6 +43,7 @@ class Running:
 
     def stop(self) -> None:
         """Stop serving and wait for the thread."""
+        self.sandbox.stop_beside()
         self._server.should_exit = True
         self._thread.join(timeout=5)
 
@@ -65,6 +66,7 @@ def start(sandbox: Sandbox, port: int = 0, tls: bool = False) -> Running:
     url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
     sandbox.base_url = url
     ca_file, tls_files = _certificate() if tls else (None, {})
+    sandbox.serve_beside(tls_files)
     config = uvicorn.Config(sandbox.app(), log_level="error", access_log=False, lifespan="off", **tls_files)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True, name=sandbox.name)

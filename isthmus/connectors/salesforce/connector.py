@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from isthmus.connectors.salesforce import mapping as m
 from isthmus.domain.errors import BadInput, NotFound, StaleRead
 from isthmus.domain.objects import ContractVersion, ExternalRef
+from isthmus.kit.capture import LogPage, from_event_log, is_echo, moment_of, text_of
 from isthmus.kit.contract_rows import SETTINGS, ContractRows
-from isthmus.kit.mapping import Table
-from isthmus.kit.soql import OURS, SoqlConnector, columns_under, latest_stamp, soql_text
-from isthmus.kit.wire import Request, Verb, dig
+from isthmus.kit.eventbus import GONE, listen
+from isthmus.kit.mapping import Table, to_utc
+from isthmus.kit.paging import PAGES_MAX, chunks
+from isthmus.kit.soql import OURS, SoqlConnector, columns_under, latest_stamp, soql_text, soql_texts
+from isthmus.kit.wire import Request, Row, Verb, dig
 from isthmus.ports.messages import ContractNotice, ContractNotices, ContractStatus
 
 
 class Salesforce(SoqlConnector):
-    """Salesforce with CPQ. settings: fields (our name to the firm's, by object), dimensions, billing_types."""
+    """Salesforce with CPQ. settings: fields (our name to the firm's, by object), dimensions, billing_types; event_bus,
+    organization_id and listen_seconds (how long a look listens) where changes are heard by the Pub/Sub API.
+    """
 
-    settings_known = SETTINGS
+    defaults: ClassVar = {"event_bus": "", "organization_id": "", "listen_seconds": "2"}
+    settings_known = SETTINGS | frozenset(defaults)
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__(settings)
@@ -30,11 +36,14 @@ class Salesforce(SoqlConnector):
 
     # -- Crm -----------------------------------------------------------------------------------------------------
     def contracts_changed(self, watermark: str) -> Verb[ContractNotices]:
-        """Activated contracts changed since the watermark less the overlap, oldest first."""
+        """Activated contracts changed since the watermark, oldest first: by change events where the firm has them."""
         number, version = (self._rows.theirs("contract", name) for name in ("contract_no", "version"))
-        where = ("Status = 'Activated'", self.changed_since(watermark))
-        columns = ("Id", number, version, "SystemModstamp")
-        rows = yield from self.query(columns, "Contract", where, "SystemModstamp, Id")
+        since = moment_of(watermark)
+        if self.setting("event_bus"):
+            marks = watermark if watermark.startswith("{") else text_of(since=since)
+            rows, watermark, _ = yield from from_event_log(self._heard, self._swept, marks)
+        else:
+            rows, watermark = yield from self._swept(since)
         notices = tuple(
             ContractNotice(
                 message_id=f"{row['Id']}:{row['SystemModstamp']}",
@@ -45,7 +54,40 @@ class Salesforce(SoqlConnector):
             )
             for row in rows
         )
-        return ContractNotices(notices=notices, watermark=latest_stamp(rows, watermark))
+        return ContractNotices(notices=notices, watermark=watermark)
+
+    def _activated(self, condition: str) -> Verb[list[Row]]:
+        number, version = (self._rows.theirs("contract", name) for name in ("contract_no", "version"))
+        columns, where = ("Id", number, version, "SystemModstamp"), ("Status = 'Activated'", condition)
+        return self.query(columns, "Contract", where, "SystemModstamp, Id")
+
+    def _swept(self, since: str) -> Verb[tuple[list[Row], str]]:
+        """Contracts changed since a moment less the overlap, and the moment after them."""
+        rows = yield from self._activated(self.changed_since(since))
+        return rows, latest_stamp(rows, since)
+
+    def _heard(self, position: str) -> Verb[LogPage]:
+        """Contracts that change events after a place speak of, as they are now; the hub's own changes are no news.
+
+        Without a place it tells the one after all that is kept. An event that names no single record is a gap: a sweep.
+        """
+        bus, tenant = str(self.setting("event_bus")), self.needed("organization_id")
+        place, events, more = position, list[Row](), True
+        for _ in range(1 if position else PAGES_MAX):
+            if not more:
+                break
+            answer = yield listen(bus, m.CHANGES, place, tenant, float(self.setting("listen_seconds")))
+            if answer.status == GONE:
+                return LogPage([], position, gone=True)
+            place, more = answer.body["position"], answer.body["more"]
+            events += answer.body["events"] if position else []
+        ids = m.records_of([one for one in events if not is_echo(self.manifest.capture.origin, one, self.settings)])
+        rows = list[Row]()
+        for some in chunks(sorted(ids - {m.ANY}), self.together):
+            rows += yield from self._activated(f"Id IN {soql_texts(some)}")
+        at = max((one["ChangeEventHeader"]["commitTimestamp"] for one in events), default=0)
+        told = to_utc(at).isoformat() if at else ""
+        return LogPage(rows, place, at=told, more=more and bool(position), gone=m.ANY in ids)
 
     def read_contract(self, contract_no: str) -> Verb[ContractVersion]:
         """The contract with its client and the lines of its quote. StaleRead while CPQ recalculates the prices."""

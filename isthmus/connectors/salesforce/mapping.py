@@ -6,8 +6,11 @@ Names ending in ``__c`` without a package prefix are the firm's own: the default
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from isthmus.kit.contract_rows import Shape, amount, day, day_after
 from isthmus.kit.mapping import Field, StatusTable, Table
+from isthmus.kit.wire import Row
 from isthmus.ports.messages import ContractStatus
 
 CONTRACT = Table(
@@ -101,3 +104,13 @@ SHAPE = Shape(
     RATE_UNITS,
     CAP_KINDS,
 )
+CHANGES = "/data/ContractChangeEvent"  # the channel of change events of contracts
+ANY = "*"  # stands for records that an event does not name
+
+
+def records_of(events: Iterable[Row]) -> set[str]:
+    """Ids of the records that change events speak of; ANY among them where one names none in particular."""
+    headers = [event["ChangeEventHeader"] for event in events]
+    named = {record for header in headers for record in header["recordIds"]}
+    vague = any(header["changeType"] == "GAP_OVERFLOW" for header in headers) or any(ANY in one for one in named)
+    return {one for one in named if ANY not in one} | ({ANY} if vague else set())

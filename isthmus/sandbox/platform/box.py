@@ -25,6 +25,7 @@ from isthmus.sandbox.platform.errors import (
     session_expired,
 )
 from isthmus.sandbox.platform.package import Package
+from isthmus.sandbox.platform.pubsub import PubSub
 from isthmus.sandbox.platform.store import SCREEN, Store
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
@@ -51,6 +52,7 @@ class PlatformSandbox(Sandbox):
         self.bulk_polls = 1
         self.extra_fields: list[dict[str, Any]] = []
         self.api_calls = 0
+        self.pubsub, self.pubsub_url = PubSub(self), ""
         self._calls_day: date | None = None
         self._router = Router()
         for module in (rows, queries, collections_api, composite, bulk):
@@ -67,6 +69,14 @@ class PlatformSandbox(Sandbox):
         self.cursors = queries.Cursors()
         self.jobs = bulk.Jobs()
         self.api_calls = 0
+
+    def serve_beside(self, tls: dict[str, Any]) -> None:
+        """The Pub/Sub API, on a port of its own."""
+        self.pubsub_url = self.pubsub.start(tls)
+
+    def stop_beside(self) -> None:
+        """The Pub/Sub API ends with the rest."""
+        self.pubsub.stop()
 
     def on_reset(self) -> None:
         """A new organisation: no schema changes, no sessions, nothing but its standing records."""
@@ -101,6 +111,7 @@ class PlatformSandbox(Sandbox):
             "token_url": f"{self.base_url}/services/oauth2/token",
             "instance_url": self.base_url,
             "organization_id": self.auth.org_id,
+            "pubsub_url": self.pubsub_url,
         }
 
     def error(self, status: int) -> Response:

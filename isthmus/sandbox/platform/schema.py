@@ -96,6 +96,11 @@ class SObject:
     _by_lower: dict[str, Field] = field(default_factory=dict)
     _by_relationship: dict[str, Field] = field(default_factory=dict)
 
+    @property
+    def custom(self) -> bool:
+        """Made by an administrator or a package."""
+        return self.name.endswith("__c")
+
     def add(self, column: Field) -> None:
         """Add or replace a column."""
         self.fields[column.name] = column
@@ -124,7 +129,7 @@ class SObject:
             "label": self.label,
             "labelPlural": self.plural,
             "keyPrefix": self.prefix,
-            "custom": self.name.endswith("__c"),
+            "custom": self.custom,
             "createable": True,
             "updateable": True,
             "deletable": True,
