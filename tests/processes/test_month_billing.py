@@ -202,9 +202,16 @@ def looking_alike() -> list[TimeEntry]:
     ]
 
 
+def without_a_rate() -> list[TimeEntry]:
+    """Two hours that look alike and have no rate: neither is evidence, so neither is the other's double."""
+    late = datetime(2026, 3, 29, 18, tzinfo=UTC)
+    return [entry(n, "1", day=2, role="Juggler", approved_at=late + timedelta(hours=n)) for n in range(2)]
+
+
 @EXAMPLES
 @given(st.lists(st.sampled_from(sorted(TERMS)), min_size=4, max_size=4), worked(wrong=True))
 @example(["adjusted"] * 4, looking_alike())
+@example(["adjusted"] * 4, without_a_rate())
 def test_unusual_terms_and_hours_that_need_a_person_come_to_the_same(
     names: list[str], entries: list[TimeEntry]
 ) -> None:

@@ -158,9 +158,9 @@ def price_stored(books: Books, keys: Sequence[tuple[str, str]], alone: str = "")
     entries = [e for e in kept.values() if (e.source, e.source_id) in wanted]
     batch = read_batch(books, entries)
     new = [e for e in entries if e.revision > max((i.entry_revision for i in batch.earlier.get(e.key, ())), default=0)]
-    waiting = {e.key for e in new}
+    # What waits for a person is kept too, but as long as it is no evidence it is nobody's twin and fills nobody's day.
     for day, known in batch.same_day.items():
-        batch.same_day[day] = [e for e in known if e.key not in waiting]
+        batch.same_day[day] = [e for e in known if _is_evidence(batch, e)]
     for entry in sorted(new, key=lambda e: (e.approved_at, e.key)):
         _price_one(books, batch, entry, alone)
     batch.items = flag_prior_period(books, batch.items)
@@ -168,6 +168,10 @@ def price_stored(books: Books, keys: Sequence[tuple[str, str]], alone: str = "")
     for entity in {e.entity for e in batch.engagements.values()}:
         reverse_accruals(books, batch.items, entity)
     return sorted(batch.items, key=lambda item: item.item_id)
+
+
+def _is_evidence(batch: Batch, entry: TimeEntry) -> bool:
+    return any(item.entry_revision >= entry.revision for item in batch.earlier.get(entry.key, ()))
 
 
 def _price_one(books: Books, batch: Batch, entry: TimeEntry, alone: str) -> None:
