@@ -28,6 +28,7 @@ from isthmus.kit.traffic import Maintenance
 from isthmus.processes import (
     after_issue,
     amendment,
+    bookkeeping,
     contract_to_project,
     expense_and_milestone,
     invoice_to_cash,
@@ -52,6 +53,7 @@ CONNECTORS = OURS
 STORIES = (
     after_issue,
     amendment,
+    bookkeeping,
     contract_to_project,
     expense_and_milestone,
     invoice_to_cash,

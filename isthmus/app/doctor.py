@@ -24,6 +24,7 @@ from isthmus.app.connecting.found import connector_class
 from isthmus.app.firm import ConnectionConfig, FirmConfig, parse
 from isthmus.app.vault import Vault
 from isthmus.domain.errors import IsthmusError, NeedsSetup, NotFound, Unreachable
+from isthmus.domain.journals import Journal, booking
 from isthmus.domain.objects import Rate
 from isthmus.domain.states import CaseState
 from isthmus.kit.executor import trusted
@@ -56,6 +57,15 @@ POSTGRES_MIN = 15
 FREE_BYTES_WARN, FREE_BYTES_FAIL = 5 * 2**30, 2**29
 DOUBT_MINUTES = 15
 _NO_RATE = Rate(role=NOBODY, bill_rate=Decimal(1), effective_from=date(2000, 1, 1))
+_NO_JOURNAL = Journal(
+    journal_no=NOBODY,
+    entity="",
+    kind="accrual",
+    booked_on=date(2000, 1, 1),
+    currency="USD",
+    lines=booking("accrued_revenue", "revenue", Decimal(1), ""),
+    recorded_at=datetime(2000, 1, 1, tzinfo=UTC),
+)
 _NO_CARD = RateCardIn(project_code=NOBODY, currency="USD", rates=(_NO_RATE,))
 
 
@@ -70,6 +80,7 @@ HARMLESS_READS: dict[str, Callable[[Any, str], Any]] = {
     "Erp": lambda connection, entity: connection.payment_terms(),
     "Esign": lambda connection, entity: connection.envelopes_ended(_just_now()),
     "ExpenseSource": lambda connection, entity: connection.approved_expenses(_just_now()),
+    "JournalBook": lambda connection, entity: connection.find_journal(_NO_JOURNAL),
     "Psa": lambda connection, entity: connection.read_project(NOBODY),
     "RateBook": lambda connection, entity: connection.find_rates(_NO_CARD),
     "ScheduleBook": lambda connection, entity: connection.find_schedule(

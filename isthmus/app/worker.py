@@ -17,7 +17,7 @@ import structlog
 from isthmus.app import desk_tasks, tidying
 from isthmus.app.bootstrap import Hub
 from isthmus.domain.errors import NeedsSetup
-from isthmus.processes import sweeps
+from isthmus.processes import clock, sweeps
 from isthmus.runtime import audit, bells, outbox
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.engine_dbos import DbosWorker
@@ -28,6 +28,7 @@ from isthmus.runtime.loops import Loop
 log = structlog.get_logger("isthmus.worker")
 TICK_SECONDS = 0.05
 TIDY_SECONDS = 30.0
+CLOCK_SECONDS = 60.0
 IDLE_SECONDS = 0.25  # a loop that finds nothing looks less and less often, down to this: an idle hub costs little
 # For the crash tests: kill -9 at a checkpoint, named by its number ("7") or by name and occurrence ("run finished#2");
 # counted from the moment the file ARMED exists (at once when none is named); LOG gets a line per checkpoint. SIGNAL
@@ -62,6 +63,7 @@ class Worker:
         self._loop("facts", "gather expenses and milestones", TICK_SECONDS, lambda: sweeps.drain_facts(self.hub.kernel))
         self._loop("wake", "wake waiting runs", TICK_SECONDS, self.hub.kernel.wake_due)
         self._loop("events", "hand events on", TICK_SECONDS, self._hand_events_on)
+        self._loop("days", "see what has expired", CLOCK_SECONDS, lambda: clock.expire_deposits(self.hub.kernel))
         self._loop("desk", "work at the desk", 1.0, lambda: desk_tasks.tick(self.hub.kernel, self.hub.desk))
         self._loop("tidy", "tidy up", TIDY_SECONDS, lambda: tidying.tidy(self.hub))
         self._loop("audit", "seal the audit", 1.0, lambda: audit.seal(self.hub.store))

@@ -19,11 +19,14 @@ from decimal import Decimal
 
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import is_exact_amount, round_half_away
-from isthmus.domain.objects import LedgerEntry
+from isthmus.domain.objects import Invoice, InvoiceLine, LedgerEntry
 from isthmus.domain.terms import Deposit
 
 POLICY = "deposits/1"
 ZERO = Decimal(0)
+# The line of a cash advance: outside the scope of tax (EN 16931 category O) until an invoice draws on it.
+ADVANCE_CODE, ADVANCE_CATEGORY = "ADVANCE", "O"
+ADVANCE_REASON = "Money on account: taxed on the invoices that it pays"
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,17 @@ def draw(
     amount = sum((m.amount for m in movements), ZERO)
     before_tax = terms.mode == "tax_deposit"
     return Draw(amount, -amount if before_tax else ZERO, ZERO if before_tax else amount, tuple(movements))
+
+
+def on_account(document: Invoice) -> bool:
+    """True for a cash advance, and for a credit of one: money on account; nothing is supplied, taxed or earned."""
+    return all(line.tax_code == ADVANCE_CODE for line in document.lines)
+
+
+def drawable(lines: Iterable[InvoiceLine], line_uid: str) -> Decimal:
+    """What a cash advance of a contract line may pay of an invoice: that line's net with its tax."""
+    mine = [line for line in lines if line.line_uid == line_uid and line.kind != "deposit"]
+    return max(sum((line.net + line.tax for line in mine), ZERO), ZERO)
 
 
 def expired(entries: Iterable[LedgerEntry], day: date) -> list[Movement]:

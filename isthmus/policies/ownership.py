@@ -79,6 +79,7 @@ SENT: dict[str, tuple[str, str]] = {
     "Erp.put_time": ("time_cost", "*"),
     "Erp.post_invoice": ("invoice", "*"),
     "Erp.post_credit": ("invoice", "*"),
+    "JournalBook.post_journal": ("journal", "*"),
     "Psa.put_project": ("project", "*"),
     "Psa.close_project": ("project", "*"),
     "Psa.put_task": ("project", "tasks"),

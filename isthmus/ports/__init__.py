@@ -1,7 +1,7 @@
 """What the hub asks of other systems: one Protocol per capability."""
 
 from isthmus.ports.crm import Crm
-from isthmus.ports.erp import Erp, ScheduleBook
+from isthmus.ports.erp import Erp, JournalBook, ScheduleBook
 from isthmus.ports.esign import Esign
 from isthmus.ports.psa import Psa, RateBook, TimeSource
 from isthmus.ports.tax import TaxEngine
@@ -9,7 +9,19 @@ from isthmus.ports.work import Delivery, ExpenseSource
 
 PORTS: dict[str, type] = {
     port.__name__: port
-    for port in (Crm, Delivery, Erp, Esign, ExpenseSource, Psa, RateBook, ScheduleBook, TaxEngine, TimeSource)
+    for port in (
+        Crm,
+        Delivery,
+        Erp,
+        Esign,
+        ExpenseSource,
+        JournalBook,
+        Psa,
+        RateBook,
+        ScheduleBook,
+        TaxEngine,
+        TimeSource,
+    )
 }
 
 # Without these a journey from contract to cash stops; the others are asked only where a firm has them.
@@ -28,6 +40,7 @@ __all__ = [
     "Erp",
     "Esign",
     "ExpenseSource",
+    "JournalBook",
     "Psa",
     "RateBook",
     "ScheduleBook",

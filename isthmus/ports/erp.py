@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Project
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
 from isthmus.ports.verbs import reads, writes
@@ -152,6 +153,26 @@ class Erp(Protocol):
     @reads
     def payments_received(self, watermark: str) -> PaymentPage:
         """Customer payments recorded after the watermark."""
+        ...
+
+
+class JournalBook(Protocol):
+    """Takes journals into the general ledger. Not every ERP does from outside; without it a person books them."""
+
+    @writes(
+        key=lambda journal: journal.journal_no,
+        find="find_journal",
+        exception="EX-JOURNAL",
+        queue="controlling",
+        amount=lambda journal: (journal.total, journal.currency),
+    )
+    def post_journal(self, journal: Journal) -> ExternalRef:
+        """Book the journal under its number: its accounts by what they are for, its debits and credits."""
+        ...
+
+    @reads
+    def find_journal(self, journal: Journal) -> ExternalRef | None:
+        """The journal with this number, if it is booked."""
         ...
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from decimal import Decimal
 
-from isthmus.domain.objects import Allocation, Payment
+from isthmus.domain.objects import Allocation, LedgerEntry, Payment
 from isthmus.domain.states import Posting
 from isthmus.reconciliation.findings import Finding
 from isthmus.reconciliation.view import ContractBooks, total
@@ -77,6 +78,18 @@ def check_holdback(books: ContractBooks) -> list[Finding]:
                 gap = abs(amount - kept[invoice.invoice_id, line_uid])
                 key = f"{invoice.number} {line_uid}"
                 findings.append(Finding("INV-13", key, problem, "billing", gap, invoice.currency))
+    return findings
+
+
+def check_advances(tx: Tx) -> list[Finding]:
+    """INV-12: what a cash advance pays of an invoice, or gets back, is a movement of its ledger, to the cent."""
+    findings = []
+    for share in tx.find(Allocation, kind="deposit", order=("allocation_id",)):
+        moved = tx.get(LedgerEntry, re.split("[<>]", share.allocation_id)[0])
+        if moved is None or moved.amount != -share.amount:
+            problem = f"{share.amount} settled, {-moved.amount if moved else 'nothing'} drawn"
+            currency = moved.currency if moved else ""
+            findings.append(Finding("INV-12", share.allocation_id, problem, "receivables", abs(share.amount), currency))
     return findings
 
 

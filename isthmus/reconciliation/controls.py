@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from isthmus.reconciliation.balances import check_balances, check_holdback, check_payments, check_retainers
+from isthmus.reconciliation.balances import (
+    check_advances,
+    check_balances,
+    check_holdback,
+    check_payments,
+    check_retainers,
+)
 from isthmus.reconciliation.closed import Totals, check_closed_periods
 from isthmus.reconciliation.documents import (
     check_arithmetic,
@@ -105,6 +111,7 @@ def audit_books(tx: Tx, now: datetime, recompute: Recompute) -> list[Finding]:
         *check_numbers(tx),
         *check_settled(tx),
         *check_payments(tx),
+        *check_advances(tx),
         *check_closed_periods(tx, recompute.totals),
         *check_standstill(tx, now),
     ]

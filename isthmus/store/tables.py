@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import JSONB
 
 from isthmus.domain.envelopes import ApprovalEvidence
+from isthmus.domain.journals import Journal
 from isthmus.domain.objects import (
     Allocation,
     BillableItem,
@@ -107,6 +108,7 @@ SPECS: dict[type[BaseModel], Spec] = {
     UsageRecord: Spec("usage_record", ("source", "source_id"), index=(("contract_no",),), growing=True),
     Hold: Spec("hold", ("hold_id",), index=(("contract_no",),)),
     LedgerEntry: Spec("ledger_entry", ("entry_id",), index=(("contract_no", "ledger"), ("invoice_id",)), growing=True),
+    Journal: Spec("journal", ("journal_no",), index=(("entity", "booked_on"),)),
     Dispute: Spec("dispute", ("dispute_no",), index=(("invoice_id",),), tracks=("state",)),
     FiscalPeriod: Spec("fiscal_period", ("entity", "domain", "period"), tracks=("state",)),
     PeriodSnapshot: Spec("period_snapshot", ("entity", "period", "version"), growing=True),

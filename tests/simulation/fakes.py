@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from isthmus.domain.errors import NeedsSetup, NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
+from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ContractVersion, ExternalRef, Project, TaxAnswer
 from isthmus.ports.messages import (
     ContractNotice,
@@ -256,6 +257,14 @@ class FakeErp(Model):
     def find_schedule(self, schedule: ScheduleIn) -> ExternalRef | None:
         return self._find("find_schedule", "schedule", schedule.project_code)
 
+    def post_journal(self, journal: Journal) -> ExternalRef:
+        lines = [(line.account, str(line.debit), str(line.credit)) for line in journal.lines]
+        facts = {"total": str(journal.total), "lines": lines, "on": str(journal.booked_on), "entity": journal.entity}
+        return self._create("post_journal", "journal", journal.journal_no, **facts)
+
+    def find_journal(self, journal: Journal) -> ExternalRef | None:
+        return self._find("find_journal", "journal", journal.journal_no)
+
     def put_time(self, cost: TimeCost) -> ExternalRef:
         return self._create("put_time", "time", f"{cost.entry_key}#{cost.revision}", hours=str(cost.hours))
 
@@ -388,6 +397,7 @@ class FakeSystems:
             "TimeSource": self.psa,
             "Erp": self.erp,
             "ScheduleBook": self.erp,
+            "JournalBook": self.erp,
             "TaxEngine": self.tax,
         }
 

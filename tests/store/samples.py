@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from isthmus.domain.journals import booking
 from isthmus.domain.terms import Band
 from isthmus.store.tables import SPECS
 
@@ -41,6 +42,10 @@ CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("Expense", "personal"): st.decimals(0, 10, places=6),
     ("DayRule", "bands"): st.sampled_from([(Band(up_to_hours=Decimal(8)), Band(up_to_hours=Decimal(10)))]),
     ("BillableItem", "currency"): st.just("KWD"),
+    ("Journal", "currency"): st.just("KWD"),
+    ("Journal", "lines"): st.decimals("0.001", 10**9, places=3).map(
+        lambda amount: booking("accrued_revenue", "revenue", amount, "text")
+    ),
     ("BillableItem", "net"): st.decimals(-(10**9), 10**9, places=3),
 }
 

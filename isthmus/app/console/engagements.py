@@ -59,6 +59,7 @@ LANE_OF = {
     "Delivery": ("PSA",),
     "TaxEngine": ("Tax",),
     "Erp": ("ERP",),
+    "JournalBook": ("ERP",),
     "ScheduleBook": ("ERP",),
     "invoice.posted": ("ERP",),
     "invoice.delivered": ("CRM", "PSA"),

@@ -53,6 +53,7 @@ PORT_NAMES = {
     "Erp": "ERP",
     "Esign": "E-signature",
     "ExpenseSource": "Expenses",
+    "JournalBook": "ERP",
     "Psa": "PSA",
     "RateBook": "PSA",
     "ScheduleBook": "ERP",

@@ -19,6 +19,7 @@ from isthmus.app import bootstrap
 from isthmus.app.demo.firm import connections
 from isthmus.app.firm import FirmConfig, parse
 from isthmus.app.rehearsal.script import Script, TimeAct
+from isthmus.processes import clock
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime import outbox
 from isthmus.runtime.clock import HandClock
@@ -114,6 +115,7 @@ class Stage:
         """Let time pass; what was waiting goes on."""
         self.clock.move_to(instant)
         self._tell_time()
+        clock.expire_deposits(self.kernel)
         self.go()
 
     def start(self, process: str, key: str, args: dict[str, Any], entity: str, correlation: str) -> RunRow:

@@ -22,6 +22,7 @@ from isthmus.domain.objects import (
 from isthmus.domain.periods import Domain, FiscalPeriod, PeriodSnapshot
 from isthmus.domain.states import InvoiceLife, PeriodState, move
 from isthmus.policies.charges import Terms, charge_time
+from isthmus.policies.deposits import on_account
 from isthmus.policies.periods import Booking, accounting_date, accrue, needs_controller, snapshot_hash
 from isthmus.policies.proration import first_day, last_day, month_of
 from isthmus.processes.work.evidence import place_contract
@@ -171,6 +172,10 @@ def totals_of(books: Books, entity: str, period: str) -> dict[str, str]:
             if str(item.price_trace.get("accounting_period") or month_of(item.service_date)) == period:
                 _add(sums, f"revenue {item.currency}", item.net)
                 _add(sums, f"cost {item.currency}", _cost_of(books, item))
+        for expired in books.tx.find(LedgerEntry, contract_no=contract_no, ledger="deposit", kind="expire"):
+            if expired.period == period:
+                _add(sums, f"revenue {expired.currency}", -expired.amount)
+                _add(sums, f"breakage {expired.currency}", -expired.amount)
         for entry in books.tx.find(LedgerEntry, contract_no=contract_no, ledger="accrual"):
             if entry.period == period:
                 _add(sums, f"revenue {entry.currency}", entry.amount)
@@ -179,7 +184,8 @@ def totals_of(books: Books, entity: str, period: str) -> dict[str, str]:
     for invoice in books.tx.find(Invoice, entity=entity, life=(InvoiceLife.ISSUED, InvoiceLife.CREDITED)):
         if invoice.accounting_date and month_of(invoice.accounting_date) == period:
             sign = -1 if invoice.kind == "credit" else 1
-            _add(sums, f"invoiced {invoice.currency}", sign * invoice.net)
+            what = "on account" if on_account(invoice) else "invoiced"
+            _add(sums, f"{what} {invoice.currency}", sign * invoice.net)
             _add(sums, f"tax {invoice.currency}", sign * invoice.tax)
     return {name: str(amount) for name, amount in sorted(sums.items())}
 

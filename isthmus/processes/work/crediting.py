@@ -23,7 +23,8 @@ from isthmus.policies.credits import (
     parts_to_credit,
 )
 from isthmus.ports.messages import PostInvoice
-from isthmus.processes.work import prepaying
+from isthmus.processes.work import advances, prepaying
+from isthmus.processes.work.closing import booking_of
 from isthmus.processes.work.drafting import facts, run_key
 from isthmus.processes.work.evidence import CONCEDED, place_contract
 from isthmus.processes.work.exchange import functional
@@ -146,7 +147,8 @@ def issue(books: Books, credit_id: str, reason: Reason, disposition: str) -> Inv
     for line in credit.lines:
         _give_back(books, original, line, reason, goes_to)
     number = number_of(books, entity, "credit")
-    dates = {"issue_date": today, "accounting_date": today, "due_date": today, "number": number}
+    booked = booking_of(books, entity.code, today, "receivables").accounting_date
+    dates = {"issue_date": today, "accounting_date": booked, "due_date": today, "number": number}
     issued = move(credit, "life", InvoiceLife.ISSUED).model_copy(update={**dates, "open": ZERO})
     issued = issued.model_copy(update=functional(books, issued, entity, today))
     issued = move(issued, "posting", Posting.POSTING)
@@ -197,6 +199,7 @@ def _descendants(books: Books, original: Invoice, line: InvoiceLine) -> list[str
 
 def _lessen(books: Books, original: Invoice, credit: Invoice) -> None:
     """Less is open of the original; what it does not take any more (it was paid) stays on the client's account."""
+    original = advances.give_back(books, original, credit)
     by_line: Mapping[int, Decimal] = {line.credits_line: line.net for line in credit.lines}
     lines = tuple(
         line.model_copy(update={"credited": line.credited + by_line.get(line.number, ZERO)}) for line in original.lines

@@ -8,8 +8,10 @@ from decimal import Decimal
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart, Engagement, Invoice, LegalEntity, Project
 from isthmus.domain.states import Delivery, InvoiceLife, PartState, Posting, Settlement, move
+from isthmus.policies.deposits import on_account
 from isthmus.ports import Crm
 from isthmus.ports.messages import ContractStatus, InvoicedTime, PostedInvoice, PostInvoice, PostLine
+from isthmus.processes.work import advances
 from isthmus.processes.work.closing import booking_of
 from isthmus.processes.work.drafting import facts, latest_version
 from isthmus.processes.work.exchange import functional
@@ -54,11 +56,13 @@ def issue(books: Books, invoice_id: str) -> Invoice:
     issued = issued_on(books, invoice, entity, today, booked)
     parts = books.tx.find(BillablePart, invoice_id=invoice_id, state=PartState.ON_DRAFT, order=("part_id",))
     move_parts(books, parts, PartState.INVOICED, invoice_id=invoice_id)
+    issued = advances.pay(books, issued)
     # Last, because whoever issues for this entity waits here until the other has committed.
     number = number_of(books, entity, invoice.kind)
     issued = issued.model_copy(update={"number": number})
     books.tx.update(issued)
     books.emit("invoice.issued", f"invoice:{invoice_id}", facts(issued), entity=invoice.entity)
+    advances.tell(books, issued)
     books.audit(
         "invoice.issue", f"invoice:{number}", after=dict(facts(issued)), reason=f"approved by {issued.approved_by}"
     )
@@ -170,6 +174,8 @@ def contract_status(books: Books, contract_no: str, shown: ContractStatus | None
     """What the CRM is to show: net billed, gross paid, last invoice. The one shown already when it still holds."""
     billed = (InvoiceLife.ISSUED, InvoiceLife.CREDITED)
     known = books.tx.find(Invoice, contract_no=contract_no, life=billed, order=("number",))
+    # Money on account is neither billed nor paid for anything, until an invoice draws on it.
+    known = [invoice for invoice in known if not on_account(invoice)]
     issued = [invoice for invoice in known if invoice.kind != "credit"]
     credits = [invoice for invoice in known if invoice.kind == "credit"]
     given_back = sum((credit.total for credit in credits), Decimal(0))

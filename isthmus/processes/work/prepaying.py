@@ -20,24 +20,22 @@ ZERO = Decimal(0)
 
 
 def terms_of(version: ContractVersion, line_uid: str) -> Deposit | None:
-    """The deposit of a line. BadInput for a mode that nothing here draws: the client would pay twice."""
+    """The deposit of a line; None where it has none."""
     line: ContractLine = version.line(line_uid)
-    if line.deposit is not None and line.deposit.mode != "tax_deposit":
-        raise BadInput(
-            f"line {line_uid} of {version.key} has a deposit of mode {line.deposit.mode}: it is not drawn by invoices"
-            " yet; make it a tax_deposit, or keep the advance out of the contract"
-        )
     return line.deposit
 
 
 def with_deposits(books: Books, lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion]) -> list[InvoiceLine]:
-    """Lines, and for each contract line with a deposit a negative one of what is drawn: before tax, taxed like it."""
+    """Lines, and for each contract line with a tax deposit a negative one of what is drawn: before tax, taxed like it.
+
+    A cash advance is no line: it pays of the total once that is known (pay_from_advances).
+    """
     drawn = list(lines)
     newest = {line.line_uid: version for version in versions for line in version.lines}
     for line_uid in sorted({line.line_uid for line in lines if line.line_uid in newest}):
         version = newest[line_uid]
         terms = terms_of(version, line_uid)
-        if terms is None:
+        if terms is None or terms.mode != "tax_deposit":
             continue
         mine = [line for line in lines if line.line_uid == line_uid]
         net = sum((line.net for line in mine), ZERO)
@@ -79,7 +77,7 @@ def keep_draws(books: Books, invoice: Invoice) -> None:
         for lot in (lot for lot in deposits.lots(entries) if lot.usable(day) and left):
             taken = min(lot.left, left)
             left -= taken
-            _write(books, invoice, line.line_uid, "draw", -taken, lot.entry_id)
+            write(books, invoice, line.line_uid, "draw", -taken, lot.entry_id)
 
 
 def give_back(books: Books, invoice: Invoice, line_uid: str = "", amount: Decimal | None = None) -> None:
@@ -93,7 +91,7 @@ def give_back(books: Books, invoice: Invoice, line_uid: str = "", amount: Decima
         if share:
             lot = books.tx.get(LedgerEntry, entry.source_key)
             expires = lot.expires if lot else None
-            _write(books, invoice, entry.line_uid, "adjust", share, entry.entry_id, expires=expires)
+            write(books, invoice, entry.line_uid, "adjust", share, entry.entry_id, expires=expires)
 
 
 def keep_grant(books: Books, advance: Invoice) -> None:
@@ -113,14 +111,14 @@ def keep_grant(books: Books, advance: Invoice) -> None:
     own = [entry for entry in entries if entry.invoice_id == advance.invoice_id]
     change = worth - sum((entry.amount for entry in own), ZERO)
     if change > 0:
-        _write(books, advance, line_uid, "grant", change, "", expires=terms.expires)
+        write(books, advance, line_uid, "grant", change, "", expires=terms.expires)
         return
     grants = {entry.entry_id for entry in own if entry.kind == "grant"}
     for lot in (lot for lot in deposits.lots(entries) if lot.entry_id in grants and change):
         taken = min(lot.left, -change)
         change += taken
         if taken:
-            _write(books, advance, line_uid, "refund", -taken, lot.entry_id)
+            write(books, advance, line_uid, "refund", -taken, lot.entry_id)
 
 
 def check_credit(books: Books, advance: Invoice, net: Decimal) -> None:
@@ -139,14 +137,23 @@ def check_credit(books: Books, advance: Invoice, net: Decimal) -> None:
         )
 
 
-def _write(
-    books: Books, invoice: Invoice, line_uid: str, kind: str, amount: Decimal, source_key: str, expires: object = None
-) -> None:
+def write(
+    books: Books,
+    invoice: Invoice,
+    line_uid: str,
+    kind: str,
+    amount: Decimal,
+    source_key: str,
+    *,
+    contract_no: str = "",
+    expires: object = None,
+) -> LedgerEntry:
+    """One movement of a deposit, under a key of its own. contract_no: where it is not the invoice's own."""
     count = len(books.tx.find(LedgerEntry, ledger="deposit", invoice_id=invoice.invoice_id))
     entry = LedgerEntry(
         entry_id=f"{invoice.invoice_id}/{kind}/{count + 1}",
         ledger="deposit",
-        contract_no=invoice.contract_no,
+        contract_no=contract_no or invoice.contract_no,
         line_uid=line_uid,
         period=invoice.period,
         kind=kind,
@@ -158,3 +165,4 @@ def _write(
         recorded_at=books.now,
     )
     books.tx.insert(entry)
+    return entry

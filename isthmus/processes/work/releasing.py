@@ -7,6 +7,7 @@ from decimal import Decimal
 from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import ContractLine, ContractVersion, Invoice, InvoiceLine, LedgerEntry, Project
 from isthmus.domain.states import InvoiceLife, move
+from isthmus.policies.deposits import ADVANCE_CATEGORY, ADVANCE_CODE
 from isthmus.policies.holdback import held_of, is_due, release
 from isthmus.processes.work import prepaying
 from isthmus.processes.work.drafting import facts, latest_version, run_key
@@ -46,6 +47,8 @@ def draft_advance(books: Books, contract_no: str, line_uid: str, asked_by: str) 
     if terms is None:
         raise BadInput(f"line {line_uid} of {version.key} has no deposit")
     told = f"{line.description}: deposit"
+    if terms.mode == "cash_advance":
+        line = line.model_copy(update={"tax_code": ADVANCE_CODE, "tax_category": ADVANCE_CATEGORY})
     return _draft(books, version, line, "advance", terms.amount, told, "deposit", asked_by)
 
 

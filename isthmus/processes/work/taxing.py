@@ -9,6 +9,8 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import minor_unit
 from isthmus.domain.objects import Client, ContractVersion, Invoice, InvoiceLine, LegalEntity, TaxAnswer, TaxCategory
 from isthmus.domain.states import TaxTrack, move
+from isthmus.policies.deposits import ADVANCE_CATEGORY, ADVANCE_REASON, on_account
+from isthmus.policies.deposits import POLICY as DEPOSITS
 from isthmus.policies.tax import check_answer
 from isthmus.policies.tax_decision import TaxDecision, breakdown_of, category_taxes, decide_tax
 from isthmus.ports import TaxEngine
@@ -40,7 +42,7 @@ def tax_question(books: Books, invoice_id: str) -> TaxDocument | None:
     A credit asks about negative amounts at the rates of the day of the invoice it credits.
     """
     invoice = invoice_of(books, invoice_id)
-    if not books.kernel.systems.fills("TaxEngine", invoice.entity):
+    if on_account(invoice) or not books.kernel.systems.fills("TaxEngine", invoice.entity):
         return None
     invoice = coded(books, invoice)
     version = version_of(books, invoice)
@@ -109,6 +111,10 @@ def own_tax(books: Books, invoice_id: str) -> Invoice:
     if original is not None:
         breakdown = breakdown_of(invoice.lines, original.tax_breakdown)
         return _taxed(books, invoice, invoice.lines, breakdown, original.tax_decision)
+    if on_account(invoice):
+        lines = [line.model_copy(update={"tax": ZERO, "tax_rate": ZERO}) for line in invoice.lines]
+        untaxed = TaxCategory(code=ADVANCE_CATEGORY, rate=ZERO, taxable=invoice.net, tax=ZERO, reason=ADVANCE_REASON)
+        return _taxed(books, invoice, lines, (untaxed,), {"policy": DEPOSITS, "result": "on_account"})
     decision = decide_tax(entity, client, [line.tax_category for line in invoice.lines], books.today(entity.code))
     if decision.hold:
         raise NeedsDecision(
