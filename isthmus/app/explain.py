@@ -164,7 +164,8 @@ def _line(books: Books, invoice: Invoice, line: InvoiceLine, shown: slice = slic
     siblings = books.tx.find(BillablePart, item_id=ids, order=("part_id",)) if ids else []
     lineage = [_lineage(books, part, items[part.item_id], siblings) for part in parts[shown]]
     parts_net = sum((part.net for part in parts), ZERO)
-    adds_up = parts_net - line.held == line.net or line.kind != "evidence"
+    billed = -parts_net if invoice.kind == "credit" else parts_net
+    adds_up = billed - line.held == line.net or (line.kind != "evidence" and not parts)
     return LineExplained(
         number=line.number,
         description=line.description,

@@ -329,7 +329,8 @@ class InvoiceTerms(Canonical):
 
     group_by: evidence that differs in one of these goes on different invoices. consolidate: may share an invoice with
     other contracts of the same bill-to when entity, bill-to, currency, terms and tax regime are equal. po_required:
-    what has no purchase order is held.
+    what has no purchase order is held. below_zero: what gives back more than there is to bill becomes credit memos of
+    the invoices it corrects, or waits to be netted with later work.
     """
 
     group_by: tuple[Literal["payer", "project", "po", "tax_category", "period", "billing_type"], ...] = (
@@ -339,6 +340,7 @@ class InvoiceTerms(Canonical):
     layout: Literal["by_role", "by_person_task", "by_task", "detailed", "summary"] = "by_role"
     consolidate: bool = False
     po_required: bool = False
+    below_zero: Literal["credit_memo", "wait"] = "credit_memo"
     minimum: Exact | None = None
     maximum: Exact | None = None
     attachments: tuple[Literal["timesheets", "receipts", "po"], ...] = ()

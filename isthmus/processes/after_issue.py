@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from isthmus.ports import Erp
-from isthmus.processes.work import crediting, disputing, invoicing, releasing, taxing
-from isthmus.processes.work.issuing import issue_and_post
+from isthmus.processes.work import crediting, disputing, giving_back, invoicing, releasing, taxing
+from isthmus.processes.work.issuing import issue_and_post, post_credit
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -51,13 +50,32 @@ def credit_invoice(
     credit = run.decide(
         "Issue the credit memo under its number", crediting.issue, credit.invoice_id, reason, disposition, final=True
     )
-    posting = run.decide("Prepare the posting", crediting.posting_of_credit, credit.invoice_id)
-    posted = run.effect("Post the credit memo in the ERP", Erp.post_credit, posting)
-    run.decide("Keep the posting", invoicing.keep_posting, credit.invoice_id, posted)
-    taxing.commit(run, credit.invoice_id, question)
-    invoicing.show_in_crm(run, "Show the credit in the CRM", credit.contract_no)
-    run.decide("Mark the credit memo as delivered", invoicing.delivered, credit.invoice_id)
-    return credit.number
+    return post_credit(run, credit, question)
+
+
+@process(
+    starts="a billing run in which corrections give back more than there is to bill",
+    owner="Receivables; another person than the one who bills approves",
+    key="the billing run and the number of the invoice that is credited",
+    parks=(
+        "EX-CREDIT-REVIEW",
+        "EX-TAX-REJECT",
+        "EX-TAX-DIFF",
+        "EX-FX-RATE",
+        "EX-POST-REJECT",
+        "EX-POST-DIFF",
+        "EX-WRITEBACK",
+    ),
+    undo="until the number is allocated: the tax document is voided, the evidence waits to be netted",
+    lane="financial",
+)
+def credit_correction(run: Run, credit_id: str) -> str:
+    """A credit memo made of evidence: what an earlier invoice billed too much, at that invoice's tax rate."""
+    run.decide("Take the credit memo that was drawn up", giving_back.take, credit_id, undo=giving_back.discard)
+    run.decide("Have the credit approved", giving_back.approve, credit_id)
+    question = taxing.work_out(run, credit_id)
+    credit = run.decide("Issue the credit memo under its number", giving_back.issue, credit_id, final=True)
+    return post_credit(run, credit, question)
 
 
 @process(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 
 from isthmus.ports import Erp
-from isthmus.processes.work import costing, deriving, drafting, evidence, intake
+from isthmus.processes.work import billing, costing, deriving, drafting, evidence, intake
 from isthmus.processes.work.issuing import issue_and_post
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -66,7 +66,7 @@ def bill_contract(run: Run, contract_no: str, cutoff: str, prepared_by: str, gro
     run.decide("Work out what the terms add up to", deriving.derive, contract_no, day)
     invoice = run.decide(
         "Draft the invoice from what is ready",
-        drafting.draft,
+        billing.draft,
         contract_no,
         day,
         prepared_by,

@@ -67,14 +67,18 @@ def check_settled(tx: Tx) -> list[Finding]:
 
 
 def check_lines(books: ContractBooks) -> list[Finding]:
-    """INV-07: a line is the sum of its parts less what is held back; a line without parts says what it is instead."""
+    """INV-07: a line is the sum of its parts less what is held back; a line without parts says what it is instead.
+
+    A credit memo that is made of evidence gives back what its parts come to.
+    """
     findings = []
-    for invoice in books.claims:
+    for invoice in books.issued:
+        sign = -1 if invoice.kind == "credit" else 1
         for line in invoice.lines:
-            if line.kind != "evidence":
+            if line.kind != "evidence" and not line.part_ids:
                 continue
             parts = [books.part[part_id] for part_id in line.part_ids if part_id in books.part]
-            net = total(part.net for part in parts) - line.held
+            net = sign * total(part.net for part in parts) - line.held
             if len(parts) != len(line.part_ids) or not parts or net != line.net:
                 problem = f"line says {line.net}, its {len(parts)} parts {net}"
                 findings.append(_finding("INV-07", invoice, problem, line.net - net, line.number))
@@ -83,7 +87,7 @@ def check_lines(books: ContractBooks) -> list[Finding]:
 
 def check_billed_once(books: ContractBooks) -> list[Finding]:
     """INV-06: a part is on one living line, exactly when its state says so; no source is billed beyond its quantity."""
-    living = [i for i in books.invoices if i.life is not InvoiceLife.DISCARDED and i.kind != "credit"]
+    living = [i for i in books.invoices if i.life is not InvoiceLife.DISCARDED]
     on_lines = [(part_id, i, line) for i in living for line in i.lines for part_id in line.part_ids]
     findings = [
         _finding("INV-06", invoice, f"part {part_id} is on {count} lines", books.part[part_id].net, line.number)

@@ -21,6 +21,7 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import CaseState, InvoiceLife, PartState, Posting, TaxTrack
+from isthmus.domain.terms import InvoiceTerms
 from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, QuietDecision, RunState
 from tests.processes.hub import ENTITY, Hub, contract, entry
 
@@ -109,7 +110,7 @@ def test_a_correction_before_billing_replaces_and_the_older_one_never_wins(rever
 
 def test_a_correction_after_billing_is_a_delta_and_the_invoice_stays_as_it_is() -> None:
     hub = Hub()
-    hub.set_up()
+    hub.set_up(contract(invoicing=InvoiceTerms(below_zero="wait")))
     hub.capture(entry(1, "8.0"), entry(2, "4.0", day=4))
     hub.bill("a")
     hub.capture(entry(1, "6.0", approved_at=datetime(2026, 4, 1, tzinfo=UTC)))

@@ -22,6 +22,7 @@ from isthmus.domain.objects import (
     Rate,
     TimeEntry,
 )
+from isthmus.domain.terms import InvoiceTerms
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 ROLES = {"L1": ("Consultant", "Principal"), "L2": ("Builder",), "NB": ("Consultant",)}
@@ -195,6 +196,7 @@ def _contract(number: int, world: World, client: Client) -> ContractVersion:
         dimensions={"practice": "A"} if rng.random() < 0.15 else {"practice": "A", "cost_center": "1"},
         lines=tuple(lines),
         caps=tuple(caps),
+        invoicing=InvoiceTerms(below_zero="wait"),  # the auditor of this world has no book of credit memos
     )
 
 

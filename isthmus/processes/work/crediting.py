@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -51,26 +51,34 @@ def ask(
     if reason not in REASONS:
         raise BadInput(f"{reason!r} is no reason for a credit; there are: {', '.join(REASONS)}")
     lines = credit_lines(original, {int(n): Decimal(a) for n, a in amounts.items()})
-    net = sum((line.net for line in lines), ZERO)
-    prepaying.check_credit(books, original, net)
+    told = [(c.line.number, str(c.net), str(c.tax)) for c in lines]
+    prepaying.check_credit(books, original, sum((line.net for line in lines), ZERO))
+    approver(books, original, told, requested_by, f"{reason}: {note}")
+    return told
+
+
+def approver(books: Books, original: Invoice, lines: Sequence[tuple[int, str, str]], by: str, why: str) -> str:
+    """Who has approved these credits (line, net, tax) of an invoice. EX-CREDIT-REVIEW while nobody has: another person
+    than the one who asks, by the entity's approval matrix.
+    """
     answer = books.answers.get("EX-CREDIT-REVIEW", {})
-    if answer.get("action") != "approve":
-        entity = books.entity(original.entity)
-        raise NeedsDecision(
-            "EX-CREDIT-REVIEW",
-            f"{requested_by} asks to credit {net} {original.currency} of invoice {original.number} ({reason}): {note}",
-            queue="receivables",
-            money=(net, original.currency),
-            context={
-                "invoice": original.number,
-                "prepared_by": requested_by,
-                "client": original.client_no,
-                "approvers": approvers(entity.approval_matrix, "credit", net),
-                "lines": [{"line": c.line.number, "net": str(c.net), "tax": str(c.tax)} for c in lines],
-            },
-            actions=("approve", "cancel"),
-        )
-    return [(c.line.number, str(c.net), str(c.tax)) for c in lines]
+    if answer.get("action") == "approve":
+        return str(answer["by"])
+    entity, net = books.entity(original.entity), sum((Decimal(net) for _, net, _ in lines), ZERO)
+    raise NeedsDecision(
+        "EX-CREDIT-REVIEW",
+        f"{by} asks to credit {net} {original.currency} of invoice {original.number} ({why})",
+        queue="receivables",
+        money=(net, original.currency),
+        context={
+            "invoice": original.number,
+            "prepared_by": by,
+            "client": original.client_no,
+            "approvers": approvers(entity.approval_matrix, "credit", net),
+            "lines": [{"line": line, "net": net, "tax": tax} for line, net, tax in lines],
+        },
+        actions=("approve", "cancel"),
+    )
 
 
 def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], reason: str, by: str) -> Invoice:
@@ -78,14 +86,21 @@ def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], 
     original = invoice_of(books, invoice_id)
     lines = {line.number: line for line in original.lines}
     made = tuple(
-        _line(number, CreditLine(lines[of], Decimal(net), Decimal(tax)))
+        line_of(number, CreditLine(lines[of], Decimal(net), Decimal(tax)))
         for number, (of, net, tax) in enumerate(credits, start=1)
     )
+    credit = memo(original, run_key(books), reason, made, by)
     approved_by = str(books.answers["EX-CREDIT-REVIEW"]["by"])
-    credit = Invoice(
-        invoice_id=run_key(books),
+    credit = credit.model_copy(update={"approved_by": approved_by, "composition": Composition.APPROVED})
+    return keep_draft(books, credit)
+
+
+def memo(original: Invoice, key: str, reason: str, lines: tuple[InvoiceLine, ...], by: str) -> Invoice:
+    """A credit memo of an invoice as a draft, under a key of its own."""
+    return Invoice(
+        invoice_id=key,
         kind="credit",
-        original_invoice_id=invoice_id,
+        original_invoice_id=original.invoice_id,
         reason=reason,
         contract_no=original.contract_no,
         contract_version=original.contract_version,
@@ -97,18 +112,21 @@ def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], 
         bill_to=original.bill_to,
         po_number=original.po_number,
         payment_terms=original.payment_terms,
-        lines=made,
-        net=sum((line.net for line in made), ZERO),
+        lines=lines,
+        net=sum((line.net for line in lines), ZERO),
         prepared_by=by,
-        approved_by=approved_by,
-        composition=Composition.APPROVED,
     )
+
+
+def keep_draft(books: Books, credit: Invoice) -> Invoice:
+    """Keep a draft credit memo and tell of it."""
     books.tx.insert(credit)
     books.emit("invoice.drafted", f"invoice:{credit.invoice_id}", facts(credit), entity=credit.entity)
     return credit
 
 
-def _line(number: int, credit: CreditLine) -> InvoiceLine:
+def line_of(number: int, credit: CreditLine) -> InvoiceLine:
+    """The line of a credit memo that credits a line."""
     whole = credit.net == credit.line.net
     quantity = credit.line.quantity if whole else round_quantity(credit.line.quantity * credit.net / credit.line.net)
     given = {
@@ -140,12 +158,24 @@ def issue(books: Books, credit_id: str, reason: Reason, disposition: str) -> Inv
     credit = invoice_of(books, credit_id)
     original = invoice_of(books, credit.original_invoice_id)
     books.tx.lock(f"contract:{original.contract_no}")
-    entity, today = books.entity(credit.entity), books.today(credit.entity)
-    # Another credit of the same line may have been issued since this one was drawn up (INV-10).
-    credit_lines(original, {line.credits_line: line.net for line in credit.lines})
     goes_to = disposition_for(reason, disposition)
+    check_left(original, credit)
     for line in credit.lines:
         _give_back(books, original, line, reason, goes_to)
+    return number_and_settle(books, credit_id, reason)
+
+
+def check_left(original: Invoice, credit: Invoice) -> None:
+    """BadAmount where another credit of the same line was issued since this one was drawn up (INV-10)."""
+    credit_lines(original, {line.credits_line: line.net for line in credit.lines})
+
+
+def number_and_settle(books: Books, credit_id: str, reason: str) -> Invoice:
+    """The number, the dates, and what the original is less by."""
+    credit = invoice_of(books, credit_id)
+    original = invoice_of(books, credit.original_invoice_id)
+    check_left(original, credit)
+    entity, today = books.entity(credit.entity), books.today(credit.entity)
     number = number_of(books, entity, "credit")
     booked = booking_of(books, entity.code, today, "receivables").accounting_date
     dates = {"issue_date": today, "accounting_date": booked, "due_date": today, "number": number}

@@ -89,10 +89,10 @@ def preview(
     """
     planned = plans(books, contract_no, cutoff)
     wanted = [plan for plan in planned if plan.key == group or not group]
-    return _composed(books, wanted[0], cutoff, invoice_id, prepared_by) if wanted else None
+    return composed(books, wanted[0], cutoff, invoice_id, prepared_by) if wanted else None
 
 
-def _composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
+def composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
     """The invoice of a plan; None for a total that is not billed: below the contract's minimum, negative, or
     zero without a deposit that pays for it.
     """
@@ -157,37 +157,6 @@ def with_holdback(lines: Sequence[InvoiceLine], versions: Sequence[ContractVersi
 def run_key(books: Books) -> str:
     """The business key of the run a step belongs to."""
     return books.run_id.split("/", 1)[1]
-
-
-def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str, group: str = "") -> Invoice | None:
-    """P2.9: ready evidence up to the cut-off goes on a draft; each part on one draft only.
-
-    What belongs on other invoices (another payer, another order) gets a run of its own for each. The invoice's id is
-    the billing run's business key, so a second attempt finds the first one's draft.
-    """
-    latest_version(books, contract_no)
-    place_contract(books, contract_no)  # a hold may have ended since
-    planned = plans(books, contract_no, cutoff)
-    composed = [
-        (plan, _composed(books, plan, cutoff, run_key(books), prepared_by))
-        for plan in planned
-        if plan.key == group or not group
-    ]
-    billable = [(plan, invoice) for plan, invoice in composed if invoice is not None]
-    if not billable:
-        return None
-    for plan, _ in billable[1:] if not group else ():
-        args = {"contract_no": contract_no, "cutoff": str(cutoff), "prepared_by": prepared_by, "group": plan.key}
-        books.start("bill_contract", f"{run_key(books)}/{plan.key}", args, entity=billable[0][1].entity)
-    plan, invoice = billable[0]
-    assert invoice is not None
-    books.tx.insert(invoice)
-    prepaying.keep_draws(books, invoice)
-    on_it = tuple(sorted(part_id for line in invoice.lines for part_id in line.part_ids))
-    ready = books.tx.find(BillablePart, part_id=on_it, state=PartState.READY, order=("part_id",))
-    move_parts(books, ready, PartState.ON_DRAFT, invoice_id=invoice.invoice_id)
-    books.emit("invoice.drafted", f"invoice:{invoice.invoice_id}", facts(invoice), entity=invoice.entity)
-    return invoice
 
 
 def discard(books: Books, contract_no: str, cutoff: date, prepared_by: str, group: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from isthmus.domain.objects import Invoice
 from isthmus.ports import Erp, TimeSource
 from isthmus.ports.messages import TaxDocument
-from isthmus.processes.work import invoicing, releasing, reviewing, taxing
+from isthmus.processes.work import crediting, invoicing, releasing, reviewing, taxing
 from isthmus.runtime.run import Run
 
 
@@ -17,6 +17,17 @@ def issue_and_post(run: Run, invoice: Invoice) -> str:
     run.decide("Keep what it withholds and releases", releasing.keep_ledgers, invoice.invoice_id)
     post_and_show(run, invoice, question)
     return invoice.number
+
+
+def post_credit(run: Run, credit: Invoice, question: TaxDocument | None) -> str:
+    """An issued credit memo goes to the ERP, its tax counts, the CRM shows it. Returns its number."""
+    posting = run.decide("Prepare the posting", crediting.posting_of_credit, credit.invoice_id)
+    posted = run.effect("Post the credit memo in the ERP", Erp.post_credit, posting)
+    run.decide("Keep the posting", invoicing.keep_posting, credit.invoice_id, posted)
+    taxing.commit(run, credit.invoice_id, question)
+    invoicing.show_in_crm(run, "Show the credit in the CRM", credit.contract_no)
+    run.decide("Mark the credit memo as delivered", invoicing.delivered, credit.invoice_id)
+    return credit.number
 
 
 def post_and_show(run: Run, invoice: Invoice, question: TaxDocument | None) -> None:

@@ -1,0 +1,155 @@
+"""Steps from a total below zero to credit memos: each for one invoice, made of the evidence that gives back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from isthmus.domain.objects import BillablePart, ContractVersion, Invoice
+from isthmus.domain.states import Composition, InvoiceLife, PartState, move
+from isthmus.policies.composition import InvoicePlan
+from isthmus.policies.credits import CreditLine, credit_lines
+from isthmus.policies.giving_back import Share, give_back
+from isthmus.processes.work import crediting
+from isthmus.processes.work.correcting import reunite
+from isthmus.processes.work.evidence import place_contract
+from isthmus.processes.work.partition import move_parts, split_parts
+from isthmus.processes.work.reading import invoice_of
+from isthmus.runtime.books import Books
+
+ZERO = Decimal(0)
+REASON = "correction"
+
+
+def parted(books: Books, plan: InvoicePlan, version: ContractVersion, prepared_by: str, run_key: str) -> InvoicePlan:
+    """The plan without what it gives back, where that is more than it bills: credit memos are drawn up for it.
+
+    By the contract's below_zero; a plan that waits stays as it is.
+    """
+    owed = [piece for piece in plan.evidence if piece.net < 0]
+    if plan.net > 0 or not owed or version.invoicing.below_zero == "wait":
+        return plan
+    shares, unborne = give_back(owed, _issued_to(books, plan))
+    if unborne:
+        why = "no line of an issued invoice can bear it: credit it by hand, or it is netted with later work"
+        books.quiet("billing", f"contract:{version.contract_no}", f"{unborne} waits: {why}")
+    by_invoice: dict[str, list[Share]] = defaultdict(list)
+    for share in shares:
+        by_invoice[share.invoice_id].append(share)
+    parts = _parts_of(books, shares)
+    for invoice_id, mine in by_invoice.items():
+        _draw_up(books, invoice_id, mine, parts, prepared_by, run_key)
+    given = {share.part_id for share in shares}
+    rest = tuple(piece for piece in plan.evidence if piece.part_id not in given)
+    return replace(plan, evidence=rest, net=sum((piece.net for piece in rest), ZERO)) if shares else plan
+
+
+def _issued_to(books: Books, plan: InvoicePlan) -> list[Invoice]:
+    """What was issued to the payer for these contracts and is not credited in full, newest first."""
+    known = books.tx.find(
+        Invoice,
+        contract_no=plan.contracts,
+        kind="standard",
+        life=InvoiceLife.ISSUED,
+        order=("-issue_date", "-number"),
+    )
+    return [invoice for invoice in known if (invoice.bill_to or invoice.client_no) == plan.bill_to]
+
+
+def _parts_of(books: Books, shares: Sequence[Share]) -> dict[Share, BillablePart]:
+    """A part for each share; one that several lines give back is divided."""
+    wanted: dict[str, list[Share]] = defaultdict(list)
+    for share in shares:
+        wanted[share.part_id].append(share)
+    found: dict[Share, BillablePart] = {}
+    for part_id, mine in wanted.items():
+        part = books.tx.get(BillablePart, part_id)
+        assert part is not None
+        for share in mine:
+            if share.net == part.net:
+                found[share] = part
+                continue
+            taken = split_parts(books, part, share.net)
+            found[share] = taken
+            others = books.tx.find(BillablePart, item_id=part.item_id, origin_part=part.part_id)
+            part = next(other for other in others if other.part_id != taken.part_id)
+    return found
+
+
+def _draw_up(
+    books: Books,
+    invoice_id: str,
+    shares: Sequence[Share],
+    parts: dict[Share, BillablePart],
+    prepared_by: str,
+    run_key: str,
+) -> Invoice:
+    """A draft credit memo with a line for each line it credits, holding the parts; its run has it approved."""
+    original = invoice_of(books, invoice_id)
+    by_line: dict[int, list[Share]] = defaultdict(list)
+    for share in shares:
+        by_line[share.line].append(share)
+    wanted = {number: -sum((share.net for share in given), ZERO) for number, given in by_line.items()}
+    lines = tuple(
+        _line(number, credit, [parts[share] for share in by_line[credit.line.number]])
+        for number, credit in enumerate(credit_lines(original, wanted), start=1)
+    )
+    key = f"{run_key}/credit/{original.number}"
+    credit = crediting.memo(original, key, REASON, lines, prepared_by)
+    crediting.keep_draft(books, credit)
+    on_it = [parts[share] for share in shares]
+    move_parts(books, on_it, PartState.ON_DRAFT, invoice_id=key)
+    books.start("credit_correction", key, {"credit_id": key}, entity=credit.entity)
+    return credit
+
+
+def _line(number: int, credit: CreditLine, parts: Sequence[BillablePart]) -> crediting.InvoiceLine:
+    line = crediting.line_of(number, credit)
+    told = {
+        "quantity": -sum((part.quantity for part in parts), ZERO),
+        "part_ids": tuple(sorted(part.part_id for part in parts)),
+        "description": f"{line.description}: corrected",
+    }
+    return line.model_copy(update=told)
+
+
+# -- its run ---------------------------------------------------------------------------------------------------
+
+
+def take(books: Books, credit_id: str) -> Invoice:
+    """The credit memo as a billing run has drawn it up."""
+    return invoice_of(books, credit_id)
+
+
+def approve(books: Books, credit_id: str) -> Invoice:
+    """Another person than the one who started the billing run agrees (EX-CREDIT-REVIEW)."""
+    credit = invoice_of(books, credit_id)
+    original = invoice_of(books, credit.original_invoice_id)
+    told = [(line.credits_line, str(line.net), str(line.tax)) for line in credit.lines]
+    why = "corrections give back more than there is to bill"
+    by = crediting.approver(books, original, told, credit.prepared_by, why)
+    approved = move(credit, "composition", Composition.APPROVED).model_copy(update={"approved_by": by})
+    books.tx.update(approved)
+    return approved
+
+
+def issue(books: Books, credit_id: str) -> Invoice:
+    """The credit memo gets its number; the evidence on it is invoiced, as what it gives back."""
+    credit = invoice_of(books, credit_id)
+    books.tx.lock(f"contract:{credit.contract_no}")
+    parts = books.tx.find(BillablePart, invoice_id=credit_id, state=PartState.ON_DRAFT, order=("part_id",))
+    move_parts(books, parts, PartState.INVOICED, invoice_id=credit_id)
+    return crediting.number_and_settle(books, credit_id, REASON)
+
+
+def discard(books: Books, credit_id: str) -> str:
+    """Undo until the number is allocated: the evidence is ready again and waits to be netted."""
+    credit = invoice_of(books, credit_id)
+    books.tx.lock(f"contract:{credit.contract_no}")
+    parts = books.tx.find(BillablePart, invoice_id=credit_id, state=PartState.ON_DRAFT, order=("part_id",))
+    reunite(books, move_parts(books, parts, PartState.READY, invoice_id=""))
+    books.tx.update(move(credit, "life", InvoiceLife.DISCARDED))
+    place_contract(books, credit.contract_no)
+    return f"{len(parts)} parts are ready again"

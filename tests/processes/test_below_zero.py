@@ -1,0 +1,119 @@
+"""A total below zero: credit memos of the invoices it corrects, or it waits by the contract's word; never silently."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from isthmus.app.controls import audit
+from isthmus.app.explain import explain
+from isthmus.domain.objects import BillablePart, Invoice
+from isthmus.domain.states import InvoiceLife, PartState, Posting
+from isthmus.domain.terms import Holdback, InvoiceTerms
+from isthmus.store.records import QuietDecision
+from tests.processes.hub import Hub, contract, entry
+from tests.processes.test_credits import answer_all
+
+APRIL = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def billed(**terms: Any) -> Hub:
+    """8 h and 4 h of March are invoiced: 2,220.00."""
+    hub = Hub()
+    hub.set_up(contract(**terms))
+    hub.capture(entry(1, "8.0"), entry(2, "4.0", day=4))
+    hub.bill("a")
+    return hub
+
+
+def documents(hub: Hub, kind: str) -> list[Invoice]:
+    return [i for i in hub.rows(Invoice, kind=kind) if i.life is not InvoiceLife.DISCARDED]
+
+
+def test_what_a_correction_gives_back_is_a_credit_memo_that_another_person_approves() -> None:
+    hub = billed()
+    hub.capture(entry(1, "6.0", approved_at=APRIL))
+    hub.bill("b", "2026-04-30")
+    case = hub.case()
+    assert (case.exception, case.amount, case.context["prepared_by"]) == ("EX-CREDIT-REVIEW", Decimal("370.00"), "ana")
+    assert [p.state for p in hub.rows(BillablePart) if p.net < 0] == [PartState.ON_DRAFT]
+    hub.resolve("approve")
+    (memo,) = documents(hub, "credit")
+    (original,) = documents(hub, "standard")
+    assert (memo.net, memo.tax, memo.number, memo.posting) == (
+        Decimal("370.00"),
+        Decimal("32.84"),
+        "US01-CN-2026-00001",
+        Posting.POSTED,
+    )
+    assert (original.lines[0].credited, original.open) == (Decimal("370.00"), original.total - memo.total)
+    assert hub.systems.erp.things["credit"][0]["credits"] == original.number
+    assert audit(hub.kernel) == []
+    with hub.store.transaction() as tx:
+        told = explain(hub.kernel.books(tx, key="x", actor="x"), memo.number)
+    assert told.agrees and told.lines[0].parts[0].source.key == "psa:1"
+
+
+def test_what_is_billed_beside_it_gets_its_own_invoice() -> None:
+    hub = billed()
+    hub.capture(entry(1, "6.0", approved_at=APRIL), entry(3, "1.0", day=6))
+    hub.bill("b", "2026-04-30")
+    hub.resolve("approve")
+    assert [i.net for i in documents(hub, "standard")] == [Decimal("2220.00"), Decimal("185.00")]
+    assert [i.net for i in documents(hub, "credit")] == [Decimal("370.00")]
+    assert audit(hub.kernel) == []
+
+
+def test_one_that_is_called_off_waits_to_be_netted() -> None:
+    hub = billed()
+    hub.capture(entry(1, "6.0", approved_at=APRIL))
+    hub.bill("b", "2026-04-30")
+    hub.resolve("cancel")
+    assert not documents(hub, "credit")
+    hub.capture(entry(3, "5.0", day=6))
+    hub.bill("c", "2026-04-30")
+    assert [i.net for i in documents(hub, "standard")] == [Decimal("2220.00"), Decimal("555.00")]
+    assert audit(hub.kernel) == []
+
+
+def test_two_invoices_are_corrected_by_a_credit_memo_each() -> None:
+    hub = billed()
+    hub.capture(entry(3, "2.0", day=10))
+    hub.bill("b")
+    hub.capture(entry(1, "0", approved_at=APRIL), entry(3, "0.5", day=10, approved_at=APRIL))
+    hub.bill("c", "2026-04-30")
+    answer_all(hub, "approve")
+    memos = {memo.original_invoice_id: memo.net for memo in documents(hub, "credit")}
+    assert memos == {"K-1:a": Decimal("1480.00"), "K-1:b": Decimal("277.50")}
+    assert audit(hub.kernel) == []
+
+
+def test_what_no_line_can_bear_waits_and_says_so() -> None:
+    hub = billed(lines=(contract().lines[0].model_copy(update={"holdback": Holdback(percent=Decimal(10))}),))
+    hub.capture(entry(1, "6.0", approved_at=APRIL))
+    hub.bill("b", "2026-04-30")
+    assert not documents(hub, "credit")
+    assert "-370.00 waits: no line" in [q.reason for q in hub.rows(QuietDecision)][-1]
+
+
+def test_by_the_contract_it_waits() -> None:
+    hub = billed(invoicing=InvoiceTerms(below_zero="wait"))
+    hub.capture(entry(1, "6.0", approved_at=APRIL))
+    hub.bill("b", "2026-04-30")
+    assert not documents(hub, "credit")
+
+
+@pytest.mark.parametrize("share", ["0.3333", "1.7", "7.9999"])
+def test_credited_again_it_never_gives_back_more_than_was_billed(share: str) -> None:
+    hub = billed()
+    hub.capture(entry(1, share, approved_at=APRIL))
+    hub.bill("b", "2026-04-30")
+    hub.resolve("approve")
+    hub.capture(entry(1, "0", approved_at=APRIL.replace(day=2)))
+    hub.bill("c", "2026-04-30")
+    hub.resolve("approve")
+    assert sum(memo.net for memo in documents(hub, "credit")) == Decimal("1480.00")
+    assert audit(hub.kernel) == []
