@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from isthmus.domain.objects import BillablePart, ContractVersion, Invoice
+from isthmus.domain.objects import BillablePart, ContractVersion, Invoice, InvoiceLine
 from isthmus.domain.states import Composition, InvoiceLife, PartState, move
 from isthmus.policies.composition import InvoicePlan
 from isthmus.policies.credits import CreditLine, credit_lines
@@ -105,7 +105,7 @@ def _draw_up(
     return credit
 
 
-def _line(number: int, credit: CreditLine, parts: Sequence[BillablePart]) -> crediting.InvoiceLine:
+def _line(number: int, credit: CreditLine, parts: Sequence[BillablePart]) -> InvoiceLine:
     line = crediting.line_of(number, credit)
     told = {
         "quantity": -sum((part.quantity for part in parts), ZERO),
