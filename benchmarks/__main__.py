@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bed import Bed, bed, count, peak_memory_mib, wait_for
+from benchmarks.console import console
 from benchmarks.month import month_end, one_project
 from benchmarks.raw import commit_rates
 from isthmus.app.demo import world
@@ -134,6 +135,7 @@ SECTIONS: dict[str, Callable[[Bed, Table], None]] = {
     "month": adding(lambda one: month_end(one, 1000, 100)),
     "million": adding(lambda one: month_end(one, 10_000, 100)),
     "project": adding(one_project),
+    "console": adding(console),
 }
 
 

@@ -138,7 +138,7 @@ def _entries(contract: int, number: int) -> Iterator[list[Any]]:
 # -- measuring -------------------------------------------------------------------------------------------------
 
 
-def _cpu_of_postgres(folder: Path) -> float:
+def cpu_of_postgres(folder: Path) -> float:
     """Seconds all server processes have used so far."""
     root = psutil.Process(int((folder / "postgres").rglob("postmaster.pid").__next__().read_text().split()[0]))
     used = 0.0
@@ -163,7 +163,7 @@ def bill(one: Bed, url: str, workers: int = WORKERS) -> dict[str, float]:
     ]
     for child in children:
         assert child.stdout is not None and child.stdout.readline() == "ready\n"
-    hub, before = bootstrap.build(url), _cpu_of_postgres(one.folder)
+    hub, before = bootstrap.build(url), cpu_of_postgres(one.folder)
     started = time.perf_counter()
     args = {"entity": "US01", "cutoff": "2026-01-31", "name": "2026-01", "prepared_by": "ana"}
     with hub.store.transaction() as tx:
@@ -175,7 +175,7 @@ def bill(one: Bed, url: str, workers: int = WORKERS) -> dict[str, float]:
         child.stdin.flush()
     told = [json.loads(child.stdout.readline()) for child in children if child.stdout is not None]
     seconds = time.perf_counter() - started
-    postgres = _cpu_of_postgres(one.folder) - before
+    postgres = cpu_of_postgres(one.folder) - before
     peak = max(peak_memory_mib(child.pid) for child in children)
     for child in children:
         child.communicate("", timeout=60)

@@ -45,6 +45,7 @@ AGES: tuple[tuple[str, timedelta], ...] = (
     ("over 7 days", timedelta.max),
 )
 ISSUED = (InvoiceLife.ISSUED, InvoiceLife.CREDITED)  # they have a number and are in the books
+UNDELIVERED = (DeliveryState.PENDING, DeliveryState.DEAD)
 LIVE_RUNS = (RunState.QUEUED, RunState.RUNNING, RunState.WAITING, RunState.PARKED, RunState.FAILED)
 Sums = dict[str, Decimal]  # by currency
 
@@ -212,27 +213,44 @@ STALLS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
 
 
 def stalls(tx: PostgresTx, actor: Actor, now: datetime) -> list[Stall]:
-    """Where work is stalled, from the open cases by what they are about, approvals first."""
+    """Where work is stalled, from the open cases by what they are about, approvals first. One look at all of them."""
     case = TABLES[Case]
-    mine_open = [case.c.state == CaseState.OPEN, *within(actor, Case)]
-    everybody = "finance pmo sales integration controller executive"
-    second = [*mine_open, case.c.pending != ""]
-    found = [_stall(tx, "Decisions that wait for a second person", second, "pending=yes", everybody)]
-    reviews = [*mine_open, case.c.exception.in_(APPROVALS)]
-    found.append(_stall(tx, "Drafts and write-offs to approve", reviews, "waits=approval", "finance controller"))
-    for name, patterns, views, query in STALLS:
-        about = sa.or_(*(case.c.record.like(pattern) for pattern in patterns))
-        found.append(_stall(tx, name, [*mine_open, about], query, views))
+    kinds = _kinds(case)
+    columns: list[Any] = [case.c.currency]
+    for _, where, _, _ in kinds:
+        totals = (sa.func.count(), sa.func.sum(case.c.amount), sa.func.min(case.c.opened_at))
+        columns += [total.filter(where) for total in totals]
+    query = sa.select(*columns).where(case.c.state == CaseState.OPEN, *within(actor, Case))
+    rows = [tuple(row) for row in tx.raw.execute(query.group_by(case.c.currency))]
+    found = [_stall(rows, 1 + 3 * place, *kind) for place, kind in enumerate(kinds)]
     return [stall for stall in found if stall.count]
 
 
-def _stall(tx: PostgresTx, name: str, where: list[Any], query: str, views: str) -> Stall:
-    case = TABLES[Case]
-    counted = sa.select(case.c.currency, sa.func.count(), sa.func.sum(case.c.amount), sa.func.min(case.c.opened_at))
-    rows = list(tx.raw.execute(counted.where(*where).group_by(case.c.currency)))
-    sums = {currency: amount for currency, _, amount, _ in rows if amount}
-    since = min((oldest for *_, oldest in rows), default=None)
-    return Stall(name, sum(row[1] for row in rows), sums, since, f"/console/cases?{query}", frozenset(views.split()))
+def _kinds(case: sa.Table) -> list[tuple[str, Any, str, str]]:
+    """(name, condition, where to look, who cares) of each kind of stall."""
+    everybody = "finance pmo sales integration controller executive"
+    kinds: list[tuple[str, Any, str, str]] = [
+        ("Decisions that wait for a second person", case.c.pending != "", "pending=yes", everybody),
+        (
+            "Drafts and write-offs to approve",
+            case.c.exception.in_(APPROVALS),
+            "waits=approval",
+            "finance controller",
+        ),
+    ]
+    for name, patterns, views, query in STALLS:
+        about = sa.or_(*(case.c.record.like(pattern) for pattern in patterns))
+        kinds.append((name, about, query, views))
+    return kinds
+
+
+def _stall(rows: list[tuple[Any, ...]], first: int, name: str, _: Any, query: str, views: str) -> Stall:
+    """One kind of stall from its three columns in each currency's row."""
+    theirs = [(row[0], *row[first : first + 3]) for row in rows]
+    sums = {currency: amount for currency, _, amount, _ in theirs if amount}
+    since = min((oldest for *_, oldest in theirs if oldest), default=None)
+    count = sum(number for _, number, _, _ in theirs)
+    return Stall(name, count, sums, since, f"/console/cases?{query}", frozenset(views.split()))
 
 
 @dataclass(frozen=True)
@@ -247,16 +265,23 @@ class Unbilled:
 
 def longest_unbilled(tx: PostgresTx, actor: Actor, today: date, limit: int = 8) -> list[Unbilled]:
     """Contracts whose billable work of earlier months is not on an invoice, the largest first."""
+    labels, net = (PART_SUM.c.contract_no, PART_SUM.c.currency), sa.func.sum(PART_SUM.c.net).label("net")
+    early = [PART_SUM.c.state == PartState.READY, PART_SUM.c.month < f"{today:%Y-%m}"]
+    query = mine(sa.select(*labels, net).where(*early), PART_SUM.c.contract_no, actor).group_by(*labels)
+    rows = tx.raw.execute(query.having(net > 0).order_by(net.desc(), *labels).limit(limit)).all()
+    since = _since(tx, tuple(row.contract_no for row in rows), early)
+    return [Unbilled(row.contract_no, row.currency, row.net, since[row.contract_no, row.currency]) for row in rows]
+
+
+def _since(tx: PostgresTx, contract_nos: tuple[str, ...], early: list[Any]) -> dict[tuple[str, str], str]:
+    """The first month of these contracts with parts that are there; what was moved away again counts for nothing."""
     labels = (PART_SUM.c.contract_no, PART_SUM.c.currency, PART_SUM.c.month)
-    by_month = sa.select(*labels, sa.func.sum(PART_SUM.c.net).label("net"))
-    by_month = by_month.where(PART_SUM.c.state == PartState.READY, PART_SUM.c.month < f"{today:%Y-%m}")
-    by_month = mine(by_month, PART_SUM.c.contract_no, actor).group_by(*labels)
-    month = by_month.having(sa.func.sum(PART_SUM.c.parts) != 0).subquery()
-    net, since = sa.func.sum(month.c.net).label("net"), sa.func.min(month.c.month).label("since")
-    query = sa.select(month.c.contract_no, month.c.currency, net, since)
-    query = query.group_by(month.c.contract_no, month.c.currency)
-    rows = tx.raw.execute(query.having(sa.func.sum(month.c.net) > 0).order_by(net.desc()).limit(limit))
-    return [Unbilled(row.contract_no, row.currency, row.net, row.since) for row in rows]
+    query = sa.select(*labels).where(*early, PART_SUM.c.contract_no.in_(contract_nos)).group_by(*labels)
+    rows = tx.raw.execute(query.having(sa.func.sum(PART_SUM.c.parts) != 0)) if contract_nos else []
+    first: dict[tuple[str, str], str] = {}
+    for contract_no, currency, month in rows:
+        first[contract_no, currency] = min(month, first.get((contract_no, currency), month))
+    return first
 
 
 # -- invoices ---------------------------------------------------------------------------------------------------------
@@ -394,14 +419,14 @@ def messages_waiting(tx: PostgresTx) -> dict[str, int]:
     message = TABLES[InboxMessage]
     states = (MessageState.ACCEPTED, MessageState.TAKEN, MessageState.QUARANTINED)
     query = sa.select(message.c.source, sa.func.count()).where(message.c.state.in_(states)).group_by(message.c.source)
-    return dict(tx.raw.execute(query).tuples().all())
+    return {str(source): int(number) for source, number in tx.raw.execute(query)}
 
 
 def deliveries_waiting(tx: PostgresTx) -> dict[str, int]:
     """Events that a subscriber has not taken yet."""
     delivery = TABLES[EventDelivery]
-    query = sa.select(delivery.c.subscriber, sa.func.count()).where(delivery.c.state != DeliveryState.DONE)
-    return dict(tx.raw.execute(query.group_by(delivery.c.subscriber)).tuples().all())
+    query = sa.select(delivery.c.subscriber, sa.func.count()).where(delivery.c.state.in_(UNDELIVERED))
+    return {str(name): int(number) for name, number in tx.raw.execute(query.group_by(delivery.c.subscriber))}
 
 
 # -- keeping the sums short -------------------------------------------------------------------------------------------

@@ -11,11 +11,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
-from isthmus.app import desk_tasks, tidying
+from isthmus.app import alerting, desk_tasks, tidying
 from isthmus.app.bootstrap import Hub
+from isthmus.desk import watching
 from isthmus.domain.errors import NeedsSetup
 from isthmus.processes import clock, sweeps
 from isthmus.runtime import audit, bells, outbox
@@ -29,6 +31,7 @@ log = structlog.get_logger("isthmus.worker")
 TICK_SECONDS = 0.05
 TIDY_SECONDS = 30.0
 CLOCK_SECONDS = 60.0
+WATCH_SECONDS, ALERT_SECONDS = 60.0, 5.0
 IDLE_SECONDS = 0.25  # a loop that finds nothing looks less and less often, down to this: an idle hub costs little
 # For the crash tests: kill -9 at a checkpoint, named by its number ("7") or by name and occurrence ("run finished#2");
 # counted from the moment the file ARMED exists (at once when none is named); LOG gets a line per checkpoint. SIGNAL
@@ -40,7 +43,15 @@ CRASH_SIGNAL = "ISTHMUS_CRASH_SIGNAL"
 class Worker:
     """One worker in this process."""
 
-    def __init__(self, hub: Hub, *, concurrency: int = 8, sweeping: bool = True, lease_seconds: float = 15.0) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        concurrency: int = 8,
+        sweeping: bool = True,
+        watching: bool = True,
+        lease_seconds: float = 15.0,
+    ) -> None:
         self.hub = hub
         self.executor_id = new_executor_id()
         # The lease is measured by the machines, whatever month the hub believes it is in.
@@ -51,7 +62,8 @@ class Worker:
         self._stopping = threading.Event()
         self.broken = threading.Event()  # a part of the worker is gone: whoever started it should start it anew
         self._threads: list[threading.Thread] = []
-        self._sweeping = sweeping
+        self._sweeping, self._watching = sweeping, watching
+        self._since = hub.kernel.clock.now()
 
     def start(self) -> None:
         """Lease first, then claim, then the loops."""
@@ -65,6 +77,9 @@ class Worker:
         self._loop("events", "hand events on", TICK_SECONDS, self._hand_events_on)
         self._loop("days", "see what has expired", CLOCK_SECONDS, lambda: clock.expire_deposits(self.hub.kernel))
         self._loop("desk", "work at the desk", 1.0, lambda: desk_tasks.tick(self.hub.kernel, self.hub.desk))
+        if self._watching:
+            self._loop("watch", "look for silence and standstill", WATCH_SECONDS, self._watch)
+        self._loop("alerts", "send alerts", ALERT_SECONDS, lambda: alerting.turn(self.hub))
         self._loop("tidy", "tidy up", TIDY_SECONDS, lambda: tidying.tidy(self.hub))
         self._loop("audit", "seal the audit", 1.0, lambda: audit.seal(self.hub.store))
         if self._sweeping:
@@ -85,6 +100,12 @@ class Worker:
             return sweep(self.hub.kernel, self.hub.systems.connections[connection])
 
         return once
+
+    def _watch(self) -> int:
+        """Not at once: what a restart has left lying gets the time to move first."""
+        if self.hub.kernel.clock.now() - self._since < timedelta(seconds=WATCH_SECONDS):
+            return 0
+        return watching.tick(self.hub.kernel, self.hub.desk, self._since)
 
     def _look_after_runs(self) -> None:
         """Drop what is long gone, and queue runs again whose attempt ended without a word."""

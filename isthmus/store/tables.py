@@ -119,10 +119,18 @@ SPECS: dict[type[BaseModel], Spec] = {
     ApprovalEvidence: Spec(
         "approval_evidence", ("source", "envelope_id"), index=(("contract_no", "version"),), growing=True
     ),
-    r.RunRow: Spec("run", ("run_id",), index=(("state", "wake_at"), ("key",), ("correlation_id",))),
+    r.RunRow: Spec(
+        "run", ("run_id",), index=(("state", "wake_at"), ("state", "updated_at"), ("key",), ("correlation_id",))
+    ),
     r.RunStep: Spec("run_step", ("run_id", "seq")),
-    r.Effect: Spec("effect", ("effect_key",), index=(("run_id",), ("state",), ("business_key",))),
-    r.InboxMessage: Spec("inbox", ("source", "message_id"), index=(("state", "received_at"), ("aggregate",))),
+    r.Effect: Spec(
+        "effect", ("effect_key",), index=(("run_id",), ("state",), ("business_key",), ("connection", "done_at"))
+    ),
+    r.InboxMessage: Spec(
+        "inbox",
+        ("source", "message_id"),
+        index=(("state", "received_at"), ("aggregate",), ("source", "received_at")),
+    ),
     r.OutboxEvent: Spec(
         "event",
         ("event_id",),
@@ -141,7 +149,7 @@ SPECS: dict[type[BaseModel], Spec] = {
     r.AuditEntry: Spec(
         "audit",
         ("audit_id",),
-        index=(("chain",), ("subject",)),
+        index=(("chain",), ("subject",), ("at", "audit_id")),
         growing=True,
         seal=("chain", "previous_hash", "hash"),
     ),
@@ -155,6 +163,8 @@ SPECS: dict[type[BaseModel], Spec] = {
             ("state", "escalate_at"),
             ("record", "state"),
             ("contract_no",),
+            ("invoice_id",),
+            ("resolved_at", "case_no"),
         ),
         tracks=("state",),
     ),

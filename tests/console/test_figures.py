@@ -16,11 +16,13 @@ import pytest
 from isthmus.app import figures
 from isthmus.app.api.reading import reading
 from isthmus.app.console import case_lists
+from isthmus.desk import alerts, silences
+from isthmus.desk.config import Expectation, Receiver
 from isthmus.desk.weight import weight_of
 from isthmus.domain.objects import BillablePart, Engagement, Invoice
 from isthmus.domain.states import CaseState, EngagementState, InvoiceLife, PartState, Posting, Settlement, may_move
 from isthmus.policies.authority import Actor
-from isthmus.store.records import Case, Effect, EffectState, RunRow, RunState
+from isthmus.store.records import Case, Effect, EffectState, RunRow, RunState, StageTime
 from tests.console.stage import ConsoleStage, text_of
 
 NOW = datetime(2026, 3, 31, 15, tzinfo=UTC)
@@ -349,6 +351,38 @@ def test_the_same_number_is_on_every_page_and_in_the_api(stage: ConsoleStage) ->
     for one in summary["invoices"]:
         assert Decimal(one["net"]) == figures_of[one["currency"]].net
         assert Decimal(one["open"]) == figures_of[one["currency"]].open
+
+
+@pytest.mark.requirement("EXC-13")
+def test_the_database_finds_the_same_cases_to_tell_of(stage: ConsoleStage) -> None:
+    """What is due for an alert is asked of the database; here it is worked out case by case."""
+    receivers = [
+        Receiver(name="all", kind="webhook", address="https://x.example", from_weight=3),
+        Receiver(name="some", kind="mail", address="x@x.example", queues=("tax", "pmo"), entities=("US01",)),
+    ]
+    config = stage_desk().model_copy(update={"receivers": tuple(receivers)})
+    cases = [case for case in stage.rows(Case) if case.state is CaseState.OPEN]
+    with stage.hub.store.transaction() as tx:
+        for receiver in receivers:
+            least = max(receiver.from_weight, 1)
+            expected = {case.case_no: weight_of(case, config, NOW) for case in cases if alerts._is_for(receiver, case)}
+            found = {case.case_no: weight for case, weight in alerts._due(tx, receiver, config, NOW)}
+            assert found == {case_no: weight for case_no, weight in expected.items() if weight >= least} and found
+        books = stage.hub.kernel.books(tx, key="test", actor="hub")
+        assert alerts.raise_alerts(books, config) > 2
+        assert [alerts._due(tx, receiver, config, NOW) for receiver in receivers] == [[], []]
+
+
+def test_the_database_finds_the_same_contracts_that_do_not_get_on(stage: ConsoleStage) -> None:
+    expected = Expectation(name="x", stage="active", then="first time", within_hours=1, queue="pmo")
+    ages = {"K-0": 5, "K-1": 3, "K-2": 2, "K-3": 0}
+    with stage.hub.store.transaction() as tx:
+        for contract_no, hours in ages.items():
+            at = NOW - timedelta(hours=hours)
+            tx.insert(StageTime(contract_no=contract_no, stage="active", at=at, event_id="e"))
+        tx.insert(StageTime(contract_no="K-1", stage="first time", at=NOW, event_id="e"))
+        stuck = silences._stuck(tx, expected, NOW - timedelta(hours=1))
+    assert [one.contract_no for one in stuck] == ["K-0", "K-2"]
 
 
 @pytest.mark.requirement("KPI-10")

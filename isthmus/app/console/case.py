@@ -77,7 +77,7 @@ def _facts(tx: PostgresTx, look: Look, found: Case) -> dict[str, Any]:
         "rule": _rule_of(tx, found),
         "ruleable": _ruleable(tx, found, look),
         "history": history(tx, found.case_no),
-        "run": tx.get(RunRow, found.run_id),
+        "run": tx.get(RunRow, str(found.context.get("run", found.run_id))),
         "steps": _steps(tx, found),
         "queues": sorted(QUEUES),
     }

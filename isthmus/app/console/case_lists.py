@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
-from iso4217 import Currency
 
 from isthmus.app.figures import APPROVALS, Sums
 from isthmus.app.scope import within
 from isthmus.desk.config import DeskConfig
 from isthmus.desk.filing import cause_facts
-from isthmus.domain.money import can_bill_in, minor_units
+from isthmus.desk.weight import weight_sql
 from isthmus.domain.states import CaseState
 from isthmus.policies.authority import Actor
 from isthmus.store.postgres import PostgresTx
@@ -24,26 +22,6 @@ from isthmus.store.tables import TABLES
 
 PAGE, GROUPS_MAX = 50, 100
 CASE = TABLES[Case]
-# Currencies whose amounts have another number of decimals than two, and what the steps of weight count in them.
-_UNITS = {c.code: Decimal(10) ** (2 - minor_units(c.code)) for c in Currency if can_bill_in(c.code)}
-_UNITS = {code: unit for code, unit in _UNITS.items() if unit != 1}
-
-
-def weight_sql(config: DeskConfig, now: datetime) -> Any:
-    """desk.weight as the database computes it; a test holds both to the same."""
-    weights = config.weight
-    severity = sa.case(*((CASE.c.severity == name, points) for name, points in weights.severity.items()), else_=0)
-    unit = sa.case(*((CASE.c.currency == name, count) for name, count in _UNITS.items()), else_=1)
-    money = sum((_point(sa.func.abs(CASE.c.amount) >= step * unit) for step in weights.money), sa.literal(0))
-    until = sa.func.coalesce(CASE.c.waiting_since, sa.literal(now))
-    passed = sa.extract("epoch", until - CASE.c.opened_at)
-    allowed = sa.extract("epoch", CASE.c.due_at - CASE.c.opened_at)
-    age = sum((_point(passed >= allowed * share) for share in weights.age), sa.literal(0))
-    return sa.func.least(severity + money + age, 10)
-
-
-def _point(condition: Any) -> Any:
-    return sa.case((condition, 1), else_=0)
 
 
 def conditions(query: Mapping[str, str], actor: Actor, now: datetime) -> list[Any]:
@@ -95,7 +73,8 @@ def heaviest(
 
 def latest(tx: PostgresTx, where: list[Any], *, offset: int = 0, limit: int = PAGE) -> list[Weighed]:
     """Decided cases, the last first."""
-    query = sa.select(CASE).where(*where).order_by(CASE.c.resolved_at.desc().nulls_last(), CASE.c.case_no.desc())
+    decided = CASE.c.resolved_at.is_not(None)
+    query = sa.select(CASE).where(*where, decided).order_by(CASE.c.resolved_at.desc(), CASE.c.case_no.desc())
     rows = tx.raw.execute(query.offset(offset).limit(limit)).mappings()
     return [Weighed(Case.model_validate(dict(row)), 0) for row in rows]
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from isthmus.app.api.reading import reading
+from isthmus.app.console import bulk_lists
 from isthmus.app.console import case_lists as lists
 from isthmus.app.console.pages import Look, page, to
 from isthmus.app.console.render import show
@@ -21,7 +22,6 @@ from isthmus.domain.errors import NotFound
 from isthmus.domain.objects import Client
 from isthmus.domain.states import CaseState
 from isthmus.policies.authority import QUEUES, demand_entity
-from isthmus.store.desk_records import BulkFix, BulkItem
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.records import Case
 
@@ -156,35 +156,27 @@ def values_of(look: Look, names: list[str]) -> dict[str, Any]:
 
 @page("/bulk/{bulk_no}", "case.read")
 def bulk_fix(look: Look) -> Response:
-    """How far a bulk fix is, and what came of each case."""
+    """How far a bulk fix is, and what came of each case: a page of them, what went wrong first."""
+    offset = int(look.query("from")) if look.query("from").isdigit() else 0
     with reading(look.hub) as tx:
         fix = bulk.bulk_of(tx, look.path("bulk_no"))
-        items = bulk.items_of(tx, fix.bulk_no)
-        cases_by_no = {c.case_no: c for c in tx.find(Case, case_no=tuple(item.case_no for item in items))}
-    for case in cases_by_no.values():
-        demand_entity(look.actor, case.entity)
-    return show(look, "bulk.html", {**bulk_facts(fix, items, cases_by_no, look)})
-
-
-def bulk_facts(fix: BulkFix, items: list[BulkItem], found: dict[str, Case], look: Look) -> dict[str, Any]:
-    """What the page of a bulk fix shows: counts by result, and what the previews come to."""
-    states = (bulk.ASKED, bulk.READY, bulk.REFUSED, bulk.DONE, bulk.FAILED)
-    counts = {state: sum(item.state == state for item in items) for state in states}
-    writes: dict[tuple[str, str], int] = {}
-    for item in items:
-        for write in (item.dry_run or {}).get("writes", []):
-            key = (write["system"], write["what"])
-            writes[key] = writes.get(key, 0) + 1
-    mine = look.actor.name.strip().casefold() == fix.asked_by.strip().casefold()
-    return {
-        "fix": fix,
-        "items": items,
-        "cases": found,
-        "counts": counts,
-        "writes": sorted(writes.items(), key=lambda one: -one[1]),
-        "then": (next((i.dry_run for i in items if i.dry_run), None) or {}).get("then", []),
-        "mine": mine,
-    }
+        for entity in bulk_lists.entities(tx, fix.bulk_no):
+            demand_entity(look.actor, entity)
+        rows = bulk_lists.rows(tx, fix.bulk_no, offset)
+        counts = bulk_lists.counts(tx, fix.bulk_no)
+        total = sum(counts.values())
+        facts: dict[str, Any] = {
+            "fix": fix,
+            "rows": rows,
+            "counts": counts,
+            "total": total,
+            "writes": bulk_lists.writes(tx, fix.bulk_no),
+            "then": bulk_lists.story_afterwards(tx, fix.bulk_no),
+            "mine": look.actor.name.strip().casefold() == fix.asked_by.strip().casefold(),
+        }
+    left = offset + len(rows) < total
+    facts["more"] = f"/console/bulk/{fix.bulk_no}?from={offset + len(rows)}" if left else ""
+    return show(look, "bulk.html", facts)
 
 
 @page("/bulk/{bulk_no}", "case.decide", method="POST")

@@ -131,7 +131,9 @@ def _cases(tx: PostgresTx, numbers: tuple[str, ...]) -> dict[str, int]:
     query = sa.select(case.c.contract_no, sa.func.count()).where(
         case.c.contract_no.in_(numbers), case.c.state == CaseState.OPEN
     )
-    return dict(tx.raw.execute(query.group_by(case.c.contract_no)).tuples().all()) if numbers else {}
+    if not numbers:
+        return {}
+    return {str(number): int(count) for number, count in tx.raw.execute(query.group_by(case.c.contract_no))}
 
 
 @page("/engagements/{contract_no:path}", "contract.read")

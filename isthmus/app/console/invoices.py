@@ -19,6 +19,7 @@ from isthmus.domain.errors import NotFound
 from isthmus.domain.objects import Allocation, Client, Invoice
 from isthmus.domain.states import CaseState, InvoiceLife, Posting, Settlement
 from isthmus.store.postgres import PostgresTx
+from isthmus.store.read_once import ReadOnce
 from isthmus.store.records import Case, Effect, RunRow
 from isthmus.store.tables import TABLES
 
@@ -68,7 +69,7 @@ def invoice(look: Look) -> Response:
         demand_sight(look.actor, tx, found)
         number = int(look.query("line")) if look.query("line").isdigit() else 0
         start = int(look.query("start")) if look.query("start").isdigit() else 0
-        books = look.hub.kernel.books(tx, key="why", actor=look.actor.name)
+        books = look.hub.kernel.books(ReadOnce(tx), key="why", actor=look.actor.name)
         reason = why(books, found, number, start) if number else None
         if look.partial and reason is not None:
             return show(look, "why.html", {"invoice": found, "why": reason})

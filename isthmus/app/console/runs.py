@@ -31,11 +31,12 @@ def runs(look: Look) -> Response:
     where += [run.c.state == asked["state"]] if asked.get("state") else [run.c.state.in_(GOING)]
     where += [run.c.process == asked["process"]] if asked.get("process") else []
     rank = sa.case(*((run.c.state == state, place) for place, state in enumerate(GOING)), else_=9)
-    query = sa.select(run).where(*where).order_by(rank, run.c.updated_at.desc()).offset(offset).limit(PAGE + 1)
+    order = [*([] if asked.get("state") else [rank]), run.c.updated_at.desc()]
+    query = sa.select(run).where(*where).order_by(*order).offset(offset).limit(PAGE + 1)
     with reading(look.hub) as tx:
         rows = [RunRow.model_validate(dict(row)) for row in tx.raw.execute(query).mappings()]
         counted = sa.select(run.c.state, sa.func.count()).where(run.c.state.in_(GOING), *within(look.actor, RunRow))
-        counts = dict(tx.raw.execute(counted.group_by(run.c.state)).tuples().all())
+        counts = {str(state): int(number) for state, number in tx.raw.execute(counted.group_by(run.c.state))}
     more = f"/console/runs?{urlencode({**asked, 'from': offset + PAGE})}" if len(rows) > PAGE else ""
     facts = {"rows": rows[:PAGE], "asked": asked, "counts": counts, "processes": sorted(PROCESSES), "more": more}
     return show(look, "runs.html", {"states": [str(state) for state in RunState], **facts})

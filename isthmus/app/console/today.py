@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from typing import Any
 
 from starlette.responses import Response
@@ -41,7 +42,7 @@ def today(look: Look) -> Response:
     view = look.query("view")
     view = view if view in VIEWS else _own_view(look)
     with reading(look.hub) as tx:
-        facts = gather(tx, look)
+        facts = gather(tx, look, SHOWN[view])
         facts["names"] = _names(tx, [one.contract_no for one in facts["longest"]])
     return show(look, "today.html", {"view": view, "views": VIEWS, "shown": SHOWN[view], **facts})
 
@@ -51,31 +52,35 @@ def _own_view(look: Look) -> str:
     return fitting[0] if fitting else "executive"
 
 
-def gather(tx: PostgresTx, look: Look) -> dict[str, Any]:
-    """Every figure once, from one snapshot."""
+def gather(tx: PostgresTx, look: Look, shown: Container[str]) -> dict[str, Any]:
+    """Every figure that is shown, once, from one snapshot."""
     now, actor = look.hub.kernel.clock.now(), look.actor
     day = local_day(now, look.hub.firm.entities[0].time_zone)
-    loads = figures.case_load(tx, actor, now)
+    loads, aged = figures.case_load(tx, actor, now), figures.unbilled_by_age(tx, actor, day)
+    parts: dict[str, Callable[[], Any]] = {
+        "stalls": lambda: figures.stalls(tx, actor, now),
+        "billed": lambda: figures.billed_by_month(tx, actor, day),
+        "longest": lambda: figures.longest_unbilled(tx, actor, day),
+        "engagements": lambda: figures.engagements_by_state(tx, actor),
+        "systems": lambda: figures.backlog_by_system(tx, actor),
+        "lanes": lambda: figures.runs_by_lane(tx, actor),
+        "exceptions": lambda: figures.case_load(tx, actor, now, about="invoice"),
+    }
+    asks_hours = "exceptions" in shown
     return {
         "as_of": now,
         "loads": loads,
         "at_risk": figures.at_risk(loads),
         "open_cases": sum(load.cases for load in loads),
         "overdue": sum(load.overdue for load in loads),
-        "aged": figures.unbilled_by_age(tx, actor, day),
-        "stalls": figures.stalls(tx, actor, now),
+        "aged": aged,
+        "unbilled": _unbilled(aged),
         "invoices": figures.invoice_figures(tx, actor, day),
-        "billed": figures.billed_by_month(tx, actor, day),
-        "longest": figures.longest_unbilled(tx, actor, day),
-        "engagements": figures.engagements_by_state(tx, actor),
-        "systems": figures.backlog_by_system(tx, actor),
-        "lanes": figures.runs_by_lane(tx, actor),
-        "exceptions": figures.case_load(tx, actor, now, about="invoice"),
-        "hours_to_decide": figures.hours_to_decide(tx, actor, now, about="invoice"),
+        "hours_to_decide": figures.hours_to_decide(tx, actor, now, about="invoice") if asks_hours else None,
         "ages": [age for age, _ in figures.AGES],
         "months": figures.MONTHS,
         "titles": [look.hub.desk.queue_title(load.queue) for load in loads],
-        "unbilled": _unbilled(figures.unbilled_by_age(tx, actor, day)),
+        **{name: ask() if name in shown else [] for name, ask in parts.items()},
     }
 
 

@@ -89,7 +89,7 @@ class Play:
         self.hub = bootstrap.build(url, clock=self.clock)
         stack.callback(self.hub.close)
         self.hub.kernel.told = self.timeline.told
-        worker = Worker(self.hub)
+        worker = Worker(self.hub, watching=False)  # weeks pass in seconds here: a silence would mean nothing
         worker.start()
         stack.callback(worker.stop)
 
