@@ -16,7 +16,7 @@ class Signature(Canonical):
     signed_at: datetime
 
 
-class SignedEnvelope(Canonical):
+class EnvelopeFacts(Canonical):
     """An envelope and the contract version or change order it is about.
 
     state: sent, completed, declined or voided; reason: why it was declined or voided; document_hash: SHA-256 of the
@@ -35,7 +35,15 @@ class SignedEnvelope(Canonical):
     reason: str = ""
 
 
-class ApprovalEvidence(SignedEnvelope):
+class SignedEnvelope(EnvelopeFacts):
+    """An envelope as its service tells of it. cap_delta: by how much a change order changes the contract's cap, in the
+    contract's currency, as people have typed it; empty when the envelope does not say.
+    """
+
+    cap_delta: str = ""
+
+
+class ApprovalEvidence(EnvelopeFacts):
     """An envelope as it ended: a completed one is evidence that a contract version or change order is agreed.
 
     source: the connection that reported it; kept_at: when the hub learned of it.

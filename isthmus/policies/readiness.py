@@ -14,7 +14,7 @@ from typing import Any
 
 from rapidfuzz import fuzz
 
-from isthmus.domain.envelopes import SignedEnvelope
+from isthmus.domain.envelopes import EnvelopeFacts
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
@@ -49,7 +49,7 @@ def _case(
     )
 
 
-def check_approvals(contract: ContractVersion, envelopes: Sequence[SignedEnvelope] = ()) -> ContractVersion:
+def check_approvals(contract: ContractVersion, envelopes: Sequence[EnvelopeFacts] = ()) -> ContractVersion:
     """P1.1: legal and finance have both approved, and not the same person for both.
 
     envelopes: those about this version that ended. Who signed a completed one has approved in that role, and what was

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from isthmus.domain.envelopes import SignedEnvelope
+from isthmus.domain.envelopes import EnvelopeFacts
 
 LEGAL, FINANCE = ROLES = ("legal", "finance")
 Person = tuple[str, str]  # name and e-mail
 
 
-def is_evidence(envelope: SignedEnvelope) -> bool:
+def is_evidence(envelope: EnvelopeFacts) -> bool:
     """True when the envelope approves the contract version it is about: all have signed, and not a change order."""
     return envelope.state == "completed" and not envelope.change_order
 
 
-def approvers(named: Mapping[str, str], envelopes: Sequence[SignedEnvelope]) -> dict[str, str]:
+def approvers(named: Mapping[str, str], envelopes: Sequence[EnvelopeFacts]) -> dict[str, str]:
     """Who has approved, by role: whom the contract names, else the signer in that role (by e-mail), else nobody ("").
 
     Where that would be one person for both, a signer stands in for whom the contract names, if another has signed.
@@ -44,7 +44,7 @@ def _named(by: str) -> list[Person]:
     return [(by, by)] if by else []
 
 
-def _signers(role: str, envelopes: Iterable[SignedEnvelope]) -> list[Person]:
+def _signers(role: str, envelopes: Iterable[EnvelopeFacts]) -> list[Person]:
     return [(s.name, s.email) for envelope in envelopes for s in envelope.signatures if s.role == role]
 
 

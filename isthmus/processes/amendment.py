@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from isthmus.ports import Erp, Psa, RateBook
 from isthmus.processes.work import amending as work
-from isthmus.processes.work import onboarding, rerating
+from isthmus.processes.work import onboarding, rerating, signing
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -30,6 +30,31 @@ def change_order(run: Run, contract_no: str, change_order: str, cap_delta: str, 
     project = run.decide("Bring the project to the new budget", work.project_under, version)
     run.effect("Push the budget to the PSA", Psa.put_project, project)
     return version.key
+
+
+@process(
+    starts="an envelope about a change order that all have signed (e-signature)",
+    owner="Contract operations",
+    key="connection and envelope",
+    parks=("EX-CHANGE-ORDER",),
+    undo="nothing: terms change forward, by another change order",
+)
+def signed_change_order(run: Run, source: str, envelope_id: str, cap_delta: str) -> str:
+    """P4, from the signature: what was signed is handed in as a change order, once."""
+    change = run.decide("Read the change that was signed", signing.change_signed, source, envelope_id, cap_delta)
+    return run.decide("Hand the change order in", signing.start_change, change)
+
+
+@process(
+    starts="an envelope that was declined, voided or has expired (e-signature)",
+    owner="Contract operations",
+    key="connection and envelope",
+    parks=("EX-NOT-SIGNED",),
+    undo="nothing: no work was begun on it",
+)
+def refused_signature(run: Run, source: str, envelope_id: str) -> str:
+    """What nobody has signed waits for a person, or for another envelope about the same."""
+    return run.decide("Have it sent again or called off", signing.settle_refused, source, envelope_id)
 
 
 @process(

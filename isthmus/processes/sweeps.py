@@ -216,7 +216,7 @@ def sweep_signatures(kernel: Kernel, connection: Any) -> int:
         books = kernel.books(tx, key=f"sweep/{connection.name}", actor=connection.name)
         for what, why in page.unreadable:
             inbox.quarantine(books, source=connection.name, kind="envelope.ended", raw=what, reason=why)
-        new += signing.answer_waiting_approvals(books)
+        new += signing.answer_waiting_approvals(books) + signing.answer_refused(books)
         _move_watermark(kernel, tx, connection.name, "signatures", page.watermark)
         _checkpoint(kernel, "committing swept signatures", new)
     _checkpoint(kernel, "swept signatures", new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -72,6 +73,12 @@ def sweep(hub: Hub, service: Service) -> int:
     new = sweeps.sweep_signatures(hub.kernel, service)
     hub.go()
     return new
+
+
+def waiting_for_approval(hub: Hub) -> Case:
+    [case] = hub.rows(Case, state=CaseState.OPEN, exception="EX-APPROVAL-INCOMPLETE")
+    assert isinstance(case, Case)
+    return case
 
 
 def agreed(hub: Hub) -> ContractVersion:
@@ -214,7 +221,7 @@ def test_what_does_not_approve_this_version_leaves_the_case_to_a_person(envelope
     hub.set_up(UNAPPROVED)
     assert sweep(hub, Service(envelope)) == 1
     assert hub.run(RUN).state is RunState.PARKED
-    assert hub.case().state is CaseState.OPEN
+    assert waiting_for_approval(hub).state is CaseState.OPEN
 
 
 def test_one_person_who_signs_for_both_approves_for_neither() -> None:
@@ -263,7 +270,7 @@ def test_the_case_of_a_declined_envelope_says_who_declined() -> None:
     hub = Hub()
     sweep(hub, Service(signed(state="declined", completed_at=None, signatures=(), reason="Carl Client: too dear")))
     hub.set_up(UNAPPROVED)
-    assert "envelope E-1 was declined: Carl Client: too dear" in hub.case().cause
+    assert "envelope E-1 was declined: Carl Client: too dear" in waiting_for_approval(hub).cause
 
 
 def test_the_engagement_is_requested_once_however_often_it_is_signed() -> None:
@@ -274,3 +281,105 @@ def test_the_engagement_is_requested_once_however_often_it_is_signed() -> None:
     (engagement,) = hub.rows(Engagement)
     assert engagement.state is EngagementState.ACTIVE
     assert hub.systems.psa.duplicates() + hub.systems.erp.duplicates() == []
+
+
+# -- change orders -----------------------------------------------------------------------------------------------
+
+
+def change(number: int = 1, **facts: Any) -> SignedEnvelope:
+    """A change order that the client has signed: 2,500.00 more."""
+    return signed("client", number=number, **{"change_order": "CO-1", "cap_delta": "2500.00", **facts})
+
+
+def caps(hub: Hub) -> list[tuple[int, Decimal, str]]:
+    versions = hub.rows(ContractVersion, order=("version",))
+    return [(one.version, one.caps[0].limit, one.document_ref) for one in versions]
+
+
+@pytest.mark.requirement("SYS-24")
+def test_a_signed_change_order_changes_the_cap_once() -> None:
+    hub = Hub()
+    hub.set_up()
+    service = Service(change(), change(number=2))  # the same change order, signed in two envelopes
+    assert sweep(hub, service) == 2
+    [_, new] = caps(hub)
+    assert new == (2, Decimal("12500.00"), "esign:E-1")
+    assert hub.run("change_order/K-1:CO-1").args["accepted_on"] == "2026-03-02"
+    [project] = [row for row in hub.systems.psa.things["project"] if row["key"] == "P-K-1"]
+    assert Decimal(str(project["budget"])) == Decimal("12500.00")
+    assert [sweep(hub, service) for _ in range(2)] == [0, 0] and len(caps(hub)) == 2
+    assert hub.rows(Case) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("", "its envelope does not say it"),
+        ("1,250", "'1,250' is no amount of USD"),
+        ("12.345", "is no amount of USD"),
+        ("0", "is no amount of USD"),
+    ],
+)
+def test_a_change_that_the_envelope_does_not_say_is_read_by_a_person(said: str, told: str) -> None:
+    hub = Hub()
+    hub.set_up()
+    sweep(hub, Service(change(cap_delta=said)))
+    assert hub.case().exception == "EX-CHANGE-ORDER" and told in hub.case().cause and len(caps(hub)) == 1
+    hub.resolve("enter", cap_delta="-500.00")
+    hub.go()
+    assert [limit for _, limit, _ in caps(hub)] == [Decimal("10000.00"), Decimal("9500.00")]
+
+
+def test_a_change_order_of_a_contract_we_do_not_have_waits_for_it() -> None:
+    hub = Hub()
+    sweep(hub, Service(change()))
+    assert "there is no contract K-1" in hub.case().cause
+    hub.set_up()
+    hub.resolve("retry")
+    hub.go()
+    assert len(caps(hub)) == 2
+
+
+def test_an_amount_that_differs_from_what_was_handed_in_is_a_case() -> None:
+    hub = Hub()
+    hub.set_up()
+    args = {"contract_no": "K-1", "change_order": "CO-1", "cap_delta": "1000.00", "accepted_on": "2026-03-02"}
+    hub.start("change_order", "K-1:CO-1", **args, evidence="by hand")
+    sweep(hub, Service(change()))
+    assert "was handed in for 1000.00, signed is 2500.00" in hub.case().cause
+    assert [limit for _, limit, _ in caps(hub)] == [Decimal("10000.00"), Decimal("11000.00")]
+
+
+# -- not signed --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("SYS-24")
+@pytest.mark.parametrize("state", ["declined", "voided"])
+@pytest.mark.parametrize("about", ["", "CO-1"], ids=["contract", "change order"])
+def test_what_was_not_signed_is_a_case_with_its_owner_until_another_is_signed(state: str, about: str) -> None:
+    hub = Hub()
+    hub.set_up()
+    refused = change(number=7, state=state, completed_at=None, signatures=(), reason="Carl Client: too dear")
+    refused = refused.model_copy(update={"change_order": about})
+    service = Service(refused)
+    sweep(hub, service)
+    case = hub.case()
+    assert (case.exception, case.queue, case.state) == ("EX-NOT-SIGNED", "contract-operations", CaseState.OPEN)
+    assert f"was {state}: Carl Client: too dear" in case.cause and ("change order CO-1" in case.cause) is bool(about)
+    assert len(caps(hub)) == 1, "nothing follows from what nobody signed"
+    hub.resolve("retry")
+    assert hub.case().exception == "EX-NOT-SIGNED"
+    service.envelopes.append(change(number=8) if about else signed(number=8))
+    sweep(hub, service)
+    assert hub.rows(Case, state=CaseState.OPEN) == []
+    assert hub.run("refused_signature/esign:E-7").state is RunState.DONE
+    assert len(caps(hub)) == (2 if about else 1)
+
+
+def test_what_was_not_signed_can_be_called_off() -> None:
+    hub = Hub()
+    hub.set_up()
+    sweep(hub, Service(change(state="voided", completed_at=None, signatures=(), reason="sent by mistake")))
+    hub.resolve("call_off")
+    hub.go()
+    assert hub.run("refused_signature/esign:E-1").state is RunState.DONE and len(caps(hub)) == 1

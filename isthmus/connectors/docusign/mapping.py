@@ -30,7 +30,12 @@ STATES = StatusTable(
     },
 )
 DEFAULTS = {
-    "fields": {"contract_no": "contract_no", "version": "contract_version", "change_order": "change_order"},
+    "fields": {
+        "contract_no": "contract_no",
+        "version": "contract_version",
+        "change_order": "change_order",
+        "cap_delta": "cap_delta",
+    },
     "roles": {"legal": "legal", "finance": "finance", "client": "client"},
     "read_documents": "yes",
     "since": "2000-01-01T00:00:00Z",
@@ -64,6 +69,7 @@ def envelope_of(row: Row, fields: Mapping[str, str], roles: Mapping[str, str]) -
         contract_no=number,
         version=int(version),
         change_order=values.get(fields["change_order"], ""),
+        cap_delta=values.get(fields["cap_delta"], ""),
         state=state,
         completed_at=to_utc(row["completedDateTime"]) if state == "completed" else None,
         signatures=tuple(_signatures(row, ours)),
