@@ -94,7 +94,7 @@ class Day:
         self.hubspot.hooks.push._together = 2
         bells = {name: self.stage.hub.bells.hang(name) for name in CAPTURED}
         for push in self.pushes:
-            push.held, push.client = True, _Door(self, bells)  # type: ignore[assignment]
+            push.held, push.client = True, Door(self, bells)  # type: ignore[assignment]
 
     @property
     def pushes(self) -> tuple[Push, Push]:
@@ -119,8 +119,8 @@ class Day:
     def move(self, n: int, stage: str) -> None:
         self.hubspot.seed("deals", {"id": self.deals[n], "dealstage": stage})
 
-    def sign(self, n: int, status: str = "completed") -> None:
-        fields = {"contract_no": f"K-{n}", "contract_version": "1"}
+    def sign(self, n: int, status: str = "completed", **more: str) -> None:
+        fields = {"contract_no": f"K-{n}", "contract_version": "1", **more}
         self.docusign.seed("envelopes", {"fields": fields, "signers": SIGNERS, "status": status})
 
     def happenings(self) -> list[Happening]:
@@ -157,30 +157,25 @@ class Day:
         self.stage.go()
 
     def money(self) -> dict[str, Any]:
-        """Everything that stands for money, for work and for agreement, and every write to another system."""
-        kept = (
-            Engagement,
-            ContractVersion,
-            Project,
-            BillableItem,
-            BillablePart,
-            Invoice,
-            ApprovalEvidence,
-            Effect,
-            RunRow,
-        )
-        rows = {kind.__name__: [row.model_dump() for row in self.stage.rows(kind)] for kind in kept}
-        systems = (self.stage.systems.psa, self.stage.systems.erp, self.stage.systems.tax)
-        writes = {
-            box.name: {verb: n for verb, n in box.calls.items() if "put" in verb or "post" in verb} for box in systems
-        }
-        return {**{name: sorted(found, key=repr) for name, found in rows.items()}, "writes": writes}
+        """See money_of."""
+        return money_of(self.stage)
 
 
-class _Door:
+def money_of(stage: Stage) -> dict[str, Any]:
+    """Everything that stands for money, for work and for agreement, and every write to another system."""
+    kept = (Engagement, ContractVersion, Project, BillableItem, BillablePart, Invoice, ApprovalEvidence, Effect, RunRow)
+    rows = {kind.__name__: [row.model_dump() for row in stage.rows(kind)] for kind in kept}
+    systems = (stage.systems.psa, stage.systems.erp, stage.systems.tax)
+    writes = {
+        box.name: {verb: n for verb, n in box.calls.items() if "put" in verb or "post" in verb} for box in systems
+    }
+    return {**{name: sorted(found, key=repr) for name, found in rows.items()}, "writes": writes}
+
+
+class Door:
     """What carries a letter to the hub's door; when it rang, the worker's loop looks at once."""
 
-    def __init__(self, day: Day, bells: dict[str, Callable[[float], bool]]) -> None:
+    def __init__(self, day: Any, bells: dict[str, Callable[[float], bool]]) -> None:
         self.day, self.bells = day, bells
 
     def post(self, url: str, **letter: Any) -> httpx.Response:
@@ -296,6 +291,36 @@ def test_the_whole_day_once_more_changes_no_money(day: Day) -> None:
     day.look()
     assert day.money() == before
     assert len(day.stage.rows(AuditEntry, action="case.resolve")) == decided
+
+
+@pytest.mark.requirement("SYS-24")
+def test_change_orders_of_the_day_are_signed_once_or_are_a_case(day: Day) -> None:
+    for happening in day.happenings():
+        happening()
+    for push in day.pushes:
+        push.send()
+    day.tick()
+    day.look()
+    more = {"change_order": "CO-1", "cap_delta": "2500.00"}
+    day.sign(1, **more)
+    day.sign(4, "declined", **more)
+    day.docusign.connect.push.send("shuffled", repeat=1.0)
+    day.tick()
+    day.look()
+    day.look()
+    limits = [
+        (v.contract_no, v.version, str(v.caps[0].limit)) for v in day.stage.rows(ContractVersion) if v.version > 1
+    ]
+    assert limits == [("K-1", 2, "12500.00")]
+    [case] = day.stage.rows(Case, state=CaseState.OPEN)
+    assert (case.exception, case.queue) == ("EX-NOT-SIGNED", "contract-operations") and "CO-1 of K-4@1" in case.cause
+    before = day.money()
+    for push in day.pushes:
+        push.waiting += [*push.sent]
+        push.sent.clear()
+        push.send("reversed", repeat=0.5)
+    day.look()
+    assert day.money() == before
 
 
 def test_a_webhook_that_is_not_the_vendors_rings_nothing(day: Day) -> None:
