@@ -12,17 +12,22 @@ from isthmus.ports.messages import PostedInvoice, PostInvoice
 
 def same_total(posted: PostedInvoice, invoice: PostInvoice) -> PostedInvoice:
     """The posted invoice, if its total is ours to the cent; anything else is a refusal that a person looks at."""
-    made, ours = (f"{each.total} {each.currency}" for each in (posted, invoice))
-    if (posted.total, posted.currency) != (invoice.total, invoice.currency):
-        cause = f"{posted.ref.system} made invoice {invoice.number} {made} of {ours}"
+    return same_amount(posted, f"{invoice.total} {invoice.currency}")
+
+
+def same_amount(posted: PostedInvoice, ours: str) -> PostedInvoice:
+    """As same_total, with our total as text, such as 261.30 USD."""
+    made = f"{posted.total} {posted.currency}"
+    if made != ours:
+        cause = f"{posted.ref.system} made invoice {posted.number} {made} of {ours}"
         raise RemoteRefusal(cause, remote_code="TOTAL_DIFFERS", field="total", system=posted.ref.system)
     return posted
 
 
-def same_number(number: str, invoice: PostInvoice, system: str) -> str:
+def same_number(number: str, ours: str, system: str) -> str:
     """The number a system has posted an invoice under, if it is ours. Else a refusal: ours is the legal one."""
-    if number != invoice.number:
-        cause = f"{system} posted {invoice.number} under its own number {number}: its numbering has to take ours"
+    if number != ours:
+        cause = f"{system} posted {ours} under its own number {number}: its numbering has to take ours"
         raise RemoteRefusal(cause, remote_code="NUMBER_DIFFERS", field="number", system=system)
     return number
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from isthmus.app.conformance.ledger import Writer
 from isthmus.connectors.dynamics_finance import connector as DynamicsFinance
 from isthmus.domain.errors import (
     BadInput,
@@ -19,15 +20,17 @@ from isthmus.domain.errors import (
     NotFound,
     OutcomeUnknown,
     RemoteRefusal,
-    StaleRead,
     Throttled,
+    Underway,
 )
 from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Unlimited
 from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TaskIn, TimeCost
+from isthmus.sandbox.base import Fault
 from isthmus.sandbox.dynamics_finance import FinanceSandbox
 from isthmus.sandbox.server import Running, running
+from isthmus.store.records import EffectState
 
 SETTINGS: dict[str, Any] = {
     "companies": {"US": "usmf", "UK": "gbsi"},
@@ -385,19 +388,55 @@ def test_an_invoice_posted_twice_by_people_is_a_refusal(set_up: Connection, box:
     assert refused.value.remote_code == "DUPLICATE"
 
 
-def test_what_waits_for_the_batch_job_is_unknown_until_it_is_posted(
+def test_what_waits_for_the_batch_job_is_asked_for_by_its_job(
     served: Running, set_up: Connection, box: FinanceSandbox
 ) -> None:
     waiting = connect(served, post_service="")
-    with pytest.raises(OutcomeUnknown, match="waits to be posted"):
+    with pytest.raises(Underway, match="waits to be posted") as underway:
         waiting.post_invoice(INVOICE)
+    [header] = kept(box, "FreeTextInvoiceHeaders")
+    assert underway.value.job == f"usmf:{header['InvoiceIdentifier']}:{INVOICE.total} {INVOICE.currency}"
     assert waiting.find_invoice(INVOICE) is None
-    with pytest.raises(StaleRead, match="waits to be posted"):
+    with pytest.raises(Underway):
         waiting.post_invoice(INVOICE)  # nothing is written this time: it is there
+    with pytest.raises(Underway):
+        waiting.poll_invoice(underway.value.job)
     box.run_posting_job()
-    assert waiting.find_invoice(INVOICE).total == INVOICE.total
-    assert waiting.post_invoice(INVOICE).number == INVOICE.number
+    assert waiting.poll_invoice(underway.value.job) == waiting.find_invoice(INVOICE) == waiting.post_invoice(INVOICE)
     assert len(kept(box, "FreeTextInvoiceHeaders")) == 1
+
+
+def test_the_ledger_polls_the_batch_job_and_sends_once(
+    served: Running, set_up: Connection, box: FinanceSandbox
+) -> None:
+    """Create, post, poll: also when the answer to the creation is lost and the job takes its time."""
+    waiting, asked = connect(served, post_service=""), []
+    good = waiting.poll_invoice
+
+    def poll(job: str) -> Any:
+        asked.append(job)
+        if len(asked) == 3:
+            box.run_posting_job()
+        return good(job)
+
+    waiting.poll_invoice = poll  # type: ignore[method-assign]
+    box.faults.append(Fault("timeout_after_commit", method="POST", path=r"\$batch"))
+    posted, effect = Writer(waiting).write("Erp.post_invoice", (INVOICE,))
+    assert (posted.number, posted.total) == (INVOICE.number, INVOICE.total)
+    assert len(asked) == 3 and effect.state is EffectState.FOUND
+    assert len(kept(box, "FreeTextInvoiceHeaders")) == len(kept(box, "CustomerTransactions")) == 1
+
+
+def test_an_invoice_that_people_have_deleted_while_it_waited_is_a_refusal(
+    served: Running, set_up: Connection, box: FinanceSandbox
+) -> None:
+    waiting = connect(served, post_service="")
+    with pytest.raises(Underway) as underway:
+        waiting.post_invoice(INVOICE)
+    [header] = box.ledger.current("FreeTextInvoiceHeaders")
+    box.records.delete("FreeTextInvoiceHeaders", str(header["_rec_id"]))
+    with pytest.raises(RemoteRefusal, match="is gone"):
+        waiting.poll_invoice(underway.value.job)
 
 
 def test_lines_that_are_not_ours_are_refused_before_posting(set_up: Connection, box: FinanceSandbox) -> None:

@@ -58,6 +58,9 @@ MISTAKES = {
     ),
     "a port's read is left out": Mistake("manifest", "manifest.toml", '"Psa.read_project", ', "", "Psa.read_project"),
     "an address without TLS": Mistake("manifest", "manifest.toml", "https://api", "http://api", "https"),
+    "a write without its key": Mistake(
+        "delivered twice", "connector.py", ', key=f"{billed.project_code}:{billed.number}")', ")", "mark"
+    ),
     "an end sent as it is": Mistake(
         "last days", "mapping.py", 'Field("end", "ends_on", *LAST_DAY)', 'Field("end", "ends_on", *DAY)', "ends_on"
     ),
@@ -185,13 +188,12 @@ def test_believing_a_stale_look_up_is_seen(tmp_path: Path, monkeypatch: pytest.M
     assert any("Psa.put_project" in each for each in problems(bench, "late to show"))
 
 
-def test_an_upsert_that_makes_twins_when_it_arrives_twice_is_seen(tmp_path: Path) -> None:
-    twins = (
-        '            self.records.put("marks", number, {"number": number, "hours": hours})\n',
-        '            self.records.put("marks", number, {"number": number, "hours": hours})\n'
-        '            self._store("marks", {"number": number})\n',
+def test_a_key_that_the_vendor_does_not_keep_its_word_about_is_seen(tmp_path: Path) -> None:
+    forgets = (
+        "            self._answers[key] = (record, made)\n",
+        "            pass  # it takes the key and forgets it\n",
     )
-    found = problems(toy(tmp_path, "sandbox.py", *twins), "delivered twice")
+    found = problems(toy(tmp_path, "sandbox.py", *forgets), "delivered twice")
     assert any("TimeSource.mark_invoiced" in each for each in found)
 
 

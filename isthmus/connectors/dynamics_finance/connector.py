@@ -1,7 +1,6 @@
 """Dynamics 365 Finance as the ERP: companies, and free text invoices that are made whole, posted and asked for.
 
-Its number sequences are not idempotent: the same invoice sent twice is two. So everything is looked for under our key
-before it is made, and an invoice that was made and not posted is found and finished.
+The same invoice sent twice is two there: everything is looked for under our key, what was made and not posted finished.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from decimal import Decimal
 from typing import ClassVar
 
 from isthmus.connectors.dynamics_finance import mapping as m
-from isthmus.domain.errors import StaleRead
+from isthmus.domain.errors import StaleRead, Underway
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit.keys import task_key
-from isthmus.kit.mapping import StatusTable, at_minor_unit, segments, sum_by_key
+from isthmus.kit.mapping import at_minor_unit, segments, sum_by_key
 from isthmus.kit.numbered import Progress, progress_of, watermark_of
 from isthmus.kit.odata import CompanyConnector, Keys, Part, day_of, literal, same
-from isthmus.kit.posting import one_of_copies, ready_to_post, same_number, same_total, sign_of
+from isthmus.kit.posting import one_of_copies, ready_to_post, same_amount, same_number, sign_of
 from isthmus.kit.revised import RevisedLines, newest
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
@@ -40,8 +39,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             body |= m.ADDRESS.out(client.address) | country | {"AddressDescription": "Main"}
         if client.payment_terms:
             body["PaymentTerms"] = self.setting("terms").get(client.payment_terms, client.payment_terms)
-        if (yield from self.find_inactive_client(client)):
-            body["OnHoldStatus"] = "No"
+        body |= {"OnHoldStatus": "No"} if (yield from self.find_inactive_client(client)) else {}
         first = {"PartyType": "Organization", "CustomerGroupId": self.needed("customer_group")}
         first["LanguageId"] = self.setting("language")
         return (yield from self.put_in_each(*self._account(client), body, first))
@@ -70,8 +68,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         """Create or change the project and, before it, the project contract it belongs to."""
         keys = self.company(project.entity) | {"ProjectContractId": project.contract_no}
         contract = {"CustomerAccountNumber": project.client_no, "SalesCurrencyCode": project.currency}
-        contract["Name"] = m.cut(project.name)
-        yield from self.put(self.ref(CONTRACTS, project.contract_no), keys, contract)
+        yield from self.put(self.ref(CONTRACTS, project.contract_no), keys, contract | {"Name": m.cut(project.name)})
         body = m.PROJECT.out(project) | {"ProjectStage": self.setting("project_open")}
         order, delimiter = self.setting("dimension_order"), self.setting("dimension_delimiter")
         body |= {"DimensionDisplayValue": segments(project.dimensions, order, delimiter)} if project.dimensions else {}
@@ -86,9 +83,8 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
     def read_project(self, project_code: str) -> Verb[ProjectFacts]:
         """The project with its client, the currency of its contract, and its tasks."""
         project = yield from self.only(PROJECTS, {"ProjectId": project_code})
-        contract = yield from self.read(
-            CONTRACTS, {name: project[name] for name in ("dataAreaId", "ProjectContractId")}
-        )
+        keys = {name: project[name] for name in ("dataAreaId", "ProjectContractId")}
+        contract = yield from self.read(CONTRACTS, keys)
         tasks = yield from self.rows(TASKS, self.ours({"ProjectId": project_code}), order="TaskId")
         return ProjectFacts(
             ref=self.ref(PROJECTS, project_code),
@@ -141,12 +137,10 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         rows = yield from self.rows(self._named("on_account"), self.ours(keys))
         return [row for row in rows if row["TransactionID"].startswith(f"{schedule.project_code}:")]
 
-    # -- cost ------------------------------------------------------------------------------------------------------
     def newest_line(self, cost: TimeCost) -> Verb[tuple[int, Row | None]]:
         """See RevisedLines."""
         wanted = f"{self.ours({'ProjectID': cost.project_code})} and Description eq {literal(f'{cost.entry_key}#*')}"
-        rows = yield from self.rows(self._named("hour_lines"), wanted)
-        return newest(rows, cost.entry_key, "Description")
+        return newest((yield from self.rows(self._named("hour_lines"), wanted)), cost.entry_key, "Description")
 
     def new_line(self, cost: TimeCost, text: str) -> Row:
         """See RevisedLines."""
@@ -184,26 +178,35 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             header, copies = yield from self._header(invoice)
         for copy in copies:
             yield Request("DELETE", self.at(HEADERS, _key(copy)), if_match=copy["@odata.etag"])
-        if header is not None and not self._is_posted(header):
+        if header is None:
+            raise StaleRead(f"{self.system} does not show {invoice.number} yet")
+        if not self._is_posted(header):
             lines = yield from self.rows(LINES, same(_key(header, "ParentRecId")))
             ready_to_post(len(lines), m.total_of(lines, invoice), invoice, self.system)
             if self.setting("post_service"):
                 yield Request("POST", f"api/services/{self.setting('post_service')}", json=_key(header))
-            header = yield from self.read(HEADERS, _key(header))
-        if header is None or not self._is_posted(header):
-            raise StaleRead(f"{self.system}: {invoice.number} is there and waits to be posted")
-        return same_total((yield from self._posted(header, invoice)), invoice)
+        place = f"{header['dataAreaId']}:{header['InvoiceIdentifier']}"
+        return (yield from self.poll_invoice(f"{place}:{invoice.total} {invoice.currency}"))
+
+    def poll_invoice(self, job: str) -> Verb[PostedInvoice]:
+        """What became of an invoice that was to be posted, by the service or by the firm's posting job."""
+        company, number, total = job.split(":")
+        header = yield from self.read(HEADERS, {"dataAreaId": company, "InvoiceIdentifier": int(number)})
+        if header is None:
+            raise self.refusal(f"{self.system}: invoice {number}, which waited to be posted, is gone", "GONE", "number")
+        if not self._is_posted(header):
+            raise Underway(f"{self.system}: {header['ExternalInvoiceId']} waits to be posted", job=job, state="staged")
+        return same_amount((yield from self._posted(header)), total)
 
     def find_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice | None]:
         """The invoice as Dynamics has it, if it is posted: one that waits to be posted is no receivable yet."""
-        header, _ = yield from self._header(invoice)
-        return (yield from self._posted(header, invoice)) if header and self._is_posted(header) else None
+        header = (yield from self._header(invoice))[0]
+        return (yield from self._posted(header)) if header and self._is_posted(header) else None
 
     def post_credit(self, credit: PostInvoice) -> Verb[PostedInvoice]:
         """Post the credit memo: a free text invoice with negative lines that names the one it corrects."""
         keys = self.company(credit.entity) | {"ExternalInvoiceId": credit.original_number}
-        originals = yield from self.rows(HEADERS, f"{same(keys)} and IsPosted eq {m.POSTED}")
-        if not originals:
+        if not (yield from self.rows(HEADERS, f"{same(keys)} and IsPosted eq {m.POSTED}")):
             raise self.refusal(f"{self.system} has no posted invoice {credit.original_number}", "ORIGINAL", "original")
         return (yield from self.post_invoice(credit))
 
@@ -235,9 +238,10 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             parts.append(self.part("POST", LINES, body=body))
         return parts
 
-    def _posted(self, header: Row, invoice: PostInvoice) -> Verb[PostedInvoice]:
+    def _posted(self, header: Row) -> Verb[PostedInvoice]:
         """The posted invoice with its amounts, which its customer transaction tells."""
-        number, sign = same_number(header["InvoiceId"], invoice, self.system), sign_of(invoice)
+        number = same_number(header["InvoiceId"], header["ExternalInvoiceId"], self.system)
+        sign = -1 if header["IsCorrection"] == "Yes" else 1
         keys = {"dataAreaId": header["dataAreaId"], "AccountNum": header["CustomerAccount"], "Invoice": number}
         rows = yield from self.rows(self._named("transactions"), same(keys))
         if len(rows) != 1:
@@ -268,7 +272,6 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
 
     def _payment(self, line: Row, marks: list[Row]) -> Payment:
         currency, journal = line["CurrencyCode"], line["JournalBatchNumber"]
-        shares = ((number, at_minor_unit(Decimal(amount), currency)) for number, amount in m.applied(line, marks))
         return Payment(
             source=self.system,
             source_id=f"{line['dataAreaId']}:{journal}:{line['LineNumber']}",
@@ -277,22 +280,21 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
             currency=currency,
             value_date=day_of(line["TransactionDate"]),
             reference=line.get("PaymentReference") or line.get("DocumentNumber") or journal,
-            applies=sum_by_key(shares),
+            applies=sum_by_key((no, at_minor_unit(Decimal(paid), currency)) for no, paid in m.applied(line, marks)),
         )
 
     def _account(self, client: Client) -> tuple[ExternalRef, Keys]:
         return self.ref(CUSTOMERS, client.client_no), {"CustomerAccount": client.client_no}
 
     def _of(self, project: Project) -> tuple[ExternalRef, Row]:
-        code = project.project_code
-        return self.ref(PROJECTS, code), self.company(project.entity) | {"ProjectId": code}
+        ref = self.ref(PROJECTS, project.project_code)
+        return ref, self.company(project.entity) | {"ProjectId": project.project_code}
 
     def _is_posted(self, document: Row) -> bool:
         return self.state("IsPosted", document["IsPosted"]) == "posted"
 
     def _is(self, state: str) -> Callable[[Row], bool]:
-        stages = StatusTable(f"{self.system} project", self.setting("project_stages"))
-        return lambda project: stages.read(project["ProjectStage"]) == state
+        return lambda project: self.own_state("project_stages", project["ProjectStage"]) == state
 
     def _named(self, collection: str) -> str:
         return str(self.setting("entities")[collection])
