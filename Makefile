@@ -4,7 +4,7 @@ RUN := .venv/bin/
 # Some build machines forbid it, and then every process compiles all it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test check simulate properties bench screenshots requirements lock clean
+.PHONY: help setup demo test check doubts simulate properties bench screenshots requirements lock clean
 help: ## print this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
@@ -23,7 +23,11 @@ check: .venv/.ready ## fast checks: style, types, rooms, pure tests (under 30 s)
 
 test: .venv/.ready ## the whole suite: checks, sandboxes, processes, simulation, kill -9
 	@$(RUN)ruff check . && $(RUN)ruff format --check . && $(RUN)mypy && $(RUN)lint-imports
-	@$(RUN)pytest -n 2 --dist loadgroup
+	@ISTHMUS_OUTCOMES=$${ISTHMUS_OUTCOMES:-50} $(RUN)pytest -n 2 --dist loadgroup
+
+OUTCOMES ?= 1000
+doubts: .venv/.ready ## make doubts OUTCOMES=1000: unknown outcomes of every verb of every connector, one table
+	@ISTHMUS_OUTCOMES=$(OUTCOMES) $(RUN)pytest -q -m slow tests/connectors/test_conformance.py
 
 SEEDS ?= 100000
 simulate: .venv/.ready ## make simulate SEEDS=100000: seeded worlds under faults

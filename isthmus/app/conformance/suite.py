@@ -15,6 +15,7 @@ import httpx
 from isthmus.app.conformance import answers, doubt, drift, echoes, facts, limits, secrecy, tables, tokens, verbs
 from isthmus.app.conformance.bench import Bench
 from isthmus.app.conformance.samples import all_verbs
+from isthmus.app.conformance.verdict import expect
 from isthmus.domain.errors import IsthmusError
 from isthmus.runtime.kernel import BUGS
 
@@ -78,7 +79,9 @@ def doubts(outcomes: int) -> Check:
     """Many unknown outcomes of each write."""
 
     def many(bench: Bench, verb: str) -> str:
-        return doubt.many_doubts(bench, verb, outcomes).told()
+        found = doubt.many_doubts(bench, verb, outcomes)
+        expect(not found.problems, f"{found.told()}: {'; '.join(found.problems)}")
+        return found.told()
 
     return Check(f"{outcomes} unknown outcomes", "write", many)
 
