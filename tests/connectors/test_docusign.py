@@ -20,7 +20,6 @@ from isthmus.sandbox.docusign import DocusignSandbox
 from isthmus.sandbox.docusign.limits import Limits
 from isthmus.sandbox.server import Running, running
 from tests.sandbox.receiver import receiving
-from tests.vendor_specs import OpenApi, specification
 
 Record = dict[str, Any]
 CLIENT = httpx.Client(trust_env=False, timeout=10)
@@ -380,18 +379,33 @@ def test_every_field_that_is_read_is_one_of_the_published_client() -> None:
         assert names - set(model.attribute_map.values()) == set(), model.__name__
 
 
-def test_requests_and_answers_keep_the_published_specification(served: Running, box: DocusignSandbox) -> None:
-    spec = OpenApi(specification("docusign", "esignature.rest.swagger-v2.1.json"))
+def test_every_field_that_is_answered_is_one_of_the_published_client(served: Running, box: DocusignSandbox) -> None:
+    """What the sandbox answers to the connector's requests, field by field down to the recipients' tabs."""
+    seen: set[str] = set()
 
     def check(response: httpx.Response) -> None:
         response.read()
         path = response.request.url.path
         if path.startswith("/restapi") and not path.endswith("/combined"):
-            spec.check(
-                response.request.method, path.removeprefix("/restapi"), None, response.status_code, response.json()
+            one = "/envelopes/" in path
+            seen.update(
+                unknown(response.json(), docusign_esign.Envelope if one else docusign_esign.EnvelopesInformation)
             )
+            seen.add("one" if one else "list")
 
     esign = connect(served, client=httpx.Client(trust_env=False, event_hooks={"response": [check]}))
     esign.read_envelope(seed(box))
     esign.envelopes_ended("")
-    assert len(spec.seen) == 2
+    assert seen == {"one", "list"}
+
+
+def unknown(value: Any, model: Any, where: str = "") -> set[str]:
+    """Fields of an answer that the client's model of it does not have."""
+    names = {theirs: ours for ours, theirs in model.attribute_map.items()}
+    found = {f"{where}.{name}" for name in value if name not in names}
+    for name in value.keys() & names.keys():
+        inner = getattr(docusign_esign, model.swagger_types[names[name]].removeprefix("list[").removesuffix("]"), None)
+        rows = value[name] if isinstance(value[name], list) else [value[name]]
+        if inner is not None:
+            found |= {each for row in rows if isinstance(row, dict) for each in unknown(row, inner, f"{where}.{name}")}
+    return found

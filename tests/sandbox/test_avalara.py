@@ -7,11 +7,9 @@ this project understands would show here.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +18,7 @@ from avalara import AvataxClient
 
 from isthmus.sandbox.avalara.errors import CODES
 from isthmus.sandbox.server import Running, running
+from tests.vendor_specs import specification
 
 NEW_YORK = {"line1": "1 Sample Plaza", "city": "New York", "region": "NY", "country": "US", "postalCode": "10004"}
 TEXAS = {"line1": "1 Sample Road", "city": "Austin", "region": "TX", "country": "US", "postalCode": "78701"}
@@ -587,15 +586,8 @@ def test_seeded_transactions_keep_what_they_are_given(http: httpx.Client) -> Non
 # -- the vendor's published models ---------------------------------------------------------------------------------
 
 
-def _models() -> Path:
-    """The published model files, beside the checkout or where the environment says."""
-    given = os.environ.get("ISTHMUS_SHARED")
-    shared = Path(given) if given else Path(__file__).resolve().parents[3] / "shared"
-    return shared / "vendors" / "specs" / "avalara"
-
-
 def _names(model: str) -> set[str]:
-    text = (_models() / f"{model}.d.ts").read_text()
+    text = specification("avalara", f"{model}.d.ts").read_text()
     return set(re.findall(r"^ {4}(\w+)\??: ", text, flags=re.MULTILINE))
 
 
@@ -612,8 +604,6 @@ _ABSENT = {
 
 
 def test_answered_names_are_the_published_ones(http: httpx.Client) -> None:
-    if not _models().is_dir():
-        pytest.skip(f"the published models are not at {_models()}")
     include = {"$include": "Details,Summary,Addresses,TaxDetailsByTaxType"}
     made = http.post(CREATE, json=invoice("INV-1", 100), params=include).json()
     answered = {
@@ -630,9 +620,7 @@ def test_answered_names_are_the_published_ones(http: httpx.Client) -> None:
 
 
 def test_error_numbers_are_the_published_ones() -> None:
-    if not _models().is_dir():
-        pytest.skip(f"the published models are not at {_models()}")
-    text = (_models() / "enum.ErrorCodeId.d.ts").read_text()
+    text = specification("avalara", "enum.ErrorCodeId.d.ts").read_text()
     published = {name: int(number) for name, number in re.findall(r"(\w+) = (-?\d+)", text)}
     own_page = {"InvalidDocumentStatusForRefund": 700}  # documented on its own page, absent from the list
     assert {code: row[0] for code, row in CODES.items()}.items() <= (published | own_page).items()
