@@ -15,6 +15,7 @@ from isthmus.kit.manifest import Manifest, load
 
 ROOT = Path(__file__).parents[2]
 LOOKUP = ROOT / "docs" / "lookup"
+COPIED_LINES = 6  # that many lines in a row, the same in two connectors, are a copy
 
 
 @lru_cache
@@ -64,6 +65,29 @@ def test_every_connector_has_its_guide_and_its_lines_are_counted() -> None:
         assert f"connect/{bench.name}.md" in index, f"docs/README.md does not lead to {bench.name}"
     print("lines of Python per connector: " + ", ".join(f"{name} {number}" for name, number in sorted(lines.items())))
     assert max(lines.values()) <= 400
+
+
+def runs_of(folder: Path) -> dict[tuple[str, ...], str]:
+    """Every run of lines of a connector's code that stand together, with where it begins; imports and data left out."""
+    found: dict[tuple[str, ...], str] = {}
+    for path in sorted(folder.rglob("*.py")):
+        lines = [(n, line.strip()) for n, line in enumerate(path.read_text().splitlines(), 1) if line.strip()]
+        code = [(n, line) for n, line in lines if not line.startswith(("from ", "import ", "#", '"""', "Field("))]
+        for place in range(len(code) - COPIED_LINES + 1):
+            run = code[place : place + COPIED_LINES]
+            found.setdefault(tuple(line for _, line in run), f"{folder.name}/{path.name}:{run[0][0]}")
+    return found
+
+
+def test_connectors_copy_nothing_from_each_other() -> None:
+    """What two of them share belongs to the kit."""
+    seen: dict[tuple[str, ...], str] = {}
+    copied = []
+    for bench in benches():
+        mine = runs_of(bench.folder)
+        copied += [f"{where} = {seen[run]}" for run, where in mine.items() if run in seen]
+        seen |= {run: where for run, where in mine.items() if run not in seen}
+    assert copied == [], "put what they share into isthmus/kit"
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

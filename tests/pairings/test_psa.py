@@ -7,14 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from isthmus.domain.objects import Engagement
-from isthmus.domain.states import EngagementState, Posting, Settlement
 from isthmus.sandbox.server import Running
-from isthmus.store.records import CrossReference, RunState
+from isthmus.store.records import RunState
 from tests.pairings.erps import NetSuite
-from tests.pairings.pair import DEAL, PROJECT, Pair, paired, systems
+from tests.pairings.pair import Pair, paired, systems
 from tests.pairings.psas import KANTATA, Certinia, Jira
-from tests.pairings.test_erp import WEEK, at_rest, issued, net_of_week
+from tests.pairings.test_contract_to_cash import contract_to_cash
+from tests.pairings.test_erp import WEEK, at_rest, issued
 
 pytestmark = pytest.mark.xdist_group("pairings")
 ERP, OTHERS = NetSuite(), (Certinia(), Jira())
@@ -33,21 +32,7 @@ def pair(request: pytest.FixtureRequest, served: dict[str, Running]) -> Iterator
 
 
 def test_a_contract_becomes_a_project_and_time_an_invoice_that_shows_there(pair: Pair) -> None:
-    assert pair.win().state is RunState.DONE
-    assert [e.state for e in pair.rows(Engagement)] == [EngagementState.ACTIVE]
-    known = {ref.key for ref in pair.rows(CrossReference, system=pair.psa.system)}
-    assert {PROJECT, *(f"{PROJECT}:{line.uid}" for line in DEAL.lines)} <= known
-    pair.work(*WEEK)
-    assert pair.erp.hours(pair) == Decimal("15.25")
-    assert pair.bill("2026-03").state is RunState.DONE
-    invoice = issued(pair)
-    assert (invoice.posting, invoice.net) == (Posting.POSTED, net_of_week())
-    assert pair.erp.documents(pair) == {invoice.number: (invoice.total, invoice.tax)}
-    assert isinstance(pair.psa, Certinia | Jira)
-    assert set(pair.psa.numbers(pair)) == {invoice.number}
-    pair.pay(invoice, invoice.total)
-    assert issued(pair).settlement is Settlement.PAID
-    at_rest(pair)
+    contract_to_cash(pair)
 
 
 def test_work_that_is_taken_back_there_is_no_cost_and_on_no_invoice(pair: Pair) -> None:
