@@ -34,6 +34,7 @@ from isthmus.processes import (
     invoice_to_cash,
     month_billing,
     month_end,
+    rate_card,
     time_to_invoice,
 )
 from isthmus.processes.subscribers import SUBSCRIBERS
@@ -59,6 +60,7 @@ STORIES = (
     invoice_to_cash,
     month_billing,
     month_end,
+    rate_card,
     time_to_invoice,
 )
 PARALLEL_SENDS = 4

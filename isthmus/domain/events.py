@@ -59,6 +59,7 @@ EVENT_TYPES: dict[str, str] = {
     "deposit.expired": "What was left of a deposit is forfeited and is revenue",
     "payment.reversed": "Money that had come in was taken back",
     "invoice.reopened": "What had settled an invoice was taken back",
+    "rate_card.activated": "A version of a rate card prices from now on",
     "write_off.approved": "A second person has approved a write-off",
     "case.opened": "A person must decide",
     "case.resolved": "A person has decided",

@@ -430,7 +430,11 @@ class Invoice(Canonical):
 
 
 class RateCard(Canonical):
-    """Prices agreed beside a contract: with a client, or for a whole legal entity. A new version replaces the last."""
+    """Prices agreed beside a contract: with a client, or for a whole legal entity. A new version replaces the last.
+
+    Only an active card prices; a retired one says what was priced while it was. source: the file it came in, and the
+    hash of its content.
+    """
 
     code: str
     version: int
@@ -442,6 +446,11 @@ class RateCard(Canonical):
     state: Literal["draft", "approved", "active", "retired"] = "active"
     approved_by: tuple[str, ...] = ()
     source: str = ""
+
+    @property
+    def key(self) -> str:
+        """Code and version."""
+        return f"{self.code}@{self.version}"
 
 
 class FiledContract(Canonical):

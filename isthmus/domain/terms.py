@@ -79,6 +79,7 @@ class Rate(Canonical):
     """One price from a day on, up to but not including another day. Empty dimensions match everything.
 
     level: where the price was agreed. currency: empty means the contract's. floor: the least it may be discounted to.
+    card: the card beside the contract, and its version, that the price stands on.
     """
 
     role: str = ""
@@ -95,6 +96,7 @@ class Rate(Canonical):
     unit: Literal["hour", "day"] = "hour"
     effective_from: date
     effective_to: date | None = None
+    card: str = ""
 
     def covers(self, day: date) -> bool:
         """Half-open window [effective_from, effective_to)."""

@@ -172,6 +172,14 @@ class SubmittedTime(Canonical):
     cost_rate: Exact | None = None
     submitted_at: datetime
 
+    @model_validator(mode="after")
+    def _a_days_work(self) -> SubmittedTime:
+        if not 0 <= self.hours <= 24:
+            raise BadInput(f"time entry {self.source_id}: {self.hours} hours: a day has 0 to 24")
+        if self.submitted_at.tzinfo is None:
+            raise BadInput(f"time entry {self.source_id}: handed in at {self.submitted_at}: its offset is missing")
+        return self
+
     @property
     def key(self) -> str:
         """Business key, the same as that of the entry once it is approved."""
@@ -191,6 +199,16 @@ class MilestoneStatus(Canonical):
     by: str
     at: datetime
     evidence: str = ""
+
+    @model_validator(mode="after")
+    def _of_something(self) -> MilestoneStatus:
+        if self.number < 1:
+            raise BadInput(f"milestone {self.source_id}: {self.number} is no number of a milestone; the first is 1")
+        if not self.contract_no and not self.project_code:
+            raise BadInput(f"milestone {self.source_id} names neither a contract nor a project")
+        if self.at.tzinfo is None:
+            raise BadInput(f"milestone {self.source_id}: {self.state} at {self.at}: its offset is missing")
+        return self
 
     @property
     def key(self) -> str:

@@ -19,11 +19,15 @@ TRAILER = "#TOTAL"
 
 @dataclass(frozen=True)
 class Controlled:
-    """The rows below the header without the trailer, their sum, and whether a trailer was there and agreed."""
+    """The rows below the header without the trailer, their sum, and whether a trailer was there and agreed.
+
+    sent: what each line was counted with, by line; a cell that is no number counts nothing.
+    """
 
     rows: tuple[Row, ...]
     total: Decimal
     controlled: bool
+    sent: dict[int, Decimal]
 
 
 def controlled(
@@ -34,14 +38,15 @@ def controlled(
     BadInput when the trailer disagrees, is not the last line, or is missing and required.
     """
     body, trailer = _split_trailer(rows, source)
-    total, unreadable = _sum_as_sent(header, body, field)
+    sent, unreadable = _as_sent(header, body, field)
+    total = sum(sent.values(), Decimal(0))
     if trailer:
         _check(trailer, len(body), total, noun, unreadable, source)
     elif required:
         raise BadInput(
             f"{source}: the last line is not {TRAILER},<rows>,<{noun}>; the file may be cut off, send it again"
         )
-    return Controlled(tuple(body), total, trailer is not None)
+    return Controlled(tuple(body), total, trailer is not None, sent)
 
 
 def _split_trailer(rows: Sequence[Row], source: str) -> tuple[list[Row], Row | None]:
@@ -54,20 +59,21 @@ def _split_trailer(rows: Sequence[Row], source: str) -> tuple[list[Row], Row | N
     return list(rows[:-1]), rows[-1]
 
 
-def _sum_as_sent(header: Header, rows: Sequence[Row], field: str) -> tuple[Decimal, list[int]]:
-    """The sum of all cells that can be read as numbers, good or not, and the lines where they cannot.
+def _as_sent(header: Header, rows: Sequence[Row], field: str) -> tuple[dict[int, Decimal], list[int]]:
+    """All cells that can be read as numbers, good or not, by line, and the lines where they cannot.
 
     Where a cell may be blank, blank counts nothing.
     """
     may_be_blank = any(column.field == field and column.blank is not REQUIRED for column in header.columns)
-    total, unreadable = Decimal(0), []
+    sent, unreadable = {}, []
     for row in rows:
         cell = header.cell(row, field)
         try:
-            total += Decimal(0) if may_be_blank and not cell else number(cell)
+            sent[row.line] = Decimal(0) if may_be_blank and not cell else number(cell)
         except BadInput:
+            sent[row.line] = Decimal(0)
             unreadable.append(row.line)
-    return total, unreadable
+    return sent, unreadable
 
 
 def _check(trailer: Row, count: int, total: Decimal, noun: str, unreadable: list[int], source: str) -> None:

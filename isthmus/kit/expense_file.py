@@ -7,7 +7,7 @@ The control total is the sum of all gross amounts whatever their currencies: it 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +32,7 @@ class ExpenseFile:
     """What an expense file said. count and gross are of all rows as sent, rejected ones too.
 
     Every row is in expenses, named by a rejection, or listed in repeated. suspects: rows in expenses whose content
-    stands under another id too.
+    stands under another id too. lines: where each expense stands; sent: the gross of every line.
     """
 
     expenses: tuple[Expense, ...]
@@ -44,6 +44,8 @@ class ExpenseFile:
     controlled: bool
     repeated: tuple[int, ...] = ()
     suspects: tuple[Rejection, ...] = ()
+    lines: tuple[int, ...] = ()
+    sent: dict[int, Decimal] = field(default_factory=dict)
 
 
 def _meals(cell: str) -> tuple[str, ...]:
@@ -123,6 +125,8 @@ def read_expense_file(
         controlled=body.controlled,
         repeated=repeated,
         suspects=suspects(header, taken, _content, "expense"),
+        lines=tuple(found.row.line for found in taken),
+        sent=body.sent,
     )
 
 
@@ -136,13 +140,13 @@ def _expense(header: Header, row: Row, system: str) -> ReadRow[Expense]:
 def _misfits(header: Header, row: Row, values: dict[str, Any]) -> list[Rejection]:
     """What cells say together that each may say alone."""
     found, currency = [], values["currency"]
-    for field in AMOUNTS:
+    for name in AMOUNTS:
         # The minor unit of a currency that is no more is not known here; the amount is kept as it was written.
-        if can_bill_in(currency) and not is_exact_amount(values[field], currency):
-            found.append(header.reject(row, field, f"has more decimals than {currency} has"))
-    for field in ("tax", "personal"):
-        if values[field] > values["gross"]:
-            found.append(header.reject(row, field, f"is more than the gross of {values['gross']}"))
+        if can_bill_in(currency) and not is_exact_amount(values[name], currency):
+            found.append(header.reject(row, name, f"has more decimals than {currency} has"))
+    for name in ("tax", "personal"):
+        if values[name] > values["gross"]:
+            found.append(header.reject(row, name, f"is more than the gross of {values['gross']}"))
     allowance = values["per_diem_day"] or values["distance"] is not None
     if values["per_diem_day"] and values["distance"] is not None:
         found.append(header.reject(row, "distance", "and a per diem are two expenses; send two rows"))

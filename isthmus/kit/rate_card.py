@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import Rate
@@ -33,6 +33,7 @@ class RateCardFile:
     """What a rate card said. count and total (of the bill rates) are of all rows as sent, rejected ones too.
 
     Every row is in rates, named by a rejection, or listed in repeated: lines that say again what an earlier one said.
+    lines: where each rate stands; sent: the bill rate of every line.
     """
 
     rates: tuple[Rate, ...]
@@ -43,6 +44,8 @@ class RateCardFile:
     sha256: str
     controlled: bool
     repeated: tuple[int, ...] = ()
+    lines: tuple[int, ...] = ()
+    sent: dict[int, Decimal] = field(default_factory=dict)
 
 
 def _level(cell: str) -> str:
@@ -88,15 +91,17 @@ def read_rate_card(
     *,
     currency: str = "",
     other_currencies: bool = False,
+    scope: Literal["", "client", "entity"] = "",
     require_totals: bool = False,
     sheet: str = "",
 ) -> RateCardFile:
     """The rates of a file: good rows whole, bad rows named with line, column and reason.
 
     currency: what the contract is priced in; a row in another one is refused, unless other_currencies says that the
-    contract has an exchange policy. valid_to is the last day on which a price holds, as people write it; the rate ends
-    on the day after. sheet: which one of a workbook, when it has more. Raises BadInput, and takes nothing, when the
-    file is neither CSV text nor a workbook, has a wrong header, or its control totals disagree.
+    contract has an exchange policy. scope: of a card that is agreed beside contracts; every row is then of this level,
+    and one that says another is refused. valid_to is the last day on which a price holds, as people write it; the rate
+    ends on the day after. sheet: which one of a workbook, when it has more. Raises BadInput, and takes nothing, when
+    the file is neither CSV text nor a workbook, has a wrong header, or its control totals disagree.
     """
     first, *rest = rows_of_file(content, source, sheet)
     header = Header.match(first, COLUMNS, source, known_only=True)
@@ -105,6 +110,8 @@ def read_rate_card(
     rejected: list[Rejection] = []
     for row in body.rows:
         values, faults = header.parse(row)
+        if not faults and scope:
+            faults = _put_on_level(header, row, values, scope)
         faults = faults or _misfits(header, row, values, currency, other_currencies)
         rejected.extend(faults)
         if not faults:
@@ -120,7 +127,16 @@ def read_rate_card(
         sha256=hashlib.sha256(content).hexdigest(),
         controlled=body.controlled,
         repeated=repeated,
+        lines=tuple(row.line for row, _ in good if row.line not in refused),
+        sent=body.sent,
     )
+
+
+def _put_on_level(header: Header, row: Row, values: dict[str, Any], scope: str) -> list[Rejection]:
+    if header.cell(row, "level") not in ("", scope):
+        return [header.reject(row, "level", f"is not {scope}, the level of all rates of this card")]
+    values["level"] = scope
+    return []
 
 
 def _misfits(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -29,7 +29,7 @@ class TimeFile:
 
     Every row is in entries, named by a rejection, or listed in repeated: the lines that say again, word for word, what
     an earlier line said. suspects: rows in entries whose content stands under another id too. controlled: whether a
-    trailer was there and agreed. source names the file.
+    trailer was there and agreed. source names the file. lines: where each entry stands; sent: the hours of every line.
     """
 
     entries: tuple[TimeEntry, ...]
@@ -41,6 +41,8 @@ class TimeFile:
     controlled: bool
     repeated: tuple[int, ...] = ()
     suspects: tuple[Rejection, ...] = ()
+    lines: tuple[int, ...] = ()
+    sent: dict[int, Decimal] = field(default_factory=dict)
 
 
 COLUMNS = (
@@ -92,6 +94,8 @@ def read_time_file(
         controlled=body.controlled,
         repeated=repeated,
         suspects=suspects(header, taken, _content, "entry"),
+        lines=tuple(found.row.line for found in taken),
+        sent=body.sent,
     )
 
 

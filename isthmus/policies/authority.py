@@ -75,6 +75,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "cost_rate.read": _for("finance", "controller"),
     "time_file.deliver": _for("integration", "admin"),
     "price_list.deliver": _for("integration", "billing", "project_manager", "finance", "admin"),
+    "rate_card.hand_in": _for("integration", "billing", "finance"),
+    "fx_rate.load": _for("integration", "finance", "controller", "admin"),
     "engagement.start": _for("integration", "project_manager", "admin"),
     "billing.start": _for("billing", "finance"),
     "change_order.submit": _for("project_manager"),

@@ -95,6 +95,8 @@ class LineRates:
     def __init__(self, version: ContractVersion, line: ContractLine, cards: Sequence[Rate] = ()) -> None:
         self._version, self._line = version, line
         self._rates = (*line.rates, *cards)
+        # What was asked stays known: a later version of a card must not change what was priced before it.
+        self._cards = sorted({rate.card for rate in cards if rate.card})
         begun = {rate.effective_from for rate in self._rates}
         self._turns = sorted(begun | {rate.effective_to for rate in self._rates if rate.effective_to})
         self._known: dict[tuple[int, Work], tuple[Decimal, dict[str, Any]]] = {}
@@ -157,6 +159,8 @@ class LineRates:
             "reason": self._reason(winner, losers),
             "rate": str(rate.bill_rate),
         }
+        if self._cards:
+            trace["cards"] = list(self._cards)
         if losers:
             trace["others"] = [self._lost(candidate, winner) for candidate in losers]
         if rate.floor is not None:

@@ -136,7 +136,7 @@ def sweep_expenses(kernel: Kernel, connection: Any) -> int:
 
     def arrivals(books: Books) -> list[inbox.Arrival]:
         expenses = [*page.expenses, *withdrawn_expenses(books, page)]
-        arrival = partial(_arrival, connection.name, "expense", "approved")
+        arrival = partial(arrival_of_expense, connection.name)
         return _of_its_entities(books, connection, "ExpenseSource", expenses, arrival)
 
     return _keep_page(kernel, connection.name, "expenses", "expense.approved", arrivals, page)
@@ -175,6 +175,11 @@ def arrival_of(source: str, entry: TimeEntry) -> inbox.Arrival:
     return inbox.Arrival(source, message_id, "time.approved", f"time:{entry.key}", raw)
 
 
+def arrival_of_expense(source: str, expense: Expense) -> inbox.Arrival:
+    """An expense as a message; its id follows from its content, as for an entry."""
+    return _arrival(source, "expense", "approved", expense)
+
+
 def _arrival(source: str, what: str, happened: str, fact: Expense | MilestoneStatus) -> inbox.Arrival:
     """An expense or a milestone as a message, under ``expenses`` or ``milestones``, as entries are."""
     raw = canonical_json({f"{what}s": [fact]})
@@ -189,7 +194,7 @@ def accept_time(books: Books, source: str, entries: Sequence[TimeEntry]) -> int:
 
 def accept_expenses(books: Books, source: str, expenses: Sequence[Expense]) -> int:
     """Put expenses in the inbox, one message each; the number of new ones."""
-    return _accept_new(books, [_arrival(source, "expense", "approved", each) for each in expenses])
+    return _accept_new(books, [arrival_of_expense(source, each) for each in expenses])
 
 
 def accept_milestones(books: Books, source: str, milestones: Sequence[MilestoneStatus]) -> int:

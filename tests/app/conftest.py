@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -19,12 +20,19 @@ def _run(server: str, statement: str) -> None:
         connection.execute(statement)
 
 
+@contextmanager
+def made_stage(server: str, template: str) -> Iterator[Stage]:
+    """A hub with an API, on an empty database that goes with it."""
+    name = f"api_{next(_NUMBERS)}"
+    _run(server, f"create database {name} template {template}")
+    stage = Stage(url_of(server, name))
+    yield stage
+    stage.close()
+    _run(server, f"drop database {name} with (force)")
+
+
 @pytest.fixture
 def stage(pg_server: str, api_template: str) -> Iterator[Stage]:
     """A hub with an API, on an empty database."""
-    name = f"api_{next(_NUMBERS)}"
-    _run(pg_server, f"create database {name} template {api_template}")
-    stage = Stage(url_of(pg_server, name))
-    yield stage
-    stage.close()
-    _run(pg_server, f"drop database {name} with (force)")
+    with made_stage(pg_server, api_template) as made:
+        yield made

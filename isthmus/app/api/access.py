@@ -52,6 +52,8 @@ ROUTES: dict[str, Access] = {
     # The signature is the permission.
     "POST /webhooks/{connection}": _process("Integration"),
     "POST /v1/files/time": _write("Integration", "time_file.deliver", key="optional"),
+    "POST /v1/files/expenses": _write("Integration", "expense.deliver", key="optional"),
+    "POST /v1/files/rate-card": _write("Pricing", "rate_card.hand_in", key="optional"),
     "POST /v1/files/price-list": _process("Pricing", "price_list.deliver"),
     "GET /v1/contracts": _system("Contract operations", "contract.read"),
     "GET /v1/contracts/{contract_no}": _system("Contract operations", "contract.read"),
@@ -74,6 +76,7 @@ ROUTES: dict[str, Access] = {
     "POST /v1/milestones": _write("Engagement managers", "milestone.report"),
     "POST /v1/time/submitted": _write("PMO", "time_file.deliver"),
     "POST /v1/progress": _write("Engagement managers", "milestone.report"),
+    "POST /v1/fx-rates/ecb": _write("Finance", "fx_rate.load"),
     "POST /v1/usage": _write("Billing", "usage.report"),
     "GET /v1/contracts/{contract_no}/readiness": _process("Billing", "evidence.read"),
     "GET /v1/invoices/{key}/explanation": _process("Billing", "invoice.read"),

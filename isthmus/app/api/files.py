@@ -1,47 +1,30 @@
-"""Files at the door: the nightly time file, for when no API is there to be asked, and price lists on trial."""
+"""Files at the door: time, expenses and rate cards, for when no API is there to be asked; price lists on trial."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Query, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from isthmus.app.api.admission import Visit, Visiting
-from isthmus.app.api.endpoints import endpoint
-from isthmus.app.api.idempotency import Reply, once
-from isthmus.app.api.intake import Said, check_owner, keep_time, source_of
-from isthmus.domain.errors import BadInput, NotFound
-from isthmus.kit.csv_rows import Rejection
-from isthmus.kit.price_list import read_price_list
-from isthmus.kit.time_file import TimeFile, read_time_file
+from isthmus.app.api.endpoints import Asked, endpoint
+from isthmus.app.api.idempotency import Reply, in_transaction, once
+from isthmus.app.api.problems import NotUsable
+from isthmus.app.api.reading import reading
+from isthmus.app.taking import cards, rates, records
+from isthmus.app.taking.kept import File, keep, refuse_nameless
+from isthmus.app.taking.prices import Form, read_prices
+from isthmus.app.taking.report import FileTaken, Refusal, refusals
+from isthmus.app.taking.said import Said, check_owner
+from isthmus.domain.errors import BadInput
 from isthmus.runtime.books import Books
-
-
-class Refusal(BaseModel):
-    """One bad cell: where, what, why."""
-
-    line: int
-    column: str
-    value: str
-    reason: str
-
-
-class TimeFileTaken(BaseModel):
-    """What became of a time file: rows taken (new or known before), rows refused with their reasons."""
-
-    rows: int
-    hours: str
-    sha256: str
-    controlled: bool
-    accepted: int
-    duplicates: int
-    repeated_lines: list[int]
-    rejected: list[Refusal]
-    message_ids: list[str]
 
 
 class PriceListTried(BaseModel):
@@ -55,9 +38,23 @@ class PriceListTried(BaseModel):
     prices: list[dict[str, Any]]
 
 
+class EcbRates(Asked):
+    """Reference rates from the euro to these currencies, for every day in [first, last] that has one."""
+
+    currencies: tuple[str, ...]
+    first: date
+    last: date
+    dry_run: bool = False
+
+
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}}
-_EXTRA = {"requestBody": {"required": True, "content": {"text/csv": _FILE, "multipart/form-data": _FORM}}}
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_EXTRA = {"requestBody": {"required": True, "content": {"text/csv": _FILE, _XLSX: _FILE, "multipart/form-data": _FORM}}}
+DryRun = Annotated[bool, Query(description="Say what would become of the file; take nothing")]
+Whole = Annotated[bool, Query(description="Take nothing when a row is bad")]
+Totals = Annotated[bool, Query(description="Refuse a file without control totals")]
+Sheet = Annotated[str, Query(max_length=100, description="Which sheet of a workbook, when it has more than one")]
 
 
 async def _content(request: Request) -> tuple[bytes, str]:
@@ -71,59 +68,158 @@ async def _content(request: Request) -> tuple[bytes, str]:
     raise BadInput("the form holds no file")
 
 
-@endpoint("POST /v1/files/time", answer=TimeFileTaken, status=202, extra=_EXTRA)
-async def receive_time_file(request: Request, visit: Visiting, connection: str) -> Response:
+@dataclass(frozen=True)
+class _Way:
+    """How a file is read, taken and held to ownership, for one request."""
+
+    file: File
+    options: records.Options
+    read: Callable[[], Any]
+    take: Callable[[Books, Any], FileTaken]
+    admit: Callable[[Any], None]
+
+
+def _pass(visit: Visit, way: _Way) -> Response:
+    """Read, then take in one transaction; what cannot be read is kept as it came, with the reason."""
+    refuse_nameless(way.file)
+    with reading(visit.hub) as tx:
+        way.admit(tx)
+    try:
+        found = way.read()
+    except BadInput as wrong:
+        if way.options.dry_run:
+            raise
+        _keep_refused(visit, way.file, wrong)
+        raise NotUsable(wrong.message, way.file.message_id) from wrong
+    if way.options.dry_run:
+        with reading(visit.hub) as tx:
+            books = visit.hub.kernel.books(tx, key="dry-run", actor=visit.caller.name)
+            return JSONResponse(way.take(books, found).model_dump(mode="json"))
+    # What is said beside the file stands in the address, which is part of the key.
+    return once(visit, {"sha256": way.file.sha256}, lambda books: Reply(202, way.take(books, found)))
+
+
+def _keep_refused(visit: Visit, file: File, wrong: BadInput) -> None:
+    def act(tx: Any) -> None:
+        books = visit.hub.kernel.books(tx, key=f"file/{file.message_id}", actor=visit.caller.name)
+        keep(books, file, wrong.message)
+
+    in_transaction(visit.hub.store.transaction, act)
+
+
+def _of_connection(visit: Visit, file: File, options: records.Options) -> Response:
+    config = records.connection_of(visit.hub.firm, file.source)
+    writer = visit.caller.writes_as or config.writes_as
+    nothing_yet = Said(records.FILES[file.kind].obj, ("*",), (), lambda books: {})
+    way = _Way(
+        file,
+        options,
+        read=lambda: records.read(visit.hub.firm, file, options),
+        take=lambda books, found: records.take(books, found, options, writer),
+        admit=lambda tx: check_owner(visit.hub.gate, tx, writer, nothing_yet),
+    )
+    return _pass(visit, way)
+
+
+@endpoint("POST /v1/files/time", answer=FileTaken, status=202, extra=_EXTRA)
+async def receive_time_file(
+    request: Request,
+    visit: Visiting,
+    connection: str,
+    sheet: Sheet = "",
+    dry_run: DryRun = False,
+    whole: Whole = False,
+    require_totals: Totals = False,
+) -> Response:
     """Take a time file of a connection: good rows in, bad rows named, nothing when its control totals disagree."""
     content, name = await _content(request)
-    return await run_in_threadpool(_take, visit, connection, content, name)
+    options = records.Options(dry_run, require_totals, whole)
+    return await run_in_threadpool(_of_connection, visit, File("file.time", connection, name, content, sheet), options)
 
 
-def _take(visit: Visit, connection: str, content: bytes, name: str) -> Response:
-    config = next((c for c in visit.hub.firm.connections if c.name == connection), None)
-    if config is None:
-        raise NotFound(f"no connection {connection}")
-    file = read_time_file(content, name, system=source_of(config))
-    writer = visit.caller.writes_as or config.writes_as
-    said = Said("time_entry", ("*",), tuple(sorted({e.project_code for e in file.entries})), lambda books: {})
-
-    def act(books: Books) -> Reply:
-        check_owner(visit.hub.gate, books.tx, writer, said)
-        kept = keep_time(books, connection, list(file.entries))
-        after = {"accepted": kept["accepted"], "rejected": len(file.rejected), "rows": file.count}
-        books.audit("file.time", f"file:{file.sha256[:24]}", reason=name, after={**after, "connection": connection})
-        return Reply(202, _told(file) | kept)
-
-    return once(visit, {"sha256": file.sha256}, act)
-
-
-def _told(file: TimeFile) -> dict[str, Any]:
-    return {
-        "rows": file.count,
-        "hours": str(file.hours),
-        "sha256": file.sha256,
-        "controlled": file.controlled,
-        "repeated_lines": list(file.repeated),
-        "rejected": _refusals(file.rejected),
-    }
+@endpoint("POST /v1/files/expenses", answer=FileTaken, status=202, extra=_EXTRA)
+async def receive_expense_file(
+    request: Request,
+    visit: Visiting,
+    connection: str,
+    sheet: Sheet = "",
+    dry_run: DryRun = False,
+    whole: Whole = False,
+    require_totals: Totals = False,
+) -> Response:
+    """Take an expense file of a connection: good rows in, bad rows named, nothing when its control totals disagree."""
+    content, name = await _content(request)
+    options = records.Options(dry_run, require_totals, whole)
+    return await run_in_threadpool(
+        _of_connection, visit, File("file.expenses", connection, name, content, sheet), options
+    )
 
 
-def _refusals(rejected: tuple[Rejection, ...]) -> list[dict[str, Any]]:
-    return [Refusal(line=r.line, column=r.column, value=r.value, reason=r.reason).model_dump() for r in rejected]
+@endpoint("POST /v1/files/rate-card", answer=FileTaken, status=202, extra=_EXTRA)
+async def receive_rate_card(
+    request: Request,
+    visit: Visiting,
+    code: str,
+    currency: str,
+    entity: str = "",
+    client_no: str = "",
+    sheet: Sheet = "",
+    dry_run: DryRun = False,
+    require_totals: Totals = False,
+) -> Response:
+    """Take the rate card of a client or a legal entity: all rows or none; another person approves it."""
+    content, name = await _content(request)
+    about = cards.About(code.strip(), currency, entity, client_no)
+    options = records.Options(dry_run, require_totals, whole=True)
+    return await run_in_threadpool(_card, visit, cards.file_of(about, name, content, sheet), options)
+
+
+def _card(visit: Visit, file: File, options: records.Options) -> Response:
+    about = cards.about_of(file)
+    way = _Way(
+        file,
+        options,
+        read=lambda: cards.read(file, require_totals=options.require_totals),
+        take=lambda books, found: cards.take(books, file, found, visit.caller.name, dry_run=options.dry_run),
+        admit=lambda tx: visit.speak_for("rate_card", about.entity),
+    )
+    return _pass(visit, way)
 
 
 @endpoint("POST /v1/files/price-list", answer=PriceListTried, extra=_EXTRA)
-async def try_price_list(request: Request, visit: Visiting) -> PriceListTried:
-    """Check a price list; nothing is taken over."""
+async def try_price_list(
+    request: Request,
+    visit: Visiting,
+    sheet: Sheet = "",
+    contract_no: str = "",
+    vendor: str = "",
+    valid_from: date | None = None,
+    valid_to: date | None = None,
+) -> PriceListTried:
+    """Check a price list, CSV or workbook; nothing is taken over."""
     content, name = await _content(request)
-    prices = await run_in_threadpool(read_price_list, content, name)
+    form = Form(sheet, contract_no, vendor, valid_from, valid_to)
+    prices = await run_in_threadpool(read_prices, content, name, form)
     return PriceListTried(
         rows=prices.rows_read,
         usable=len(prices.rows),
         sha256=prices.sha256,
         empty=prices.empty,
-        rejected=[Refusal.model_validate(one) for one in _refusals(prices.rejected)],
+        rejected=refusals(prices.rejected),
         prices=[
             {"line": p.line, "labor_category": p.labor_category, "price": str(p.price), "currency": p.currency}
             for p in prices.rows[:1000]
         ],
     )
+
+
+@endpoint("POST /v1/fx-rates/ecb", answer=rates.RatesTaken, status=202)
+def take_ecb_rates(visit: Visiting, asked: EcbRates) -> Response:
+    """Keep the ECB's reference rates of these days from the table that ships with the hub; none is overwritten."""
+    visit.speak_for("fx_rate")
+    facts = (asked.currencies, asked.first, asked.last)
+    if asked.dry_run:
+        with reading(visit.hub) as tx:
+            books = visit.hub.kernel.books(tx, key="dry-run", actor=visit.caller.name)
+            return JSONResponse(rates.take_ecb(books, *facts, dry_run=True).model_dump(mode="json"))
+    return once(visit, asked, lambda books: Reply(202, rates.take_ecb(books, *facts)))

@@ -11,8 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from isthmus.app.api.intake import KIND, Answer, Delivery, Said, take_in, understand
+from isthmus.app.api.intake import KIND, Delivery, take_in, understand
 from isthmus.app.bootstrap import Hub
+from isthmus.app.taking.said import Answer, Said
 from isthmus.domain.errors import IsthmusError
 from isthmus.processes import sweeps
 from isthmus.runtime import inbox

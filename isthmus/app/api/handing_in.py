@@ -5,6 +5,7 @@ Facts are kept as they came and worked on by runs; the answer says what was new.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from isthmus.app.api.endpoints import Asked, endpoint
 from isthmus.app.api.idempotency import Reply, once
 from isthmus.app.api.starts import Number, Started, known_contract, started
 from isthmus.domain.errors import BadInput
-from isthmus.domain.money import Exact
+from isthmus.domain.money import Exact, can_bill_in, is_exact_amount, minor_units
 from isthmus.domain.objects import (
     ContractVersion,
     Engagement,
@@ -87,6 +88,7 @@ class Usage(Asked):
 def hand_in_contract(visit: Visiting, asked: HandedIn) -> Response:
     """Hand in a contract version: the first sets the project up, a later one amends the running contract."""
     contract = asked.contract
+    minor_units(contract.currency)
     visit.speak_for("contract", contract.entity)
 
     def act(books: Books) -> Reply:
@@ -123,6 +125,8 @@ def hand_in_expenses(visit: Visiting, asked: Expenses) -> Response:
     """Hand in approved expenses. The same content again is known; other content of an id is a correction."""
     visit.speak_for("expense")
     _of_source(asked.source, asked.expenses)
+    for expense in asked.expenses:
+        _check_amounts(expense)
     return once(visit, asked, lambda books: _kept(sweeps.accept_expenses, books, asked.source, asked.expenses))
 
 
@@ -132,6 +136,15 @@ def hand_in_milestones(visit: Visiting, asked: Milestones) -> Response:
     visit.speak_for("milestone")
     _of_source(asked.source, asked.milestones)
     return once(visit, asked, lambda books: _kept(sweeps.accept_milestones, books, asked.source, asked.milestones))
+
+
+def _check_amounts(expense: Expense) -> None:
+    """As for a file: a currency that has been replaced is taken, part cents of one that one can bill in are not."""
+    if not re.fullmatch("[A-Z]{3}", expense.currency):
+        raise BadInput(f"expense {expense.source_id}: {expense.currency!r} is no ISO 4217 code, such as EUR")
+    for amount in (expense.gross, expense.tax, expense.personal):
+        if can_bill_in(expense.currency) and not is_exact_amount(amount, expense.currency):
+            raise BadInput(f"expense {expense.source_id}: {amount} has more decimals than {expense.currency} has")
 
 
 def _of_source(source: str, facts: tuple[Any, ...]) -> None:

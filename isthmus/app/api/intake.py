@@ -20,19 +20,18 @@ from isthmus.app.api.idempotency import in_transaction
 from isthmus.app.api.problems import NotUsable, told
 from isthmus.app.bootstrap import Hub
 from isthmus.app.firm import ConnectionConfig
+from isthmus.app.taking.said import Answer, Said, check_owner, source_of
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import RATE_EXPONENT, is_exact_amount, minor_units
-from isthmus.domain.objects import Engagement, Payment, TimeEntry
+from isthmus.domain.objects import Payment, TimeEntry
 from isthmus.processes import sweeps
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
-from isthmus.runtime.gate import Gate
 from isthmus.store.records import IdempotentReply, InboxMessage, MessageState
 from isthmus.store.tx import Tx
 
 ENTRIES_MAX = 10_000
 KIND = "webhook"
-Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,6 @@ class Delivery:
     connection: ConnectionConfig
     message_id: str
     raw: str
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a message says: facts about objects of one kind. keep: how they are taken in; returns new and known ids."""
-
-    obj: str
-    fields: tuple[str, ...]
-    projects: tuple[str, ...]
-    keep: Callable[[Books], Answer]
-    entries: tuple[TimeEntry, ...] = ()
 
 
 def take_in(hub: Hub, delivery: Delivery) -> Answer:
@@ -114,15 +102,6 @@ def _answered(tx: Tx, delivery: Delivery) -> Answer:
     return {"accepted": 0, "duplicates": 1, "message_ids": [delivery.message_id]}
 
 
-def check_owner(gate: Gate, tx: Tx, writer: str, said: Said) -> None:
-    """The write gate, for every legal entity the message speaks of; entities are only looked up when a rule asks."""
-    entities = {""}
-    if said.projects and any(rule.object == said.obj and rule.entity != "*" for rule in gate.rules):
-        entities |= {found.entity for found in tx.find(Engagement, project_code=said.projects)}
-    for entity in sorted(entities):
-        gate.check(writer=writer, obj=said.obj, fields=said.fields, entity=entity)
-
-
 # -- reading ----------------------------------------------------------------------------------------------------
 
 
@@ -171,14 +150,6 @@ def _time(delivery: Delivery, data: dict[str, Any]) -> Said:
     fields = tuple(sorted({field for one in raw for field in one if field not in ("source", "source_id")}))
     projects = tuple(sorted({entry.project_code for entry in entries}))
     return Said("time_entry", fields, projects, lambda books: keep_time(books, name, entries), tuple(entries))
-
-
-def source_of(connection: ConnectionConfig) -> str:
-    """The source in the keys of what a connection reports: the system's name, as its own change capture gives it.
-
-    By webhook, sweep or file the same entry must have the same key, or it would be billed twice.
-    """
-    return connection.connector
 
 
 def _of_itself(connection: ConnectionConfig, source: Any) -> str:

@@ -17,14 +17,16 @@ from isthmus.app.api.reading import reading
 from isthmus.app.api.starts import Name, Number, Started, Words, known_contract, started
 from isthmus.app.explain import Explained, explain, find_invoice
 from isthmus.domain.errors import BadInput, NotFound
-from isthmus.domain.money import Exact
+from isthmus.domain.money import Exact, is_exact_amount
 from isthmus.domain.objects import BillablePart, Hold, LegalEntity
 from isthmus.domain.states import PartState
 from isthmus.policies.credits import REASONS, credit_lines
+from isthmus.processes.work.disputing import contestable
 from isthmus.processes.work.drafting import plans
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import place_hold, release_hold
 from isthmus.runtime.books import Books
+from isthmus.store.records import RunRow
 
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
 
@@ -173,6 +175,10 @@ def hold_evidence(visit: Visiting, asked: HoldAsked) -> Response:
     def act(books: Books) -> Reply:
         version = known_contract(books.tx, asked.contract_no)
         visit.speak_for("billable_part", version.entity)
+        if asked.line_uid:
+            version.line(asked.line_uid)
+        if asked.amount is not None and (asked.amount <= 0 or not is_exact_amount(asked.amount, version.currency)):
+            raise BadInput(f"{asked.amount} {version.currency} is no amount to hold")
         facts = asked.model_dump(exclude={"name", "note"})
         hold_id, by = f"{asked.contract_no}/{asked.name}", visit.caller.name
         hold = Hold(hold_id=hold_id, owner=by, placed_by=by, placed_at=books.now, **facts)
@@ -246,6 +252,8 @@ def open_dispute(visit: Visiting, asked: DisputeAsked) -> Response:
     def act(books: Books) -> Reply:
         invoice = find_invoice(books, asked.invoice)
         visit.speak_for("invoice", invoice.entity)
+        if books.tx.get(RunRow, f"dispute_line/{invoice.number}/{asked.name}") is None:
+            contestable(invoice, asked.line, asked.amount)
         args = {
             "invoice_id": invoice.invoice_id,
             "line": asked.line,

@@ -6,8 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.app.api.intake import KIND, Delivery, Said, check_owner, keep_message, understand
+from isthmus.app.api.intake import KIND, Delivery, keep_message, understand
 from isthmus.app.firm import ConnectionConfig, FirmConfig
+from isthmus.app.taking import cards, records
+from isthmus.app.taking.kept import file_of
+from isthmus.app.taking.said import Said, check_owner
 from isthmus.domain.errors import IllegalTransition, NotFound
 from isthmus.domain.objects import Payment
 from isthmus.processes import sweeps
@@ -15,6 +18,7 @@ from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.store.records import InboxMessage, MessageState
 
+FILES = (*records.FILES, cards.KIND)
 # What the worker gathers by itself once it is accepted again, and the object the gate is asked about.
 GATHERED = {"time.approved": "time_entry", "expense.approved": "expense", "milestone.changed": "milestone"}
 
@@ -35,8 +39,10 @@ def take_again(
     message = books.tx.get(InboxMessage, source, message_id)
     if message is None:
         raise NotFound(f"no message {message_id} of {source}")
-    if message.kind not in (KIND, sweeps.PAYMENT, *GATHERED):
+    if message.kind not in (KIND, sweeps.PAYMENT, *GATHERED, *FILES):
         raise IllegalTransition(f"messages of kind {message.kind} have done all they can: start the process instead")
+    if message.kind in FILES:
+        return _file(firm, books, message, reason, dry_run)
     config = next((c for c in firm.connections if c.name == source), None)
     if dry_run:
         return Again(1, [message_id])
@@ -48,6 +54,17 @@ def take_again(
         check_owner(books.kernel.gate, books.tx, config.writes_as, _about(message))
     inbox.replay(books, source, message_id, reason)
     return Again(1, [message_id])
+
+
+def _file(firm: FirmConfig, books: Books, message: InboxMessage, reason: str, dry_run: bool) -> Again:
+    """A kept file read again: by today's rules, with its good rows taken and its bad ones named once more."""
+    file = file_of(inbox.replay(books, message.source, message.message_id, reason)) if not dry_run else file_of(message)
+    if message.kind == cards.KIND:
+        taken = cards.take(books, file, cards.read(file), books.actor, dry_run=dry_run)
+    else:
+        options = records.Options(dry_run=dry_run)
+        taken = records.take(books, records.read(firm, file, options), options)
+    return Again(taken.accepted, [message.message_id, *taken.message_ids])
 
 
 def _known(config: ConnectionConfig | None, source: str) -> ConnectionConfig:

@@ -216,7 +216,7 @@ def _replay(
     from isthmus.runtime import outbox
 
     if message:
-        again = take_again(_applied(books.kernel), books, message[0], message[1], reason)
+        again = take_again(applied(books.kernel), books, message[0], message[1], reason)
         return {"count": again.count, "what": f"facts of a message of {message[0]}", "message": message[1]}
     known = books.kernel.subscribers
     if subscriber not in known:
@@ -226,7 +226,7 @@ def _replay(
     return {"count": count, "what": f"events for {subscriber}", "subscriber": subscriber}
 
 
-def _applied(kernel: Kernel) -> FirmConfig:
+def applied(kernel: Kernel) -> FirmConfig:
     """The firm in force: it says which connection a message came from, and what that one may say."""
     from isthmus.app.firm import parse
     from isthmus.store.records import FirmVersion

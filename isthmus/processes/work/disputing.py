@@ -21,13 +21,7 @@ def open_dispute(
 ) -> Dispute:
     """P3.5: the line (or a part of its net) is contested; what is contested stays out of dunning."""
     invoice = invoice_of(books, invoice_id)
-    if not invoice.number or invoice.life is InvoiceLife.DRAFT:
-        raise BadInput(f"{invoice_id} is not issued: change the draft instead")
-    contested = _line(invoice, line)
-    left = creditable(contested) - contested.disputed
-    net = left if amount is None else amount
-    if not ZERO < net <= left or not is_exact_amount(net, invoice.currency):
-        raise BadInput(f"line {line} of {invoice.number}: {net} {invoice.currency} cannot be contested; {left} is left")
+    contested, net = contestable(invoice, line, amount)
     dispute = Dispute(
         dispute_no=run_key(books),
         invoice_id=invoice_id,
@@ -45,6 +39,19 @@ def open_dispute(
     facts |= {"gross": str(dispute.gross), "reason": reason, "contract": invoice.contract_no}
     books.emit("dispute.opened", f"invoice:{invoice_id}", facts, entity=invoice.entity)
     return dispute
+
+
+def contestable(invoice: Invoice, number: int, amount: Decimal | None) -> tuple[InvoiceLine, Decimal]:
+    """The line and the net that is contested of it: all that is left of it, or this amount. BadInput for more."""
+    if not invoice.number or invoice.life is InvoiceLife.DRAFT:
+        raise BadInput(f"{invoice.invoice_id} is not issued: change the draft instead")
+    contested = _line(invoice, number)
+    left = creditable(contested) - contested.disputed
+    net = left if amount is None else amount
+    if not ZERO < net <= left or not is_exact_amount(net, invoice.currency):
+        told = f"{net} {invoice.currency} cannot be contested; {left} is left"
+        raise BadInput(f"line {number} of {invoice.number}: {told}")
+    return contested, net
 
 
 def _line(invoice: Invoice, number: int) -> InvoiceLine:

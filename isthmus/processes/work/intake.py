@@ -96,13 +96,22 @@ def _of_the_day(same_day: dict[tuple[str, date], list[TimeEntry]], entries: list
     return [e for known in same_day.values() for e in known if (e.person, e.service_date) in people]
 
 
-def cards_of(books: Books, versions: dict[str, list[ContractVersion]]) -> dict[str, list[Rate]]:
-    """Rates agreed beside the contract, with the client or for the whole entity, by contract."""
+def cards_of(
+    books: Books, versions: dict[str, list[ContractVersion]], as_priced: Sequence[str] | None = None
+) -> dict[str, list[Rate]]:
+    """Rates agreed beside the contract, with the client or for the whole entity, by contract.
+
+    as_priced: the cards (code@version) to read instead of the active ones: those that something was priced by.
+    """
     latest = {contract_no: known[-1] for contract_no, known in versions.items() if known}
-    found = books.tx.find(RateCard, state="active") if latest else []
+    if as_priced is None:
+        found = books.tx.find(RateCard, state="active") if latest else []
+    else:
+        codes = _distinct(key.rpartition("@")[0] for key in as_priced)
+        found = [card for card in (books.tx.find(RateCard, code=codes) if codes else []) if card.key in as_priced]
     return {
         contract_no: [
-            rate.model_copy(update={"currency": rate.currency or card.currency, "level": card.scope})
+            rate.model_copy(update={"currency": rate.currency or card.currency, "level": card.scope, "card": card.key})
             for card in found
             if (card.client_no == v.client_no if card.scope == "client" else card.entity == v.entity)
             for rate in card.rates

@@ -51,7 +51,7 @@ def _of_time(books: Books, item: BillableItem) -> list[Charge]:
     terms = Terms(
         versions=versions,
         tasks={task.code: task for task in project.tasks},
-        cards=cards_of(books, {item.contract_no: versions})[item.contract_no],
+        cards=cards_of(books, {item.contract_no: versions}, item.price_trace.get("cards", ()))[item.contract_no],
         assigned={entry.key: item.line_uid},
     )
     _, line = place_of(entry, terms)
