@@ -201,11 +201,9 @@ class MilestoneStatus(Canonical):
     evidence: str = ""
 
     @model_validator(mode="after")
-    def _of_something(self) -> MilestoneStatus:
+    def _can_be_ordered(self) -> MilestoneStatus:
         if self.number < 1:
             raise BadInput(f"milestone {self.source_id}: {self.number} is no number of a milestone; the first is 1")
-        if not self.contract_no and not self.project_code:
-            raise BadInput(f"milestone {self.source_id} names neither a contract nor a project")
         if self.at.tzinfo is None:
             raise BadInput(f"milestone {self.source_id}: {self.state} at {self.at}: its offset is missing")
         return self

@@ -14,6 +14,7 @@ import pytest
 from isthmus.domain.objects import Cap
 from isthmus.domain.terms import Milestone
 from isthmus.domain.work import MilestoneStatus, UsageRecord
+from isthmus.policies import measures
 from isthmus.policies.caps import Share, cap_use, place
 from isthmus.policies.fixed import Category, acceptance, earned_by_category, milestone_amounts, to_bill
 from isthmus.policies.quantities import extend
@@ -99,12 +100,28 @@ def tax_of_half_cents(lines: list[dict[str, str]]) -> Worked:
     return {"tax": work_out(rows, "USD", "line").tax, "half_even": sum(even, Decimal(0))}
 
 
+def utilised(hours: str, available: str) -> Worked:
+    """K01."""
+    percent = measures.utilisation(Decimal(hours), Decimal(available))
+    assert percent is not None
+    return {"percent": percent}
+
+
+def outstanding(receivables: str, billed: str, days: int) -> Worked:
+    """K02."""
+    found = measures.days_sales_outstanding(Decimal(receivables), Decimal(billed), days)
+    assert found is not None
+    return {"days": found}
+
+
 WORKED: dict[str, Callable[..., Worked]] = {
     "B01": units,
     "B02": progress,
     "B03": progress_by_category,
     "B04": milestones,
     "B06": time_and_expenses,
+    "K01": utilised,
+    "K02": outstanding,
     "T01": tax_by_line_and_document,
     "T02": tax_of_half_cents,
 }

@@ -36,6 +36,7 @@ def retainage(price: str, budget: str, costs: list[str], held_percent: str) -> W
     return {
         "asset_june": held[0],
         "asset_september": held[0] + held[1],
+        "asset_december": sum(held, ZERO) - freed.net,
         "released": freed.net,
         "billed": sum((share.net for share in shares), ZERO) + freed.net,
     }

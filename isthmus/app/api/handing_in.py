@@ -135,6 +135,9 @@ def hand_in_milestones(visit: Visiting, asked: Milestones) -> Response:
     """Report milestones as completed, accepted or rejected. An accepted one is billed by the next billing run."""
     visit.speak_for("milestone")
     _of_source(asked.source, asked.milestones)
+    for status in asked.milestones:
+        if not status.contract_no and not status.project_code:
+            raise BadInput(f"milestone {status.source_id} names neither a contract nor a project")
     return once(visit, asked, lambda books: _kept(sweeps.accept_milestones, books, asked.source, asked.milestones))
 
 
