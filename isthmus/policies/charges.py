@@ -89,17 +89,21 @@ def by_the_day(line: ContractLine) -> bool:
 
 
 def place_of(entry: TimeEntry, terms: Terms) -> tuple[ContractVersion, ContractLine]:
-    """The contract version and line an entry belongs to. EX-TIME-SPLIT for a week without days that spans a change."""
+    """The contract version and line an entry belongs to.
+
+    EX-TIME-SPLIT for a week without a split by day that spans a change of price, or whose line is billed by the day.
+    """
     version = version_in_force(list(terms.versions), entry.service_date)
     task = terms.tasks.get(entry.task_code)
     line = line_of(version, terms.assigned.get(entry.key) or (task.line_uid if task else ""), entry.role)
+    several = len(entry.days) > 1
     for day in entry.days:
         other = version_in_force(list(terms.versions), day)
-        if other.version != version.version or _rate_changes(line, entry, day):
+        if other.version != version.version or _rate_changes(line, entry, day) or (several and by_the_day(line)):
             raise NeedsDecision(
                 "EX-TIME-SPLIT",
                 f"time entry {entry.key} of {entry.hours} h spans {entry.days[0]} to {entry.days[-1]} without a split"
-                " by day, and its price changes on the way: report it per day",
+                " by day, and what it is billed at depends on the day: report it per day",
                 queue="pmo",
                 context={"entry": entry.key, "days": [str(d) for d in entry.days]},
             )
@@ -120,7 +124,10 @@ def charge_time(entries: Sequence[TimeEntry], terms: Terms) -> list[Charge]:
     """
     version, line = place_of(entries[0], terms)
     # An entry set to zero may arrive before the one it corrects: nothing is no mistake here.
-    day = [DayEntry(e.key, e.hours, e.task_code, e.started_at, corrected=not e.hours) for e in entries]
+    day = [
+        DayEntry(e.key, e.hours, e.task_code, e.started_at, corrected=not e.hours, days=max(len(e.days), 1))
+        for e in entries
+    ]
     billed = bill_day(day, line.increment, line.day_rule)
     charges: list[Charge] = []
     for entry in sorted(entries, key=lambda e: e.key):

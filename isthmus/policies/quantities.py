@@ -27,6 +27,7 @@ class DayEntry:
     """One entry of the day, as it was approved last: hours is the whole corrected total, never a difference.
 
     started_at: local time of day (09:30), empty where unknown. corrected: a later revision, which may be zero hours.
+    days: how many days it is about, for a weekly entry without a split by day.
     """
 
     key: str
@@ -34,6 +35,7 @@ class DayEntry:
     task_code: str = ""
     started_at: str = ""
     corrected: bool = False
+    days: int = 1
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _check_day(entries: Sequence[DayEntry]) -> None:
         if entry.hours < 0 or (entry.hours == 0 and not entry.corrected):
             raise BadInput(f"time entry {entry.key}: {entry.hours} hours are no time to bill")
     total = sum((entry.hours for entry in entries), Decimal(0))
-    if total > 24:
+    if total > 24 * max((entry.days for entry in entries), default=1):
         told = ", ".join(f"{entry.key} {entry.hours}" for entry in sorted(entries, key=_turn))
         raise BadInput(f"{total} hours on one day: a day has 24 ({told})")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.app.controls import audit
 from isthmus.domain.errors import IllegalTransition, NotPermitted
 from isthmus.domain.objects import (
     BillableItem,
@@ -166,6 +167,14 @@ def test_an_ambiguous_rate_is_never_resolved_silently() -> None:
     hub.capture(entry(1, "8.0"))
     assert hub.case().exception == "EX-RATE-AMBIGUOUS"
     assert parts(hub) == []
+
+
+def test_a_week_without_a_split_by_day_is_priced_when_no_price_changes_within_it() -> None:
+    hub = Hub()
+    hub.set_up(contract())
+    hub.capture(entry(1, "40", day=2, days=tuple(date(2026, 3, day) for day in range(2, 7))))
+    assert hub.rows(Case, state=CaseState.OPEN) == [] and parts(hub) == [("ready", "7400.00", "40")]
+    assert audit(hub.kernel) == []
 
 
 @pytest.mark.requirement("INV-04", "OBJ-04")
