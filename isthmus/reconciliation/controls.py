@@ -29,10 +29,17 @@ from isthmus.reconciliation.documents import (
 from isthmus.reconciliation.findings import Finding
 from isthmus.reconciliation.limits import check_caps, check_contract_value, check_milestones, check_orders
 from isthmus.reconciliation.numbering import check_numbers
-from isthmus.reconciliation.partition import check_chargeability, check_parts, check_shares, check_sources
+from isthmus.reconciliation.partition import (
+    check_chargeability,
+    check_corrections,
+    check_parts,
+    check_shares,
+    check_sources,
+)
 from isthmus.reconciliation.prices import Again, check_prices
 from isthmus.reconciliation.replay import check_replay
 from isthmus.reconciliation.standstill import check_standstill
+from isthmus.reconciliation.versions import check_versions
 from isthmus.reconciliation.view import ContractBooks, read_contracts
 from isthmus.store.tx import Tx
 
@@ -54,11 +61,12 @@ CONTROLS = {
     "INV-18": "Has no closed period changed?",
     "INV-19": "Are numbers without gap and given once?",
     "INV-20": "Is the total in the books' own currency the total at the kept rate?",
-    "INV-22": "Do corrections add up to the last approved quantity? (found with INV-01 and INV-02)",
+    "INV-22": "Do corrections follow each other and add up to the last approved quantity?",
     "INV-23": "Is every milestone billed at most once, and only when accepted?",
     "INV-24": "Does what is not billable carry no money?",
     "INV-25": "Does the tax breakdown cover the lines, and a reverse charge have no tax and both VAT ids?",
     "INV-26": "Does no purchase order bear more than its amount, or work outside its days?",
+    "INV-27": "Are projects, and what was made of them elsewhere, on the newest terms?",
     "INV-28": "Do the events alone give the same parts?",
     "INV-30": "Does everything that is not finished move, wait for a time, or have a case?",
     "INV-32": "Does no payment give more than it brought?",
@@ -68,6 +76,7 @@ Control = Callable[[ContractBooks], list[Finding]]
 MONEY: tuple[Control, ...] = (check_parts, check_billed_once, check_lines)
 TERMS: tuple[Control, ...] = (
     check_sources,
+    check_corrections,
     check_shares,
     check_chargeability,
     check_arithmetic,
@@ -109,6 +118,7 @@ def audit_books(tx: Tx, now: datetime, recompute: Recompute) -> list[Finding]:
     return [
         *_each(tx, (*MONEY, *TERMS, prices, replay)),
         *check_numbers(tx),
+        *check_versions(tx),
         *check_settled(tx),
         *check_payments(tx),
         *check_advances(tx),

@@ -11,6 +11,7 @@ from isthmus.reconciliation.view import GONE, NO_LONGER, ContractBooks, read_con
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)
+CORRECTED = ("time", "expense")
 
 
 def check_partition(tx: Tx) -> list[Finding]:
@@ -19,7 +20,7 @@ def check_partition(tx: Tx) -> list[Finding]:
 
 
 def check_parts(books: ContractBooks) -> list[Finding]:
-    """INV-01, INV-22: the parts of a source that count add up to its last revision, in money and in quantity."""
+    """INV-01: the parts of a source that count add up to its last revision, in money and in quantity."""
     net: dict[str, Decimal] = defaultdict(Decimal)
     quantity: dict[str, Decimal] = defaultdict(Decimal)
     for part in books.parts:
@@ -47,7 +48,7 @@ def _has_moved_away(books: ContractBooks, item: BillableItem, net: Decimal, quan
 
 
 def check_sources(books: ContractBooks) -> list[Finding]:
-    """INV-02, INV-22: the last approved revision of every entry and expense is evidence, with all its hours."""
+    """INV-02: the last approved revision of every entry and expense is evidence, with all its hours."""
     hours: dict[tuple[str, int], Decimal] = defaultdict(Decimal)
     known = set()
     for item in books.items:
@@ -66,6 +67,35 @@ def check_sources(books: ContractBooks) -> list[Finding]:
         elif isinstance(source, TimeEntry) and hours[here] != source.hours:
             problem = f"{source.hours} h approved, {hours[here]} in evidence"
             findings.append(Finding("INV-02", key, problem, "billing"))
+    return findings
+
+
+def check_corrections(books: ContractBooks) -> list[Finding]:
+    """INV-22: revisions follow each other without a gap; what they placed adds up to the last one, never below zero."""
+    placed: dict[str, Decimal] = defaultdict(Decimal)
+    chains: dict[str, list[BillableItem]] = defaultdict(list)
+    for part in books.parts:
+        if part.state not in GONE:
+            placed[source_of(part)] += part.quantity
+    for item in books.items:
+        chains[item.source_key].append(item)
+    findings = []
+    for key, chain in chains.items():
+        numbers, last = [item.revision for item in chain], chain[-1]
+        problem = ""
+        if numbers != list(range(numbers[0], numbers[0] + len(chain))):
+            problem = f"revisions {', '.join(map(str, numbers))}: one is missing or there twice"
+        elif last.source_type in CORRECTED and last.entry_quantity < 0:
+            problem = f"corrected to {last.entry_quantity}, which is less than nothing"
+        elif (
+            len(chain) > 1
+            and last.billable
+            and placed[key] != last.entry_quantity
+            and not _has_moved_away(books, last, ZERO, placed[key])
+        ):
+            problem = f"revisions place {placed[key]} in all, {last.entry_quantity} is approved"
+        if problem:
+            findings.append(Finding("INV-22", key, problem, "billing", abs(last.entry_net), last.currency))
     return findings
 
 

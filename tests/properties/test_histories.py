@@ -81,11 +81,11 @@ def test_order_and_repetition_of_deliveries_change_nothing(
         one.play(act)
     for act in shuffled:
         other.play(act)
-    assert _evidence(one) == _evidence(other)
+    assert evidence_of(one) == evidence_of(other)
     for history in (one, other):
         history.play(Act("bill", {"day": 31}))
         assert audit(history.hub.kernel) == []
-    assert _evidence(one) == _evidence(other)
+    assert evidence_of(one) == evidence_of(other)
     assert _lines(one) == _lines(other)
     COVERED["pairs of orders"] += 1
     COVERED["messages delivered"] += len(messages) + len(shuffled)
@@ -96,7 +96,7 @@ def _with_own_approvals(messages: list[Act]) -> list[Act]:
     return [Act(act.do, act.facts | {"approval": 400 * n + act.facts["approval"]}) for n, act in enumerate(messages)]
 
 
-def _evidence(history: History) -> dict[tuple[str, str, str], tuple[Decimal, Decimal]]:
+def evidence_of(history: History) -> dict[tuple[str, str, str], tuple[Decimal, Decimal]]:
     """Net and quantity of each source by state and cap, and what each source is worth in the end."""
     places: dict[tuple[str, str, str], tuple[Decimal, Decimal]] = {}
     for part in history.hub.rows(BillablePart):
