@@ -22,7 +22,7 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import CaseState, InvoiceLife, PartState, Posting, TaxTrack
-from isthmus.domain.terms import InvoiceTerms
+from isthmus.domain.terms import Discount, InvoiceTerms, MinimumCommitment, Tier
 from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, QuietDecision, RunState
 from tests.processes.hub import ENTITY, Hub, contract, entry
 
@@ -167,6 +167,23 @@ def test_an_ambiguous_rate_is_never_resolved_silently() -> None:
     hub.capture(entry(1, "8.0"))
     assert hub.case().exception == "EX-RATE-AMBIGUOUS"
     assert parts(hub) == []
+
+
+def test_a_commitment_counts_the_volume_discount_of_the_same_run() -> None:
+    """1,480.00 of work less 10 % are 1,332.00 of 2,000.00: 668.00 at once, and nothing on the run after it."""
+    terms = {
+        "discounts": (Discount(kind="volume_retroactive", tiers=(Tier(from_net=Decimal(0), percent=Decimal(10)),)),),
+        "commitment": MinimumCommitment(amount=Decimal(2000), start=date(2026, 3, 1)),
+    }
+    hub = Hub()
+    hub.set_up(contract(lines=(contract().lines[0].model_copy(update=terms),)))
+    hub.capture(entry(1, "8"))
+    hub.later(days=31)
+    hub.bill("2026-03")
+    (invoice,) = hub.rows(Invoice)
+    assert sorted(line.net for line in invoice.lines) == [Decimal("-148.00"), Decimal("668.00"), Decimal("1480.00")]
+    hub.bill("again")
+    assert len(hub.rows(Invoice)) == 1 and audit(hub.kernel) == []
 
 
 def test_a_week_without_a_split_by_day_is_priced_when_no_price_changes_within_it() -> None:

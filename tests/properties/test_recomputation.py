@@ -166,9 +166,9 @@ def billed_by_policies(version: ContractVersion, entries: list[TimeEntry]) -> di
     terms = Terms(versions=[version])
     charges = [charge for group in groups_of_days(entries, terms) for charge in charge_time(group, terms)]
     items = {item.item_id: item for charge in charges for item in items_of(charge)}
-    placed = place([_share(item) for item in items.values()], version, [])
+    placed = place([share_of_item(item) for item in items.values()], version, [])
     ready = [p for p in placed if p.state is PartState.READY]
-    pieces = [_evidence(p, items[p.item_id], f"{p.item_id}/{n}") for n, p in enumerate(ready)]
+    pieces = [evidence_of_part(p, items[p.item_id], f"{p.item_id}/{n}") for n, p in enumerate(ready)]
     totals: dict[str, tuple[Decimal, Decimal]] = {}
     for plan in plan_invoices(pieces, [version]):
         lines = with_holdback(compose(plan.evidence, [version], plan.layout), [version])
@@ -178,12 +178,12 @@ def billed_by_policies(version: ContractVersion, entries: list[TimeEntry]) -> di
     return {payer: amounts for payer, amounts in totals.items() if amounts != (0, 0)}
 
 
-def _share(item: BillableItem) -> Share:
+def share_of_item(item: BillableItem) -> Share:
     facts = {"payer": item.payer, "role": item.role, "service_date": item.service_date}
     return Share(item.item_id, item.line_uid, order_key(item), item.quantity, item.net, **facts)  # type: ignore[arg-type]
 
 
-def _evidence(placement: Placement, item: BillableItem, part_id: str) -> Evidence:
+def evidence_of_part(placement: Placement, item: BillableItem, part_id: str) -> Evidence:
     return Evidence(
         part_id=part_id,
         line_uid=item.line_uid,
@@ -194,6 +194,8 @@ def _evidence(placement: Placement, item: BillableItem, part_id: str) -> Evidenc
         contract_no=item.contract_no,
         payer=item.payer,
         service_date=item.service_date,
+        source_type=item.source_type,
+        description=item.description,
     )
 
 

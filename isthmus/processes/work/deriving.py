@@ -36,6 +36,7 @@ from isthmus.processes.work.evidence import place
 from isthmus.runtime.books import Books
 
 ZERO, ONE = Decimal(0), Decimal(1)
+COMMITTED = ("usage", "volume", "subscription", "milestone", "percent")
 DERIVED = ("milestone", "percent", "retainer_fee", "overage", "subscription", "usage", "volume", "commitment")
 
 
@@ -93,12 +94,12 @@ def derive(books: Books, contract_no: str, through: date) -> int:
 
 
 def charges_of(facts: Facts, line: ContractLine) -> list[Charge]:
-    """All derived charges of a line, by every rule that applies to it."""
+    """All derived charges of a line, by every rule that applies to it; the commitment sees what the others come to."""
     found: list[Charge] = []
     for applies, of_line in RULES:
         if applies(line):
             found += of_line(facts, line)
-    return found
+    return found + _commitment(facts, line, found) if line.commitment is not None else found
 
 
 # -- fixed fees ------------------------------------------------------------------------------------------------
@@ -248,11 +249,14 @@ def _volume(facts: Facts, line: ContractLine) -> list[Charge]:
     return [facts.charge(line, "volume", "volume", day, -off, told, trace=trace)]
 
 
-def _commitment(facts: Facts, line: ContractLine) -> list[Charge]:
-    """What evidence does not reach of the least that was agreed, for each period that is over."""
+def _commitment(facts: Facts, line: ContractLine, derived: Sequence[Charge]) -> list[Charge]:
+    """What evidence does not reach of the least that was agreed, for each period that is over.
+
+    Derived charges count as they are worked out now: what the books hold of them is of the run before.
+    """
     assert line.commitment is not None
-    types = ("time", "expense", "usage", "volume", "subscription", "milestone", "percent")
-    used = [(item.service_date, item.entry_net) for item in facts.latest(line.line_uid, types)]
+    used = [(item.service_date, item.entry_net) for item in facts.latest(line.line_uid)]
+    used += [(charge.service_date, charge.net) for charge in derived if charge.source_type in COMMITTED]
     return [
         facts.charge(
             line,
@@ -276,5 +280,4 @@ RULES: tuple[Rule, ...] = (
     (lambda line: line.subscription is not None and not line.subscription.engine, _subscription),
     (lambda line: line.billing_type in (BillingType.USAGE, BillingType.SUBSCRIPTION), _usage),
     (lambda line: any(d.kind.startswith("volume") for d in line.discounts), _volume),
-    (lambda line: line.commitment is not None, _commitment),
 )
