@@ -1,4 +1,4 @@
-"""The page about the policies lists each of them, and its example runs as it stands, without database or network."""
+"""The page about the policies lists each of them, and its examples run as they stand, without database or network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pkgutil
 import re
 import subprocess
 import sys
+
+import pytest
 
 import isthmus.policies
 from tests.house.test_docs_core import DOCS, rows
@@ -18,10 +20,16 @@ def test_every_policy_is_on_the_page_and_no_other() -> None:
     assert told == sorted(module.name for module in pkgutil.iter_modules(isthmus.policies.__path__))
 
 
-def test_the_example_runs_and_loads_nothing_that_talks() -> None:
-    example = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert example is not None
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_an_example_runs_and_loads_nothing_that_talks(example: str) -> None:
     talks = ("sqlalchemy", "psycopg", "dbos", "httpx", "fastapi", "isthmus.store", "isthmus.runtime")
     watch = f"import sys; assert not [name for name in {talks!r} if name in sys.modules]"
-    done = subprocess.run([sys.executable, "-c", f"{example[1]}\n{watch}"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", f"{example}\n{watch}"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 3 and all("assert" in example for example in EXAMPLES)
