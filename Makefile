@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## print this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.venv/.ready: requirements.lock pyproject.toml scripts/setup.sh
+.venv/.ready: requirements.lock tryton.lock pyproject.toml scripts/setup.sh scripts/tryton.sh
 	@sh scripts/setup.sh
 	@touch $@
 
@@ -47,8 +47,9 @@ screenshots: .venv/.ready ## every page of the console into docs/, from the demo
 requirements: .venv/.ready ## which requirement ids a passing test shows
 	@$(PY) scripts/requirements.py
 
-lock: ## resolve pyproject.toml again and write requirements.lock
+lock: ## resolve pyproject.toml again and write requirements.lock and tryton.lock
 	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	@.venv/bin/uv pip compile -q --universal --python-version 3.11 --group tryton --generate-hashes --no-header --no-annotate -o tryton.lock
 
 clean: ## remove the environment and the embedded data of demo and tests
 	@rm -rf .venv .isthmus

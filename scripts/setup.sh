@@ -13,3 +13,4 @@ fi
 # Compiled once here, so that no command compiles it again at its start, whoever may write to the environment.
 .venv/bin/uv pip install -q --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
 .venv/bin/uv pip install -q --python .venv/bin/python --no-deps -e .
+PYTHON=.venv/bin/python sh scripts/tryton.sh

@@ -44,6 +44,11 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
+def _written(value: Any) -> str | list[str]:
+    """A value as a query has it; several of one name."""
+    return [str(each) for each in value] if isinstance(value, list | tuple) else str(value)
+
+
 @cache
 def trusted(verify: str | bool) -> ssl.SSLContext:
     """Whom to trust: a file of authorities, or everybody's (True). Read once: that takes tens of milliseconds."""
@@ -233,7 +238,7 @@ class Connection:
             url = httpx.URL(request.path)
         query = {**request.query, **(self.auth.parameters() if signed else {})}
         if query:
-            url = url.copy_merge_params({k: str(v) for k, v in query.items()})
+            url = url.copy_merge_params({name: _written(value) for name, value in query.items()})
         content = encode(request.json) if request.json is not None else request.content
         headers = self._headers(request)
         if signed:

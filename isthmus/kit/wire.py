@@ -22,6 +22,7 @@ Row = dict[str, Any]  # one record as it is over there
 class Request:
     """One HTTP request relative to the connection's base URL.
 
+    query: what follows the address; a list is several values of one name.
     json: body; Decimals in it go out as JSON numbers without float artefacts. content: a body that is no JSON, its type
     in headers. allow: statuses beyond 2xx that the verb itself understands and wants to see. writes: whether it changes
     something there; None means by method. if_match: write only if the record is still of this version (its ETag), else

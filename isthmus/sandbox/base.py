@@ -132,11 +132,12 @@ class Records:
 class Sandbox:
     """Base of one emulated vendor system. A subclass names itself, lists its routes and its credentials.
 
-    name: the vendor, lower case. error(status, ...) is overridden so that faults and outages answer in the
-    vendor's own error shape.
+    name: the vendor, lower case. real: it stands before the vendor's own software, not for it. error(status, ...) is
+    overridden so that faults and outages answer in the vendor's own error shape.
     """
 
     name = "sandbox"
+    real = False
 
     def __init__(self) -> None:
         self.records = Records()

@@ -149,3 +149,52 @@ class NetSuite:
         """See Erp."""
         fault = {"kind": "timeout_after_commit", "method": "PUT", "path": "/record/v1/invoice/eid"}
         pair.control(self.system, "faults", fault)
+
+
+class Tryton:
+    """Tryton itself, behind the fault gate: what a test looks at is asked of its own JSON-RPC, not of our way in."""
+
+    system: ClassVar[str] = "tryton"
+
+    def connection(self, folder: Path, served: Running) -> dict[str, Any]:
+        """See Erp. Everybody who works is employed there."""
+        for role, (_, email) in world.TEAM.items():
+            served.sandbox.seed("employee", {"name": role, "email": email})
+        return {
+            "name": self.system,
+            "connector": self.system,
+            "base_url": f"{served.url}/psa/rest",
+            "auth": "bearer",
+            "fills": ["Erp"],
+            "writes_as": "erp",
+            "secrets": {"token": f"demo:{served.sandbox.credentials()['token']}"},
+            "settings": {
+                "companies": {"US01": "1"},
+                "receivable_account": "1.2.1",
+                "revenue_account": "4.1.2",
+                "tax_account": "6.3.6",
+                "warnings": "skip",  # the month of the test is long past for the machine's clock
+            },
+        }
+
+    def documents(self, pair: Pair) -> dict[str, tuple[Decimal, Decimal]]:
+        """See Erp. Only what Tryton has booked and numbered itself."""
+        found = {}
+        for row in pair.state(self.system, "invoice"):
+            assert row["state"] in ("posted", "paid") and row["move"]["state"] == "posted" and row["number"], row
+            assert row["reference"] not in found
+            found[row["reference"]] = (money(row["total_amount"]), money(row["tax_amount"]))
+        return found
+
+    def hours(self, pair: Pair) -> Decimal:
+        """See Erp."""
+        return sum((Decimal(str(row["duration"])) / 3600 for row in pair.state(self.system, "time")), Decimal(0))
+
+    def receive(self, pair: Pair, invoice: Invoice, amount: Decimal) -> None:
+        """See Erp. By the wizard with which accountants pay an invoice."""
+        paid = {"invoice": invoice.number, "amount": str(amount), "date": f"{pair.clock.now():%Y-%m-%d}"}
+        pair.control(self.system, "seed", {"payment": [paid]})
+
+    def lose_an_answer(self, pair: Pair) -> None:
+        """See Erp. The invoice is posted, and the hub does not know."""
+        pair.control(self.system, "faults", {"kind": "timeout_after_commit", "method": "POST", "path": "/post$"})

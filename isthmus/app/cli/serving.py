@@ -118,7 +118,8 @@ def sandbox(
 ) -> None:
     """Run emulated vendor systems until Ctrl-C: prints address, credentials and control address of each.
 
-    They answer over real HTTP, keep records in memory and take faults at the control address. Not vendors' software.
+    They answer over real HTTP, keep records in memory and take faults at the control address. Not vendors' software,
+    but for tryton, which is a real Tryton server behind the same fault gate.
 
     Example: isthmus sandbox netsuite avalara --port 8800
     """

@@ -23,9 +23,12 @@ ADDRESS = "http://sandbox.example"
 
 
 class Counterpart(Protocol):
-    """The other side. url has no trailing slash."""
+    """The other side. url has no trailing slash. real: it is the vendor's own software, where everything takes longer
+    and nothing that is committed can be hidden.
+    """
 
     url: str
+    real: bool
 
     def credentials(self) -> dict[str, str]:
         """What a client needs to log in."""
@@ -61,6 +64,7 @@ class Emulated:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.url = ADDRESS
+        self.real = sandbox.real
         self._sandbox = sandbox
         sandbox.base_url = ADDRESS
         self._transport = InProcess(sandbox.app())

@@ -49,7 +49,8 @@ class VerbSample(_Strict):
 class Samples(_Strict):
     """How the suite meets one connector. auth: by kind, each credential as text in which {name} stands for one the
     sandbox gives out and {url} for its address. seed: put in once for each trial, or once when no {n} is in it.
-    uncounted: collections of the sandbox that hold no business records, such as a feed of changes.
+    uncounted: collections of the sandbox that hold no business records, such as a feed of changes. outcomes: how many
+    unknown outcomes of each write the test run makes, where the other side is real and takes its time.
     """
 
     counterpart: str = ""
@@ -60,6 +61,7 @@ class Samples(_Strict):
     inputs: dict[str, Any] = Field(default_factory=dict)
     verbs: dict[str, VerbSample] = Field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
+    outcomes: int = 1000
 
 
 def read_samples(folder: Path) -> Samples:
