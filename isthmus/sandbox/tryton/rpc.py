@@ -28,11 +28,15 @@ class Office:
         """url: of the server, without the database."""
         self._client = httpx.Client(base_url=f"{url}/{DATABASE}", timeout=120, trust_env=False)
         self._headers: dict[str, str] = {}
-        user, token, *_ = self.call("common.db.login", LOGIN, {"password": PASSWORD}, "en")
+        self.context: dict[str, Any] = {}
+        self._sign_in()
+        self.learn()
+
+    def _sign_in(self) -> None:
+        self._headers = {}
+        user, token, *_ = self._ask("common.db.login", (LOGIN, {"password": PASSWORD}, "en")).json()["result"]
         session = base64.b64encode(f"{LOGIN}:{user}:{token}".encode()).decode()
         self._headers = {"Authorization": f"Session {session}"}
-        self.context: dict[str, Any] = {}
-        self.learn()
 
     def learn(self) -> None:
         """The context of the user: its company, once there is one."""
@@ -44,12 +48,19 @@ class Office:
 
     def call(self, method: str, *params: Any) -> Any:
         """The result of a method. Refused with what Tryton says."""
-        answer = self._client.post("/rpc/", json={"id": 1, "method": method, "params": params}, headers=self._headers)
+        answer = self._ask(method, params)
+        if answer.status_code == 401:  # a session that nothing is asked of ends after some minutes
+            self._sign_in()
+            answer = self._ask(method, params)
         answer.raise_for_status()
         body = answer.json()
         if isinstance(body, dict) and body.get("error"):
             raise Refused(f"{method}: {body['error']!r:.600}")
         return body["result"] if isinstance(body, dict) and "result" in body else body
+
+    def _ask(self, method: str, params: tuple[Any, ...]) -> httpx.Response:
+        asked = {"id": 1, "method": method, "params": params}
+        return self._client.post("/rpc/", json=asked, headers=self._headers)
 
     def on(self, model: str, method: str, *params: Any) -> Any:
         """The result of a method of a model, in the user's context."""
