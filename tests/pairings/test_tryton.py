@@ -34,7 +34,6 @@ def pair(served: dict[str, Running]) -> Iterator[Pair]:
         yield made
 
 
-@pytest.mark.requirement("SYS-20")
 def test_contract_to_cash(pair: Pair) -> None:
     assert pair.win().state is RunState.DONE
     assert [e.state for e in pair.rows(Engagement)] == [EngagementState.ACTIVE]

@@ -100,10 +100,17 @@ def ends_are_last_days(bench: Bench) -> str:
         for field in table.fields:
             day = getattr(message, field.ours, None) if field.ours in EXCLUSIVE else None
             if message is not None and day is not None:
-                told, last = str(dig(table.out(message), field.theirs)), day - timedelta(days=1)
+                told, last = _day_of(dig(table.out(message), field.theirs)), day - timedelta(days=1)
                 expect(told.startswith(last.isoformat()), f"{name}: {field.theirs} is {told}, the last day is {last}")
                 sent.append(f"{name}.{field.theirs}")
     return f"last days: {', '.join(sent) or 'none is sent by a table'}"
+
+
+def _day_of(value: Any) -> str:
+    """A day as ISO 8601 text, also where it is sent in its parts."""
+    if isinstance(value, dict):
+        return f"{value['year']:04}-{value['month']:02}-{value['day']:02}"
+    return str(value)
 
 
 def drift(connection: Connection, connector: Connector) -> list[BrokenRow] | None:
