@@ -92,7 +92,7 @@ def dispute_line(run: Run, invoice_id: str, line: int, amount: str, reason: str,
     dispute = run.decide(
         "Open the dispute", disputing.open_dispute, invoice_id, line, contested, reason, opened_by, final=True
     )
-    contract_no = run.decide("See whose engagement it is", invoicing.contract_of_invoice, invoice_id)
+    contract_no = run.decide("See whose engagement it is", invoicing.contract_of_line, invoice_id, line)
     invoicing.show_in_crm(run, "Show the dispute in the CRM", contract_no)
     given_back = run.decide("Have the dispute decided", disputing.decide, dispute)
     run.decide("Close the dispute", disputing.close, dispute, given_back)

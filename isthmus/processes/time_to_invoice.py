@@ -44,6 +44,49 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
 
 
 @process(
+    starts="a billing run for a client up to a cut-off date (API, CLI, month end)",
+    owner="Billing; a second person above the entity's limit",
+    key="client number, legal entity and the billing run's name",
+    parks=(
+        "EX-REVIEW",
+        "EX-TAX-CODE",
+        "EX-TAX-REJECT",
+        "EX-TAX-DIFF",
+        "EX-FX-RATE",
+        "EX-POST-REJECT",
+        "EX-POST-DIFF",
+        "EX-WRITEBACK",
+    ),
+    undo="until the number is allocated: the tax document is voided, the draft discarded, its parts ready again",
+    lane="financial",
+)
+def bill_client(run: Run, client_no: str, entity: str, cutoff: str, prepared_by: str, group: str = "") -> str:
+    """P2, steps 8 to 14, for the contracts of a client that share invoices; its other contracts get runs of their own.
+
+    One invoice for all of them where entity, bill-to, currency, payment terms and tax regime are equal.
+    """
+    day = date.fromisoformat(cutoff)
+    contracts = run.decide(
+        "See which contracts share invoices", billing.share_out, client_no, entity, day, prepared_by, group
+    )
+    run.decide("Work out what their terms add up to", billing.derive_shared, contracts, day)
+    invoice = run.decide(
+        "Draft the invoice from what is ready",
+        billing.draft_shared,
+        contracts,
+        client_no,
+        entity,
+        day,
+        prepared_by,
+        group,
+        undo=drafting.discard,
+    )
+    if invoice is None:
+        return "nothing is ready to bill together"
+    return issue_and_post(run, invoice)
+
+
+@process(
     starts="a billing run for a contract up to a cut-off date (API, CLI, month end)",
     owner="Billing; a second person above the entity's limit",
     key="contract number and the billing run's name",

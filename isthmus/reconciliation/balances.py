@@ -9,7 +9,7 @@ from decimal import Decimal
 from isthmus.domain.objects import Allocation, LedgerEntry, Payment
 from isthmus.domain.states import Posting
 from isthmus.reconciliation.findings import Finding
-from isthmus.reconciliation.view import ContractBooks, total
+from isthmus.reconciliation.view import ContractBooks, is_of, total
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)
@@ -70,7 +70,7 @@ def check_holdback(books: ContractBooks) -> list[Finding]:
         if invoice.posting is not Posting.POSTED:  # its ledger is kept between issue and posting
             continue
         said: dict[str, Decimal] = defaultdict(Decimal)
-        for line in invoice.lines:
+        for line in (line for line in invoice.lines if is_of(books.contract_no, invoice, line)):
             said[line.line_uid] += line.held - (line.net if line.kind == "holdback" else ZERO)
         for line_uid, amount in said.items():
             if kept[invoice.invoice_id, line_uid] != amount:

@@ -11,7 +11,7 @@ from isthmus.domain.objects import Allocation, BillablePart, Invoice, InvoiceLin
 from isthmus.domain.states import InvoiceLife, PartState, Settlement
 from isthmus.policies.tax_decision import REVERSE_CHARGE
 from isthmus.reconciliation.findings import Finding
-from isthmus.reconciliation.view import ContractBooks, source_of, total
+from isthmus.reconciliation.view import ContractBooks, is_of, source_of, total
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)
@@ -75,7 +75,7 @@ def check_lines(books: ContractBooks) -> list[Finding]:
     for invoice in books.issued:
         sign = -1 if invoice.kind == "credit" else 1
         for line in invoice.lines:
-            if line.kind != "evidence" and not line.part_ids:
+            if (line.kind != "evidence" and not line.part_ids) or not is_of(books.contract_no, invoice, line):
                 continue
             parts = [books.part[part_id] for part_id in line.part_ids if part_id in books.part]
             net = sign * total(part.net for part in parts) - line.held
@@ -88,7 +88,8 @@ def check_lines(books: ContractBooks) -> list[Finding]:
 def check_billed_once(books: ContractBooks) -> list[Finding]:
     """INV-06: a part is on one living line, exactly when its state says so; no source is billed beyond its quantity."""
     living = [i for i in books.invoices if i.life is not InvoiceLife.DISCARDED]
-    on_lines = [(part_id, i, line) for i in living for line in i.lines for part_id in line.part_ids]
+    mine = [(i, line) for i in living for line in i.lines if is_of(books.contract_no, i, line)]
+    on_lines = [(part_id, i, line) for i, line in mine for part_id in line.part_ids]
     findings = [
         _finding("INV-06", invoice, f"part {part_id} is on {count} lines", books.part[part_id].net, line.number)
         for part_id, count in Counter(part_id for part_id, _, _ in on_lines).items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -14,6 +14,7 @@ from isthmus.domain.objects import (
     Expense,
     Hold,
     Invoice,
+    InvoiceLine,
     LedgerEntry,
     MilestoneStatus,
     Project,
@@ -107,12 +108,13 @@ def read_contract(tx: Tx, contract_no: str) -> ContractBooks:
         found = tx.find(BillableItem, source_key=source_key, order=("-revision",), limit=1)
         return found[0] if found else None
 
+    versions = tx.find(ContractVersion, contract_no=contract_no, order=("version",))
     return ContractBooks(
         contract_no=contract_no,
-        versions=tx.find(ContractVersion, contract_no=contract_no, order=("version",)),
+        versions=versions,
         items=tx.find(BillableItem, contract_no=contract_no, order=("source_key", "revision")),
         parts=tx.find(BillablePart, contract_no=contract_no, order=("part_id",)),
-        invoices=tx.find(Invoice, contract_no=contract_no, order=("invoice_id",)),
+        invoices=_invoices(tx, contract_no, versions),
         ledger=tx.find(LedgerEntry, contract_no=contract_no, order=("entry_id",)),
         entries=tx.find(TimeEntry, project_code=codes, order=("source_id", "revision")) if codes else [],
         expenses=tx.find(Expense, project_code=codes, order=("source_id", "revision")) if codes else [],
@@ -120,6 +122,24 @@ def read_contract(tx: Tx, contract_no: str) -> ContractBooks:
         holds=tx.find(Hold, contract_no=contract_no),
         newest=newest,
     )
+
+
+def _invoices(tx: Tx, contract_no: str, versions: Sequence[ContractVersion]) -> list[Invoice]:
+    """The contract's own invoices, and where it consolidates those that bill it under another's number, with all that
+    was credited of them.
+    """
+    own = tx.find(Invoice, contract_no=contract_no, order=("invoice_id",))
+    for client_no in sorted({version.client_no for version in versions if version.invoicing.consolidate}):
+        shared = tx.find(Invoice, client_no=client_no, order=("invoice_id",))
+        mine = {i.invoice_id for i in [*own, *shared] if any(is_of(contract_no, i, line) for line in i.lines)}
+        known = {i.invoice_id for i in own}
+        own += [i for i in shared if i.invoice_id not in known and {i.invoice_id, i.original_invoice_id} & mine]
+    return own
+
+
+def is_of(contract_no: str, invoice: Invoice, line: InvoiceLine) -> bool:
+    """True when a line of an invoice bills this contract."""
+    return (line.contract_no or invoice.contract_no) == contract_no
 
 
 def read_contracts(tx: Tx) -> Iterator[ContractBooks]:

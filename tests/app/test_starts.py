@@ -70,7 +70,8 @@ def test_a_dry_run_shows_the_invoice_and_changes_nothing(stage: Stage) -> None:
 
 def test_a_dry_run_with_nothing_ready_says_so(stage: Stage) -> None:
     stage.set_up()
-    assert stage.bill(dry_run=True).json() == {"invoice": None}
+    shown = stage.bill(dry_run=True).json()
+    assert shown["invoice"] is None and not any(shown[name] for name in ("invoices", "credits", "fees", "not_billed"))
 
 
 def test_a_change_order_raises_the_cap_and_frees_what_was_over_it(stage: Stage) -> None:
@@ -181,3 +182,17 @@ def test_a_caller_that_speaks_for_the_crm_writes_no_finance(
 def test_a_caller_that_speaks_for_the_crm_may_announce_its_contract(stage: Stage) -> None:
     body = {"contract_no": "K-1", "version": 1}
     assert stage.post("/v1/processes/contract-to-project", body, by="crm-app").status_code == 202
+
+
+def test_the_contracts_of_a_client_are_billed_together_or_shown(stage: Stage) -> None:
+    stage.set_up()
+    stage.record(an_entry(1))
+    body = {"client_no": "C-1", "cutoff": "2026-03-31", "name": "2026-03"}
+    shown = stage.post("/v1/client-billing-runs", {**body, "dry_run": True}, by="ana").json()["entities"]["US01"]
+    assert shown["own"] == ["K-1"] and shown["invoices"] == []
+    answer = stage.post("/v1/client-billing-runs", body, by="ana")
+    assert answer.status_code == 202
+    assert [run["run_id"] for run in answer.json()["runs"]] == ["bill_client/C-1:US01:2026-03"]
+    stage.go()
+    assert [str(invoice.net) for invoice in stage.rows(Invoice)] == ["1480.00"]
+    problem_of(stage.post("/v1/client-billing-runs", {**body, "client_no": "C-404"}, by="ana"), 404)

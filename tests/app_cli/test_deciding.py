@@ -244,3 +244,12 @@ def test_a_subscriber_gets_its_events_again(billable: World, isthmus: Isthmus, m
     assert isthmus(*asked, "--aggregate", "contract:K-2").json["count"] == 0
     assert isthmus(*asked, "--since", "2099-01-01").json["count"] == 0
     assert isthmus(*asked).json["count"] == count == len(billable.rows(EventDelivery, subscriber="warehouse"))
+
+
+def test_a_client_is_billed_as_a_whole_and_never_beside_a_contract(billable: World, isthmus: Isthmus) -> None:
+    told = isthmus("bill", "--client", "C-1", "--cutoff", "2026-03-31", "--dry-run", "--as", "ana").out
+    assert "K-1 shares no invoice by its terms" in told
+    started = isthmus("bill", "--client", "C-1", "--cutoff", "2026-03-31", "--as", "ana", "--json").json
+    assert [row["run_id"] for row in started] == ["bill_client/C-1:US01:2026-03"]
+    both = isthmus("bill", "K-1", "--client", "C-1", "--cutoff", "2026-03-31", "--as", "ana")
+    assert both.code == 2 and "either" in both.err

@@ -67,6 +67,7 @@ TERMS: dict[str, dict[str, Any]] = {
     "most": {"caps": (), "invoicing": InvoiceTerms(maximum=Decimal("900"))},
     "months": {"caps": (), "invoicing": InvoiceTerms(group_by=("payer", "period"))},
 }
+SHARED = {"shared": {"caps": (), "invoicing": InvoiceTerms(consolidate=True)}}
 QUICK = ("plain", "detailed", "persons", "summary", "capped", "whole", "adjusted", "soft")
 
 
@@ -77,7 +78,7 @@ class Firm(Hub):
         super().__init__(entity, store)
         del self.systems.by_port["TaxEngine"]
         for contract_no, named in terms.items():
-            facts = {"lines": (line(),), **TERMS[named], "contract_no": contract_no}
+            facts = {"lines": (line(),), **{**TERMS, **SHARED}[named], "contract_no": contract_no}
             facts["caps"] = tuple(c.model_copy(update={"cap_id": f"{contract_no} {c.cap_id}"}) for c in facts["caps"])
             self._keep(contract(**facts))
         self.clock.move(timedelta(days=35))

@@ -69,6 +69,7 @@ ROUTES: dict[str, Access] = {
     "GET /v1/events": _system("Integration", "event.read"),
     "POST /v1/processes/contract-to-project": _write("PMO", "engagement.start"),
     "POST /v1/billing-runs": _write("Billing", "billing.start"),
+    "POST /v1/client-billing-runs": _write("Billing", "billing.start"),
     "POST /v1/change-orders": _write("PMO", "change_order.submit"),
     "POST /v1/write-offs": _write("Billing", "write_off.request"),
     "POST /v1/contract-versions": _write("Contract operations", "contract.hand_in"),

@@ -13,11 +13,11 @@ from isthmus.app.api.admission import Visit, Visiting
 from isthmus.app.api.endpoints import Asked, endpoint
 from isthmus.app.api.idempotency import Reply, once
 from isthmus.app.api.reading import reading
+from isthmus.app.previewing import Preview, contracts_of_client, preview_client, preview_contract
 from isthmus.domain.errors import BadInput, NotFound
 from isthmus.domain.money import Exact, is_exact_amount, minor_units
-from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Invoice
+from isthmus.domain.objects import BillablePart, ContractVersion, Engagement
 from isthmus.domain.states import PartState
-from isthmus.processes.work.drafting import preview
 from isthmus.runtime.books import Books
 from isthmus.store.records import RunRow, RunState
 from isthmus.store.tx import Tx
@@ -37,12 +37,6 @@ class Started(BaseModel):
     correlation_id: str
 
 
-class Preview(BaseModel):
-    """What a billing run would put on an invoice now; None when nothing is ready."""
-
-    invoice: Invoice | None
-
-
 class ContractToProject(Asked):
     """Set up the project of an approved contract version."""
 
@@ -57,6 +51,27 @@ class BillingRun(Asked):
     cutoff: date
     name: Name
     dry_run: bool = False
+
+
+class ClientBillingRun(Asked):
+    """Bill all running contracts of a client up to a cut-off. name: with client and entity the run's business key."""
+
+    client_no: Number
+    cutoff: date
+    name: Name
+    dry_run: bool = False
+
+
+class StartedSeveral(BaseModel):
+    """A run for each legal entity the client has running contracts with."""
+
+    runs: list[Started]
+
+
+class ClientPreview(BaseModel):
+    """What a billing run of a client would do, by legal entity."""
+
+    entities: dict[str, Preview]
 
 
 class ChangeOrder(Asked):
@@ -138,10 +153,35 @@ def start_billing_run(visit: Visiting, asked: BillingRun) -> Response:
 def _preview(visit: Visit, asked: BillingRun) -> Response:
     with reading(visit.hub) as tx:
         visit.speak_for("invoice", known_contract(tx, asked.contract_no).entity)
-        books = visit.hub.kernel.books(tx, key="preview", actor=visit.caller.name)
-        invoice_id = f"{asked.contract_no}:{asked.name}"
-        invoice = preview(books, asked.contract_no, asked.cutoff, invoice_id, visit.caller.name)
-    return JSONResponse(Preview(invoice=invoice).model_dump(mode="json"))
+    key, by = f"{asked.contract_no}:{asked.name}", visit.caller.name
+    shown = preview_contract(visit.hub.kernel, asked.contract_no, asked.cutoff, key, by)
+    return JSONResponse(shown.model_dump(mode="json"))
+
+
+@endpoint("POST /v1/client-billing-runs", answer=StartedSeveral | ClientPreview, status=202)
+def start_client_billing_run(visit: Visiting, asked: ClientBillingRun) -> Response:
+    """Bill a client's contracts: those that may share an invoice together, the others each for itself; or show it.
+
+    A dry run says for each invoice which of the five conditions keeps it apart from the client's other contracts.
+    """
+    entities = list(contracts_of_client(visit.hub.kernel, asked.client_no))
+    for entity in entities:
+        visit.speak_for("invoice", entity)
+    by, cutoff = visit.caller.name, asked.cutoff
+    if asked.dry_run:
+        found = preview_client(visit.hub.kernel, asked.client_no, cutoff, asked.name, by)
+        return JSONResponse(ClientPreview(entities=found).model_dump(mode="json"))
+
+    def act(books: Books) -> Reply:
+        runs = []
+        for entity in entities:
+            key = f"{asked.client_no}:{entity}:{asked.name}"
+            args = {"client_no": asked.client_no, "entity": entity, "cutoff": cutoff.isoformat(), "prepared_by": by}
+            about = f"client:{asked.client_no}"
+            runs.append(started(books.start("bill_client", key, args, entity=entity, correlation_id=about)))
+        return Reply(202, StartedSeveral(runs=runs))
+
+    return once(visit, asked, act)
 
 
 @endpoint("POST /v1/change-orders", answer=Started, status=202)

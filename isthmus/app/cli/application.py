@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from isthmus.app.cli import (
+    billing,
     connecting,
     controls,
     deciding,
@@ -43,6 +44,7 @@ ROOMS = (
     files,
     controls,
     deciding,
+    billing,
     month,
     folder,
     connecting,

@@ -1,42 +1,35 @@
-"""Commands that decide: resolve a case, replay, cancel a run, bill a contract. Each keeps who did it and why."""
+"""Commands that decide: resolve a case, replay, cancel a run. Each keeps who did it and why."""
 
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.app.cli.shell import PERSON, REFUSED, WrongUsage, common, show, table
+from isthmus.app.cli.shell import PERSON, WrongUsage, common, show
 from isthmus.domain.errors import NotFound
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from rich.console import Console
 
     from isthmus.app.firm import FirmConfig
     from isthmus.desk.dry_run import DryRun
-    from isthmus.domain.objects import BillableItem, BillablePart, Invoice
     from isthmus.runtime.books import Books
     from isthmus.runtime.kernel import Kernel
     from isthmus.store.desk_records import Proposal
-    from isthmus.store.records import Case, RunRow
+    from isthmus.store.records import Case
 
 PANEL = "Decide"
-POLL_SECONDS = 0.1
 RESERVED = ("action", "by", "reason")  # part of every resolution: a value must not stand in for them
-ENDED = ("done", "cancelled")
-STUCK = ("parked", "failed")
 As = Annotated[str, typer.Option("--as", metavar="USER", help="Who decides; goes into the audit.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Why; goes into the audit.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    for act in (resolve, approve, decline, replay, cancel, bill):
+    for act in (resolve, approve, decline, replay, cancel):
         app.command(act.__name__, rich_help_panel=PANEL)(common(act))
 
 
@@ -263,143 +256,3 @@ def cancel(run_id: Annotated[str, typer.Argument(show_default=False)], reason: R
     show(
         row.model_dump(mode="json"), lambda console: console.print(f"{run_id} is being undone: 'isthmus runs {run_id}'")
     )
-
-
-def bill(
-    contract_no: Annotated[str, typer.Argument(metavar="CONTRACT", show_default=False)],
-    cutoff: Annotated[
-        datetime,
-        typer.Option(formats=["%Y-%m-%d"], help="Bill what was done up to and on this day.", show_default=False),
-    ],
-    by: As,
-    name: Annotated[
-        str, typer.Option(help="Name of the billing run; the month of the cut-off unless given.", show_default=False)
-    ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the lines and why; start nothing.")] = False,
-    wait: Annotated[
-        float, typer.Option(min=0, max=3600, help="Wait so many seconds for the run to end or to park.")
-    ] = 0,
-) -> None:
-    """Bill a contract up to a cut-off: one invoice of what is ready. The same run again is found, not made twice.
-
-    Exit code 3 when the run needs a person (only with --wait).
-
-    Example: isthmus bill C-1001 --cutoff 2026-03-31 --dry-run --as bianca
-    """
-    from isthmus.app.cli.books import desk
-
-    _named(by, "billing")
-    day = cutoff.date()
-    with desk() as kernel:
-        _known_contract(kernel, contract_no)
-        key = billing_key(contract_no, name or f"{day:%Y-%m}")
-        if dry_run:
-            _preview(kernel, contract_no, day, key, by)
-            return
-        row = _start(kernel, contract_no, day, key, by)
-        row = _await(kernel, row, wait)
-    show(
-        row.model_dump(mode="json"), lambda console: console.print(f"{row.run_id} is {row.state} {row.reason}".rstrip())
-    )
-    if wait and row.state not in ENDED:
-        raise typer.Exit(PERSON if row.state in STUCK else REFUSED)
-
-
-def billing_key(contract_no: str, name: str) -> str:
-    """The business key of a billing run; the invoice it makes has it as its id."""
-    return f"{contract_no}:{name}"
-
-
-def _known_contract(kernel: Kernel, contract_no: str) -> None:
-    from isthmus.domain.objects import ContractVersion
-
-    with kernel.store.transaction() as tx:
-        if not tx.find(ContractVersion, contract_no=contract_no, limit=1):
-            raise NotFound(f"no contract {contract_no}: 'isthmus trace {contract_no}' shows what is known of it")
-
-
-def _start(kernel: Kernel, contract_no: str, day: date, key: str, by: str) -> RunRow:
-    from isthmus.domain.objects import ContractVersion
-
-    with kernel.store.transaction() as tx:
-        entity = tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0].entity
-        books = kernel.books(tx, key=key, actor=by, correlation_id=f"contract:{contract_no}")
-        args = {"contract_no": contract_no, "cutoff": day.isoformat(), "prepared_by": by}
-        row = books.start("bill_contract", key, args, entity=entity)
-        books.audit("billing.start", key, reason=f"cut-off {day}")
-    return row
-
-
-def _await(kernel: Kernel, row: RunRow, seconds: float) -> RunRow:
-    from isthmus.store.records import RunRow
-
-    deadline = time.monotonic() + seconds
-    while row.state not in (*ENDED, *STUCK) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-        with kernel.store.transaction() as tx:
-            row = tx.get(RunRow, row.run_id) or row
-    return row
-
-
-# -- what would be billed -------------------------------------------------------------------------------------------
-
-
-def _preview(kernel: Kernel, contract_no: str, day: date, key: str, by: str) -> None:
-    from isthmus.domain.objects import BillableItem, BillablePart
-    from isthmus.processes.work.drafting import preview
-    from isthmus.processes.work.invoicing import STILL_OPEN
-
-    with kernel.store.transaction() as tx:
-        books = kernel.books(tx, key=key, actor=by)
-        invoice = preview(books, contract_no, day, key, by)
-        parts = tx.find(BillablePart, contract_no=contract_no, state=STILL_OPEN, order=("service_date", "part_id"))
-        items = {item.item_id: item for item in tx.find(BillableItem, contract_no=contract_no)}
-    billed = {part_id for line in (invoice.lines if invoice else ()) for part_id in line.part_ids}
-    left = [(part, _why_not(part, day)) for part in parts if part.part_id not in billed]
-    evidence = [(p, items[p.item_id]) for p in parts if p.part_id in billed]
-    data = {
-        "invoice": invoice.model_dump(mode="json") if invoice else None,
-        "evidence": [{**p.model_dump(mode="json"), "price_trace": i.price_trace} for p, i in evidence],
-        "not_billed": [{**part.model_dump(mode="json"), "why": why} for part, why in left],
-    }
-
-    if invoice is None:
-        show(data, lambda console: _print_left(console, f"nothing of {contract_no} is ready up to {day}", left))
-    else:
-        show(data, lambda console: _print_preview(console, invoice, evidence, left))
-
-
-def _print_preview(
-    console: Console,
-    invoice: Invoice,
-    evidence: list[tuple[BillablePart, BillableItem]],
-    left: list[tuple[BillablePart, str]],
-) -> None:
-    lines = table("", "line", "quantity", "unit price", "net", "from", right=("", "quantity", "unit price", "net"))
-    for line in invoice.lines:
-        sums = (str(line.quantity), str(line.unit_price), f"{line.net:,}")
-        lines.add_row(str(line.number), line.description, *sums, f"{len(line.part_ids)} approved entries")
-    console.print(lines)
-    for part, item in evidence:
-        why = ", ".join(f"{name} {value}" for name, value in item.price_trace.items())
-        sum_of = f"{part.quantity} x {item.unit_price} = {part.net}"
-        console.print(f"  {part.service_date} {item.person} {sum_of}: {why}", style="dim")
-    under = f"{invoice.contract_no}@{invoice.contract_version}"
-    _print_left(console, f"net {invoice.net:,} {invoice.currency}, tax on top, under {under}", left)
-
-
-def _print_left(console: Console, said: str, left: list[tuple[BillablePart, str]]) -> None:
-    console.print(said, style="bold")
-    for part, why in left:
-        console.print(f"not billed: {part.service_date} {part.net:,} {part.currency}: {why}", style="yellow")
-
-
-def _why_not(part: BillablePart, day: date) -> str:
-    if part.state == "ready":
-        return (
-            "after the cut-off"
-            if part.service_date > day
-            else "the total would not be positive: waits for more evidence"
-        )
-    words = {"over_cap": f"over the cap {part.cap_id}", "on_draft": f"on the draft {part.invoice_id}"}
-    return " ".join(word for word in (words.get(part.state, part.state), part.reason) if word)

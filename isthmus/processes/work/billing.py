@@ -1,16 +1,35 @@
-"""The step of a billing run that puts ready evidence on a draft, and what gives back more than it bills on credits."""
+"""The step of a billing run that puts ready evidence on a draft, and what gives back more than it bills on credits.
+
+A run is for one contract, or for the contracts of a client that share invoices. One run makes one invoice: what belongs
+on others gets runs of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 
-from isthmus.domain.objects import BillablePart, Invoice
-from isthmus.domain.states import PartState
-from isthmus.processes.work import giving_back, prepaying
-from isthmus.processes.work.drafting import composed, facts, latest_version, plans, run_key
-from isthmus.processes.work.evidence import place_contract
+from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Invoice
+from isthmus.domain.states import EngagementState, PartState
+from isthmus.policies.composition import InvoicePlan, plan_invoices
+from isthmus.processes.work import deriving, giving_back, prepaying
+from isthmus.processes.work.drafting import composed, evidence_of, facts, latest_version, plans, run_key, versions_of
+from isthmus.processes.work.evidence import place, place_contract
+from isthmus.processes.work.intake import price_stored, unpriced
 from isthmus.processes.work.partition import move_parts
 from isthmus.runtime.books import Books
+
+Others = Callable[[str], tuple[str, dict[str, str]]]
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A planned invoice with what it would be; None where it waits. credits: drawn up for what it gives back."""
+
+    plan: InvoicePlan
+    invoice: Invoice | None
+    credits: tuple[Invoice, ...] = ()
 
 
 def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str, group: str = "") -> Invoice | None:
@@ -19,19 +38,39 @@ def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str, group:
     What belongs on other invoices (another payer, another order) gets a run of its own for each. The invoice's id is
     the billing run's business key, so a second attempt finds the first one's draft.
     """
+    found = prepare(books, contract_no, cutoff, run_key(books), prepared_by, group)
+
+    def others(key: str) -> tuple[str, dict[str, str]]:
+        args = {"contract_no": contract_no, "cutoff": str(cutoff), "prepared_by": prepared_by, "group": key}
+        return "bill_contract", args
+
+    return _put_on_draft(books, found, group, others)
+
+
+def prepare(books: Books, contract_no: str, cutoff: date, key: str, prepared_by: str, group: str = "") -> list[Drafted]:
+    """The invoices a billing run makes of a contract now, and the credit memos drawn up for what they give back."""
     version = latest_version(books, contract_no)
     place_contract(books, contract_no)  # a hold may have ended since
     mine = [plan for plan in plans(books, contract_no, cutoff) if plan.key == group or not group]
-    planned = [giving_back.parted(books, plan, version, prepared_by, run_key(books)) for plan in mine]
-    drafts = [(plan, composed(books, plan, cutoff, run_key(books), prepared_by)) for plan in planned]
-    billable = [(plan, invoice) for plan, invoice in drafts if invoice is not None]
+    return [_drafted(books, plan, version, cutoff, prepared_by, key) for plan in mine]
+
+
+def _drafted(
+    books: Books, plan: InvoicePlan, version: ContractVersion, cutoff: date, prepared_by: str, key: str
+) -> Drafted:
+    rest, credits = giving_back.parted(books, plan, version, prepared_by, key)
+    return Drafted(rest, composed(books, rest, cutoff, key, prepared_by), tuple(credits))
+
+
+def _put_on_draft(books: Books, found: Sequence[Drafted], group: str, others: Others) -> Invoice | None:
+    """Keep the first invoice with its parts; a run for each other one."""
+    billable = [(one.plan, one.invoice) for one in found if one.invoice is not None]
     if not billable:
         return None
-    for plan, _ in billable[1:] if not group else ():
-        args = {"contract_no": contract_no, "cutoff": str(cutoff), "prepared_by": prepared_by, "group": plan.key}
-        books.start("bill_contract", f"{run_key(books)}/{plan.key}", args, entity=billable[0][1].entity)
-    plan, invoice = billable[0]
-    assert invoice is not None
+    for plan, invoice in billable[1:] if not group else ():
+        process, args = others(plan.key)
+        books.start(process, f"{run_key(books)}/{plan.key}", args, entity=invoice.entity)
+    _, invoice = billable[0]
     books.tx.insert(invoice)
     prepaying.keep_draws(books, invoice)
     on_it = tuple(sorted(part_id for line in invoice.lines for part_id in line.part_ids))
@@ -39,3 +78,72 @@ def draft(books: Books, contract_no: str, cutoff: date, prepared_by: str, group:
     move_parts(books, ready, PartState.ON_DRAFT, invoice_id=invoice.invoice_id)
     books.emit("invoice.drafted", f"invoice:{invoice.invoice_id}", facts(invoice), entity=invoice.entity)
     return invoice
+
+
+# -- contracts that share invoices -----------------------------------------------------------------------------
+
+
+def active_contracts(books: Books, client_no: str, entity: str) -> list[ContractVersion]:
+    """The newest terms of a client's running contracts with a legal entity, by number."""
+    engagements = books.tx.find(
+        Engagement, client_no=client_no, entity=entity, state=EngagementState.ACTIVE, order=("contract_no",)
+    )
+    return [latest_version(books, engagement.contract_no) for engagement in engagements]
+
+
+def share_out(books: Books, client_no: str, entity: str, cutoff: date, prepared_by: str, group: str) -> list[str]:
+    """The contracts of a client that may share invoices; every other running one gets a billing run of its own.
+
+    Not by a run for one group: the run that has found the group has started them.
+    """
+    shared = []
+    for version in active_contracts(books, client_no, entity):
+        if version.invoicing.consolidate:
+            shared.append(version.contract_no)
+            continue
+        if group:
+            continue
+        args = {"contract_no": version.contract_no, "cutoff": str(cutoff), "prepared_by": prepared_by}
+        about = f"contract:{version.contract_no}"
+        key = f"{version.contract_no}:{run_key(books).rsplit(':', 1)[-1]}"
+        books.start("bill_contract", key, args, entity=entity, correlation_id=about)
+    return shared
+
+
+def derive_shared(books: Books, contracts: Sequence[str], cutoff: date) -> int:
+    """Price what is kept and is no evidence yet, and bring the books to what the terms of each contract add up to."""
+    count = 0
+    for contract_no in contracts:
+        waiting = unpriced(books, contract_no, cutoff)
+        items = price_stored(books, waiting) if waiting else []
+        if items:
+            place(books, items)
+        count += len(items) + deriving.derive(books, contract_no, cutoff)
+    return count
+
+
+def draft_shared(
+    books: Books, contracts: list[str], client_no: str, entity: str, cutoff: date, prepared_by: str, group: str
+) -> Invoice | None:
+    """As draft, for several contracts of a client: one invoice where the five conditions hold."""
+    found = prepare_shared(books, contracts, cutoff, run_key(books), prepared_by, group)
+
+    def others(key: str) -> tuple[str, dict[str, str]]:
+        args = {"client_no": client_no, "entity": entity, "cutoff": str(cutoff), "prepared_by": prepared_by}
+        return "bill_client", {**args, "group": key}
+
+    return _put_on_draft(books, found, group, others)
+
+
+def prepare_shared(
+    books: Books, contracts: Sequence[str], cutoff: date, key: str, prepared_by: str, group: str = ""
+) -> list[Drafted]:
+    """The invoices that contracts make together now."""
+    books.tx.lock_all(f"contract:{contract_no}" for contract_no in contracts)
+    for contract_no in contracts:
+        place_contract(books, contract_no)
+    versions = {contract_no: versions_of(books, contract_no) for contract_no in contracts}
+    evidence = [piece for contract_no in contracts for piece in evidence_of(books, contract_no, cutoff)]
+    planned = plan_invoices(evidence, [version for known in versions.values() for version in known])
+    mine = [plan for plan in planned if plan.key == group or not group]
+    return [_drafted(books, plan, versions[plan.contracts[0]][-1], cutoff, prepared_by, key) for plan in mine]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision, Retryable
-from isthmus.domain.objects import Allocation, ContractVersion, Invoice, Payment
+from isthmus.domain.objects import Allocation, Invoice, Payment
 from isthmus.domain.states import CaseState, InvoiceLife, Settlement, move
 from isthmus.policies.cash import (
     Settling,
@@ -19,7 +19,7 @@ from isthmus.policies.cash import (
 from isthmus.policies.discounts import early_payment
 from isthmus.processes.work.exchange import RATE_OF_DOCUMENTS, rates_between
 from isthmus.processes.work.prepaying import keep_grant
-from isthmus.processes.work.reading import invoice_of
+from isthmus.processes.work.reading import contracts_on, invoice_of, versions_on
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case
 
@@ -68,9 +68,9 @@ def _discounts(books: Books, payment: Payment, invoices: Sequence[Invoice]) -> d
     """What clients may keep for paying this early, by the terms of the lines of each invoice."""
     kept: dict[str, Decimal] = {}
     for invoice in invoices:
-        version = books.tx.get(ContractVersion, invoice.contract_no, invoice.contract_version)
-        assert version is not None and invoice.issue_date is not None
-        terms = [d for line in version.lines for d in line.discounts if d.kind == "early_payment"]
+        assert invoice.issue_date is not None
+        lines = [line for version in versions_on(books, invoice).values() for line in version.lines]
+        terms = [d for line in lines for d in line.discounts if d.kind == "early_payment"]
         if terms:
             kept[invoice.invoice_id] = early_payment(
                 terms,
@@ -143,11 +143,11 @@ def judge_differences(books: Books, payment: Payment, shares: list[Allocation]) 
     tolerance is written off as small; on or after the due date it is a short payment and a collector decides.
     Returns the contracts whose status has changed.
     """
-    contracts = []
+    contracts: list[str] = []
     for share in shares:
         invoice = invoice_of(books, share.invoice_id)
         assert invoice.due_date is not None
-        contracts.append(invoice.contract_no)
+        contracts += contracts_on(invoice)
         if invoice.open == 0:
             continue
         entity = books.entity(invoice.entity)

@@ -30,7 +30,7 @@ from isthmus.processes.work.evidence import CONCEDED, place_contract
 from isthmus.processes.work.exchange import functional
 from isthmus.processes.work.invoicing import number_of, posting_of
 from isthmus.processes.work.partition import add_parts, move_parts, split_parts
-from isthmus.processes.work.reading import invoice_of
+from isthmus.processes.work.reading import contracts_on, invoice_of
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
@@ -157,7 +157,7 @@ def issue(books: Books, credit_id: str, reason: Reason, disposition: str) -> Inv
     """The credit memo gets its number; the original is less by it; its evidence goes where the disposition says."""
     credit = invoice_of(books, credit_id)
     original = invoice_of(books, credit.original_invoice_id)
-    books.tx.lock(f"contract:{original.contract_no}")
+    books.tx.lock_all(f"contract:{contract_no}" for contract_no in contracts_on(original))
     goes_to = disposition_for(reason, disposition)
     check_left(original, credit)
     for line in credit.lines:
@@ -185,7 +185,8 @@ def number_and_settle(books: Books, credit_id: str, reason: str) -> Invoice:
     issued = move(issued, "settlement", Settlement.PAID)
     books.tx.update(issued)
     _lessen(books, original, issued)
-    place_contract(books, original.contract_no)
+    for contract_no in contracts_on(issued):
+        place_contract(books, contract_no)
     books.emit("invoice.credited", f"invoice:{original.invoice_id}", facts(issued), entity=issued.entity)
     books.audit("invoice.credit", f"invoice:{original.number}", reason=reason, after=dict(facts(issued)))
     return issued

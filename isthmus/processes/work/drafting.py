@@ -17,6 +17,7 @@ from isthmus.processes.work.correcting import reunite
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.partition import move_parts
 from isthmus.processes.work.prepaying import with_deposits
+from isthmus.processes.work.reading import contracts_on
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
@@ -80,25 +81,13 @@ def versions_of(books: Books, contract_no: str) -> list[ContractVersion]:
     return books.tx.find(ContractVersion, contract_no=contract_no, order=("version",))
 
 
-def preview(
-    books: Books, contract_no: str, cutoff: date, invoice_id: str, prepared_by: str, group: str = ""
-) -> Invoice | None:
-    """What a billing run would put on an invoice now; changes nothing. None when nothing is ready up to the cut-off.
-
-    A total that is negative is not billed: it waits for evidence to net against, or for a credit memo.
-    """
-    planned = plans(books, contract_no, cutoff)
-    wanted = [plan for plan in planned if plan.key == group or not group]
-    return composed(books, wanted[0], cutoff, invoice_id, prepared_by) if wanted else None
-
-
 def composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, prepared_by: str) -> Invoice | None:
     """The invoice of a plan; None for a total that is not billed: below the contract's minimum, negative, or
     zero without a deposit that pays for it.
     """
     contract_no = plan.contracts[0]
-    known = versions_of(books, contract_no)
-    version = known[-1]
+    known = [version for number in plan.contracts for version in versions_of(books, number)]
+    version = [version for version in known if version.contract_no == contract_no][-1]
     lines = tuple(with_deposits(books, with_holdback(compose(plan.evidence, known, plan.layout), known), known))
     net = sum((line.net for line in lines), ZERO)
     if plan.hold:
@@ -131,7 +120,7 @@ def invoice_for(
         period=f"{cutoff:%Y-%m}",
         lines=lines,
         net=sum((line.net for line in lines), ZERO),
-        po_number=plan.po_number or version.po_number,
+        po_number=plan.po_number or (version.po_number if len(plan.contracts) == 1 else ""),
         payment_terms=version.payment_terms,
         prepared_by=prepared_by,
         bill_to=plan.bill_to,
@@ -141,11 +130,12 @@ def invoice_for(
 
 
 def with_holdback(lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion]) -> tuple[InvoiceLine, ...]:
-    """Lines less what the client keeps back until release."""
+    """Lines less what the client keeps back until release. versions: of the contracts on the invoice, oldest first."""
     kept = []
-    terms = {line.line_uid: line.holdback for version in versions for line in version.lines}
+    terms = {(version.contract_no, line.line_uid): line.holdback for version in versions for line in version.lines}
+    only = versions[-1].contract_no
     for line in lines:
-        holdback = terms[line.line_uid]
+        holdback = terms[line.contract_no or only, line.line_uid]
         if holdback is None:
             kept.append(line)
             continue
@@ -159,17 +149,18 @@ def run_key(books: Books) -> str:
     return books.run_id.split("/", 1)[1]
 
 
-def discard(books: Books, contract_no: str, cutoff: date, prepared_by: str, group: str = "") -> str:
-    """Undo of draft: the parts are ready again, the draft is discarded."""
+def discard(books: Books, *_: object) -> str:
+    """Undo of a draft of evidence: the parts are ready again, the draft is discarded."""
     invoice = books.tx.get(Invoice, run_key(books))
     if invoice is None:
         return "nothing was drafted"
-    books.tx.lock(f"contract:{contract_no}")
+    books.tx.lock_all(f"contract:{number}" for number in contracts_on(invoice))
     parts = books.tx.find(BillablePart, invoice_id=invoice.invoice_id, state=PartState.ON_DRAFT)
     reunite(books, move_parts(books, parts, PartState.READY, invoice_id=""))
     books.tx.update(move(invoice, "life", InvoiceLife.DISCARDED))
     prepaying.give_back(books, invoice)
-    place_contract(books, contract_no)  # what is ready again takes its turn with what has come since
+    for number in contracts_on(invoice):
+        place_contract(books, number)  # what is ready again takes its turn with what has come since
     return f"{len(parts)} parts are ready again"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 from isthmus.domain.objects import BillablePart, ContractVersion, Invoice, InvoiceLine
@@ -14,23 +15,26 @@ from isthmus.policies.credits import CreditLine, credit_lines
 from isthmus.policies.giving_back import Share, give_back
 from isthmus.processes.work import crediting
 from isthmus.processes.work.correcting import reunite
+from isthmus.processes.work.drafting import versions_of
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.partition import move_parts, split_parts
-from isthmus.processes.work.reading import invoice_of
+from isthmus.processes.work.reading import contracts_on, invoice_of, invoices_of
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
 REASON = "correction"
 
 
-def parted(books: Books, plan: InvoicePlan, version: ContractVersion, prepared_by: str, run_key: str) -> InvoicePlan:
-    """The plan without what it gives back, where that is more than it bills: credit memos are drawn up for it.
+def parted(
+    books: Books, plan: InvoicePlan, version: ContractVersion, prepared_by: str, run_key: str
+) -> tuple[InvoicePlan, list[Invoice]]:
+    """The plan without what it gives back, where that is more than it bills, and the credit memos drawn up for that.
 
     By the contract's below_zero; a plan that waits stays as it is.
     """
     owed = [piece for piece in plan.evidence if piece.net < 0]
     if plan.net > 0 or not owed or version.invoicing.below_zero == "wait":
-        return plan
+        return plan, []
     shares, unborne = give_back(owed, _issued_to(books, plan))
     if unborne:
         why = "no line of an issued invoice can bear it: credit it by hand, or it is netted with later work"
@@ -39,23 +43,21 @@ def parted(books: Books, plan: InvoicePlan, version: ContractVersion, prepared_b
     for share in shares:
         by_invoice[share.invoice_id].append(share)
     parts = _parts_of(books, shares)
-    for invoice_id, mine in by_invoice.items():
-        _draw_up(books, invoice_id, mine, parts, prepared_by, run_key)
+    credits = [_draw_up(books, name, mine, parts, prepared_by, run_key) for name, mine in by_invoice.items()]
     given = {share.part_id for share in shares}
     rest = tuple(piece for piece in plan.evidence if piece.part_id not in given)
-    return replace(plan, evidence=rest, net=sum((piece.net for piece in rest), ZERO)) if shares else plan
+    return replace(plan, evidence=rest, net=sum((piece.net for piece in rest), ZERO)), credits
 
 
 def _issued_to(books: Books, plan: InvoicePlan) -> list[Invoice]:
     """What was issued to the payer for these contracts and is not credited in full, newest first."""
-    known = books.tx.find(
-        Invoice,
-        contract_no=plan.contracts,
-        kind="standard",
-        life=InvoiceLife.ISSUED,
-        order=("-issue_date", "-number"),
-    )
-    return [invoice for invoice in known if (invoice.bill_to or invoice.client_no) == plan.bill_to]
+    known = {
+        invoice.invoice_id: invoice
+        for number in plan.contracts
+        for invoice in invoices_of(books, number, versions_of(books, number), kind="standard", life=InvoiceLife.ISSUED)
+    }
+    newest = sorted(known.values(), key=lambda i: (i.issue_date or date.min, i.number), reverse=True)
+    return [invoice for invoice in newest if (invoice.bill_to or invoice.client_no) == plan.bill_to]
 
 
 def _parts_of(books: Books, shares: Sequence[Share]) -> dict[Share, BillablePart]:
@@ -138,7 +140,7 @@ def approve(books: Books, credit_id: str) -> Invoice:
 def issue(books: Books, credit_id: str) -> Invoice:
     """The credit memo gets its number; the evidence on it is invoiced, as what it gives back."""
     credit = invoice_of(books, credit_id)
-    books.tx.lock(f"contract:{credit.contract_no}")
+    books.tx.lock_all(f"contract:{contract_no}" for contract_no in contracts_on(credit))
     parts = books.tx.find(BillablePart, invoice_id=credit_id, state=PartState.ON_DRAFT, order=("part_id",))
     move_parts(books, parts, PartState.INVOICED, invoice_id=credit_id)
     return crediting.number_and_settle(books, credit_id, REASON)
@@ -147,9 +149,10 @@ def issue(books: Books, credit_id: str) -> Invoice:
 def discard(books: Books, credit_id: str) -> str:
     """Undo until the number is allocated: the evidence is ready again and waits to be netted."""
     credit = invoice_of(books, credit_id)
-    books.tx.lock(f"contract:{credit.contract_no}")
+    books.tx.lock_all(f"contract:{contract_no}" for contract_no in contracts_on(credit))
     parts = books.tx.find(BillablePart, invoice_id=credit_id, state=PartState.ON_DRAFT, order=("part_id",))
     reunite(books, move_parts(books, parts, PartState.READY, invoice_id=""))
     books.tx.update(move(credit, "life", InvoiceLife.DISCARDED))
-    place_contract(books, credit.contract_no)
+    for contract_no in contracts_on(credit):
+        place_contract(books, contract_no)
     return f"{len(parts)} parts are ready again"

@@ -179,6 +179,21 @@ def price_stored(books: Books, keys: Sequence[tuple[str, str]], alone: str = "")
     return sorted(batch.items, key=lambda item: item.item_id)
 
 
+def unpriced(books: Books, contract_no: str, through: date) -> list[tuple[str, str]]:
+    """Entries (source, source_id) of a contract up to a day that are kept and are no evidence yet."""
+    codes = tuple(sorted(project.project_code for project in books.tx.find(Project, contract_no=contract_no)))
+    if not codes:
+        return []
+    priced: dict[str, int] = {}
+    for key, revision in books.tx.tuples(BillableItem, ("entry_key", "entry_revision"), contract_no=contract_no):
+        priced[key] = max(revision, priced.get(key, 0))
+    fields = ("source", "source_id", "revision", "service_date")
+    kept = books.tx.tuples(TimeEntry, fields, project_code=codes)
+    return sorted(
+        {(s, name) for s, name, revision, day in kept if day <= through and priced.get(f"{s}:{name}", 0) < revision}
+    )
+
+
 def _is_evidence(batch: Batch, entry: TimeEntry) -> bool:
     return any(item.entry_revision >= entry.revision for item in batch.earlier.get(entry.key, ()))
 

@@ -6,17 +6,26 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
-from isthmus.domain.objects import BillableItem, BillablePart, Engagement, Invoice, LegalEntity, Project
+from isthmus.domain.money import round_half_away
+from isthmus.domain.objects import (
+    BillableItem,
+    BillablePart,
+    Engagement,
+    Invoice,
+    InvoiceLine,
+    LegalEntity,
+    Project,
+)
 from isthmus.domain.states import Delivery, InvoiceLife, PartState, Posting, Settlement, move
 from isthmus.policies.deposits import on_account
 from isthmus.ports import Crm
 from isthmus.ports.messages import ContractStatus, InvoicedTime, PostedInvoice, PostInvoice, PostLine
 from isthmus.processes.work import advances
 from isthmus.processes.work.closing import booking_of
-from isthmus.processes.work.drafting import facts, latest_version
+from isthmus.processes.work.drafting import facts, versions_of
 from isthmus.processes.work.exchange import functional
 from isthmus.processes.work.partition import move_parts
-from isthmus.processes.work.reading import invoice_of
+from isthmus.processes.work.reading import contracts_on, invoice_of, invoices_of
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
 
@@ -109,7 +118,7 @@ def posting_of(books: Books, invoice_id: str) -> PostInvoice:
         net=invoice.net,
         tax=invoice.tax,
         total=invoice.total,
-        memo=f"{invoice.contract_no} {invoice.period}",
+        memo=f"{', '.join(contracts_on(invoice))} {invoice.period}",
         dimensions=_dimensions_of(books, invoice),
     )
 
@@ -142,7 +151,7 @@ def keep_posting(books: Books, invoice_id: str, posted: PostedInvoice) -> Invoic
 def billed_time(books: Books, invoice_id: str) -> tuple[InvoicedTime, ...]:
     """P2.14: which entries the PSA is to show as invoiced: those whose hours are now all on paper or given up.
 
-    One for each tool that time came from: each is told of its own entries.
+    One for each tool that time came from, and for each project: each is told of its own entries.
     """
     invoice = invoice_of(books, invoice_id)
     assert invoice.issue_date is not None
@@ -150,45 +159,47 @@ def billed_time(books: Books, invoice_id: str) -> tuple[InvoicedTime, ...]:
     items = books.tx.find(BillableItem, item_id=on_it) if on_it else []
     entries = {item.entry_key for item in items if item.source_type == "time"}
     known = books.tx.find(BillableItem, entry_key=tuple(sorted(entries))) if entries else []
+    project = {item.entry_key: item.project_code for item in items}
     of_entry = {item.item_id: item.entry_key for item in known}
     parts = books.tx.find(BillablePart, item_id=tuple(of_entry)) if of_entry else []
     unfinished = {of_entry[p.item_id] for p in parts if p.state in STILL_OPEN}
-    by_source: dict[str, list[str]] = {}
+    by_source: dict[tuple[str, str], list[str]] = {}
     for key in sorted(entries - unfinished):
-        by_source.setdefault(key.partition(":")[0], []).append(key)
+        by_source.setdefault((key.partition(":")[0], project[key]), []).append(key)
     return tuple(
         InvoicedTime(
             source=source,
-            project_code=invoice.project_code,
+            project_code=project_code,
             number=invoice.number,
             issue_date=invoice.issue_date,
             total=invoice.total,
             currency=invoice.currency,
             entry_keys=tuple(keys),
         )
-        for source, keys in by_source.items()
+        for (source, project_code), keys in by_source.items()
     )
 
 
 def contract_status(books: Books, contract_no: str, shown: ContractStatus | None = None) -> ContractStatus:
     """What the CRM is to show: net billed, gross paid, last invoice. The one shown already when it still holds."""
     billed = (InvoiceLife.ISSUED, InvoiceLife.CREDITED)
-    known = books.tx.find(Invoice, contract_no=contract_no, life=billed, order=("number",))
+    versions = versions_of(books, contract_no)
+    known = sorted(invoices_of(books, contract_no, versions, life=billed), key=lambda i: i.number)
     # Money on account is neither billed nor paid for anything, until an invoice draws on it.
     known = [invoice for invoice in known if not on_account(invoice)]
     issued = [invoice for invoice in known if invoice.kind != "credit"]
     credits = [invoice for invoice in known if invoice.kind == "credit"]
-    given_back = sum((credit.total for credit in credits), Decimal(0))
-    paid = sum((invoice.total - invoice.open for invoice in issued), Decimal(0))
+    given_back = sum((_gross_of(credit, contract_no) for credit in credits), Decimal(0))
+    paid = sum((_paid_of(invoice, contract_no) for invoice in issued), Decimal(0))
     open_left = sum((invoice.open for invoice in issued), Decimal(0))
-    version = latest_version(books, contract_no)
+    version = versions[-1]
     engagement = books.tx.get(Engagement, contract_no)
     status = ContractStatus(
         contract_no=contract_no,
         revision=shown.revision if shown else 0,
         state=_state_of(issued, open_left),
         project_ref=engagement.project_code if engagement else "",
-        billed=sum((i.net for i in issued), Decimal(0)) - sum((c.net for c in credits), Decimal(0)),
+        billed=sum((_net_of(i, contract_no) * (-1 if i.kind == "credit" else 1) for i in known), Decimal(0)),
         paid=paid - given_back,
         last_invoice=issued[-1].number if issued else "",
         currency=version.currency,
@@ -196,6 +207,24 @@ def contract_status(books: Books, contract_no: str, shown: ContractStatus | None
     if status == shown:
         return shown
     return status.model_copy(update={"revision": books.tx.next(f"status:{contract_no}")})
+
+
+def _lines_of(invoice: Invoice, contract_no: str) -> list[InvoiceLine]:
+    return [line for line in invoice.lines if (line.contract_no or invoice.contract_no) == contract_no]
+
+
+def _net_of(invoice: Invoice, contract_no: str) -> Decimal:
+    return sum((line.net for line in _lines_of(invoice, contract_no)), Decimal(0))
+
+
+def _gross_of(invoice: Invoice, contract_no: str) -> Decimal:
+    return sum((line.net + line.tax for line in _lines_of(invoice, contract_no)), Decimal(0))
+
+
+def _paid_of(invoice: Invoice, contract_no: str) -> Decimal:
+    """What is paid of a contract's lines: all of its own invoice's, of a shared one its share by gross."""
+    paid, gross = invoice.total - invoice.open, _gross_of(invoice, contract_no)
+    return paid if gross == invoice.total else round_half_away(paid * gross / invoice.total, invoice.currency)
 
 
 def _state_of(issued: list[Invoice], open_left: Decimal) -> str:
@@ -217,9 +246,10 @@ def show_in_crm(run: Run, phrase: str, contract_no: str) -> None:
         status = now
 
 
-def contract_of_invoice(books: Books, invoice_id: str) -> str:
-    """The contract an invoice is under."""
-    return invoice_of(books, invoice_id).contract_no
+def contract_of_line(books: Books, invoice_id: str, line: int) -> str:
+    """The contract a line of an invoice bills."""
+    invoice = invoice_of(books, invoice_id)
+    return next((one.contract_no for one in invoice.lines if one.number == line), "") or invoice.contract_no
 
 
 def delivered(books: Books, invoice_id: str) -> Invoice:

@@ -6,6 +6,7 @@ from isthmus.domain.objects import Invoice
 from isthmus.ports import Erp, TimeSource
 from isthmus.ports.messages import TaxDocument
 from isthmus.processes.work import crediting, invoicing, releasing, reviewing, taxing
+from isthmus.processes.work.reading import contracts_on
 from isthmus.runtime.run import Run
 
 
@@ -25,7 +26,8 @@ def post_credit(run: Run, credit: Invoice, question: TaxDocument | None) -> str:
     posted = run.effect("Post the credit memo in the ERP", Erp.post_credit, posting)
     run.decide("Keep the posting", invoicing.keep_posting, credit.invoice_id, posted)
     taxing.commit(run, credit.invoice_id, question)
-    invoicing.show_in_crm(run, "Show the credit in the CRM", credit.contract_no)
+    for contract_no in contracts_on(credit):
+        invoicing.show_in_crm(run, "Show the credit in the CRM", contract_no)
     run.decide("Mark the credit memo as delivered", invoicing.delivered, credit.invoice_id)
     return credit.number
 
@@ -39,5 +41,6 @@ def post_and_show(run: Run, invoice: Invoice, question: TaxDocument | None) -> N
 
     for billed in run.decide("Find the entries it bills", invoicing.billed_time, invoice.invoice_id):
         run.effect_if_offered("Show the invoice in the PSA", TimeSource.mark_invoiced, billed)
-    invoicing.show_in_crm(run, "Show the invoice in the CRM", invoice.contract_no)
+    for contract_no in contracts_on(invoice):
+        invoicing.show_in_crm(run, "Show the invoice in the CRM", contract_no)
     run.decide("Mark the invoice as delivered", invoicing.delivered, invoice.invoice_id)

@@ -31,23 +31,26 @@ def with_deposits(books: Books, lines: Sequence[InvoiceLine], versions: Sequence
     A cash advance is no line: it pays of the total once that is known (pay_from_advances).
     """
     drawn = list(lines)
-    newest = {line.line_uid: version for version in versions for line in version.lines}
-    for line_uid in sorted({line.line_uid for line in lines if line.line_uid in newest}):
-        version = newest[line_uid]
+    newest = {(version.contract_no, line.line_uid): version for version in versions for line in version.lines}
+    only = versions[-1].contract_no
+    places = {(line.contract_no or only, line.line_uid) for line in lines}
+    for contract_no, line_uid in sorted(places & newest.keys()):
+        version = newest[contract_no, line_uid]
         terms = terms_of(version, line_uid)
         if terms is None or terms.mode != "tax_deposit":
             continue
-        mine = [line for line in lines if line.line_uid == line_uid]
+        mine = [line for line in lines if (line.contract_no or only, line.line_uid) == (contract_no, line_uid)]
         net = sum((line.net for line in mine), ZERO)
         day = books.today(version.entity)
         entries = entries_of(books, version.contract_no, line_uid)
         draw = deposits.draw(terms, entries, net=net, total=net, day=day, currency=version.currency)
         if draw.net_line:
-            drawn.append(_draw_line(len(drawn) + 1, version.line(line_uid), draw.net_line))
+            drawn.append(_draw_line(len(drawn) + 1, version, line_uid, draw.net_line))
     return drawn
 
 
-def _draw_line(number: int, line: ContractLine, net: Decimal) -> InvoiceLine:
+def _draw_line(number: int, version: ContractVersion, line_uid: str, net: Decimal) -> InvoiceLine:
+    line: ContractLine = version.line(line_uid)
     return InvoiceLine(
         number=number,
         description=f"{line.description}: deposit drawn",
@@ -58,6 +61,8 @@ def _draw_line(number: int, line: ContractLine, net: Decimal) -> InvoiceLine:
         tax_category=line.tax_category,
         line_uid=line.line_uid,
         kind="deposit",
+        contract_no=version.contract_no,
+        contract_version=version.version,
     )
 
 
@@ -71,13 +76,14 @@ def entries_of(books: Books, contract_no: str, line_uid: str) -> list[LedgerEntr
 def keep_draws(books: Books, invoice: Invoice) -> None:
     """What a draft draws leaves the balance in the transaction that drafts; what expires first goes first."""
     for line in (line for line in invoice.lines if line.kind == "deposit" and line.net < 0):
-        entries = entries_of(books, invoice.contract_no, line.line_uid)
+        contract_no = line.contract_no or invoice.contract_no
+        entries = entries_of(books, contract_no, line.line_uid)
         day = books.today(invoice.entity)
         left = -line.net
         for lot in (lot for lot in deposits.lots(entries) if lot.usable(day) and left):
             taken = min(lot.left, left)
             left -= taken
-            write(books, invoice, line.line_uid, "draw", -taken, lot.entry_id)
+            write(books, invoice, line.line_uid, "draw", -taken, lot.entry_id, contract_no=contract_no)
 
 
 def give_back(books: Books, invoice: Invoice, line_uid: str = "", amount: Decimal | None = None) -> None:
@@ -91,7 +97,16 @@ def give_back(books: Books, invoice: Invoice, line_uid: str = "", amount: Decima
         if share:
             lot = books.tx.get(LedgerEntry, entry.source_key)
             expires = lot.expires if lot else None
-            write(books, invoice, entry.line_uid, "adjust", share, entry.entry_id, expires=expires)
+            write(
+                books,
+                invoice,
+                entry.line_uid,
+                "adjust",
+                share,
+                entry.entry_id,
+                contract_no=entry.contract_no,
+                expires=expires,
+            )
 
 
 def keep_grant(books: Books, advance: Invoice) -> None:

@@ -128,7 +128,7 @@ def _entry(books: Books, invoice: Invoice, line: InvoiceLine) -> LedgerEntry | N
     return LedgerEntry(
         entry_id=f"{invoice.invoice_id}/{line.number}/{kind}",
         ledger="holdback",
-        contract_no=invoice.contract_no,
+        contract_no=line.contract_no or invoice.contract_no,
         line_uid=line.line_uid,
         period=invoice.period,
         kind=kind,

@@ -9,7 +9,7 @@ from isthmus.policies.anomalies import Anomaly, Review, find_anomalies
 from isthmus.policies.approvals import approvers
 from isthmus.processes.work.drafting import facts, versions_of
 from isthmus.processes.work.invoicing import rule_of
-from isthmus.processes.work.reading import invoice_of
+from isthmus.processes.work.reading import contracts_on, invoice_of
 from isthmus.runtime.books import Books
 
 HISTORY_MAX = 24  # invoices of a client that say what is usual
@@ -70,7 +70,8 @@ def review_of(books: Books, invoice: Invoice) -> Review:
     )
     fees = {
         line.line_uid
-        for version in versions_of(books, invoice.contract_no)
+        for contract_no in contracts_on(invoice)
+        for version in versions_of(books, contract_no)
         for line in version.lines
         if line.billing_type not in PRICED_BY_HOUR
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
@@ -15,7 +15,7 @@ from isthmus.policies.tax import check_answer
 from isthmus.policies.tax_decision import TaxDecision, breakdown_of, category_taxes, decide_tax
 from isthmus.ports import TaxEngine
 from isthmus.ports.messages import TaxDocument, TaxLineIn
-from isthmus.processes.work.reading import invoice_of, version_of
+from isthmus.processes.work.reading import invoice_of, version_of, versions_on
 from isthmus.processes.work.tax_codes import coded
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
@@ -105,8 +105,8 @@ def _turned(answer: TaxAnswer) -> TaxAnswer:
 def own_tax(books: Books, invoice_id: str) -> Invoice:
     """Tax by the entity's own rates and the tax decision: per category, as EN 16931 asks, or per line."""
     invoice = invoice_of(books, invoice_id)
-    entity, version = books.entity(invoice.entity), version_of(books, invoice)
-    client = books.tx.get(Client, invoice.client_no) or version.client
+    entity, versions = books.entity(invoice.entity), versions_on(books, invoice)
+    client = books.tx.get(Client, invoice.client_no) or versions[invoice.contract_no].client
     original = invoice_of(books, invoice.original_invoice_id) if invoice.kind == "credit" else None
     if original is not None:
         breakdown = breakdown_of(invoice.lines, original.tax_breakdown)
@@ -125,14 +125,20 @@ def own_tax(books: Books, invoice_id: str) -> Invoice:
             context={"invoice": invoice_id, "client": client.client_no, "tax_id": client.tax_id},
             actions=("retry", "cancel"),
         )
-    taxed = taxed_by(invoice, version, entity, decision)
+    taxed = taxed_by(invoice, versions, entity, decision)
     books.tx.update(taxed)
     return taxed
 
 
-def taxed_by(invoice: Invoice, version: ContractVersion, entity: LegalEntity, decision: TaxDecision) -> Invoice:
-    """The invoice with the tax of a decision on its lines."""
-    base = {line.number: line.net + line.held for line in invoice.lines if _taxed_in_full(version, line)}
+def taxed_by(
+    invoice: Invoice, versions: Mapping[str, ContractVersion], entity: LegalEntity, decision: TaxDecision
+) -> Invoice:
+    """The invoice with the tax of a decision on its lines. versions: the terms of the contracts on it."""
+    base = {
+        line.number: line.net + line.held
+        for line in invoice.lines
+        if line.held and _taxed_in_full(versions[line.contract_no or invoice.contract_no], line)
+    }
     lines, breakdown = category_taxes(invoice.lines, decision, entity, invoice.currency, base)
     return _with_tax(invoice, lines, breakdown, decision.record())
 
@@ -140,7 +146,7 @@ def taxed_by(invoice: Invoice, version: ContractVersion, entity: LegalEntity, de
 def _taxed_in_full(version: ContractVersion, line: InvoiceLine) -> bool:
     """True when tax falls on the whole of a line although a part of it is held back."""
     terms = version.line(line.line_uid).holdback
-    return bool(line.held) and terms is not None and terms.taxed == "at_invoice"
+    return terms is not None and terms.taxed == "at_invoice"
 
 
 def _taxed(

@@ -109,10 +109,23 @@ def _the_ordinary_way(books: Books, month: Month, case: Case) -> bool:
     items = price_stored(books, [(row[0], row[1]) for row in case.entries]) if case.entries else []
     if items:
         place(books, items)
-    if not case.billed:
+    if case.versions[-1].invoicing.consolidate:
+        _bill_client(books, month, case.versions[-1].client_no)
+    elif not case.billed:
         args = {"contract_no": case.contract_no, "cutoff": str(month.cutoff), "prepared_by": month.prepared_by}
         books.start("bill_contract", month.invoice_id(case.contract_no), args, entity=month.entity.code)
     return bool(items)
+
+
+def _bill_client(books: Books, month: Month, client_no: str) -> None:
+    """One run for all contracts of a client that share invoices, whichever share of the month end comes to it first.
+
+    It prices what the other shares have not come to yet, so that nothing is left for the next month.
+    """
+    entity = month.entity.code
+    args = {"client_no": client_no, "entity": entity, "cutoff": str(month.cutoff), "prepared_by": month.prepared_by}
+    about = f"client:{client_no}"
+    books.start("bill_client", f"{client_no}:{entity}:{month.name}", args, entity=entity, correlation_id=about)
 
 
 def hand_over(books: Books, entity: str, changed: Sequence[tuple[str, str]]) -> int:
