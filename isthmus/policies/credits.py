@@ -8,8 +8,8 @@ amount of a line that is not collected until a person has decided about it. Work
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -59,8 +59,10 @@ def creditable(line: InvoiceLine) -> Decimal:
     return line.net - line.credited
 
 
-def credit_lines(original: Invoice, wanted: Mapping[int, Decimal]) -> list[CreditLine]:
+def credit_lines(original: Invoice, wanted: Mapping[int, Decimal], untaxed: Collection[int] = ()) -> list[CreditLine]:
     """The lines of a credit memo over these nets by line number; every line in full when nothing is named.
+
+    untaxed: lines whose tax was given back alone (tax_credit): they give back their net without it.
 
     Tax is the original line's in proportion, rounded half away from zero; the credit that takes the rest of a line
     takes the rest of its tax, so that a line credited in pieces is credited to the cent. BadAmount when more is wanted
@@ -72,7 +74,7 @@ def credit_lines(original: Invoice, wanted: Mapping[int, Decimal]) -> list[Credi
     if unknown:
         raise BadInput(f"invoice {original.number} has no line {', '.join(map(str, unknown))}")
     found = [_credit(original, lines[number], net) for number, net in sorted(amounts.items())]
-    return _within(original, found)
+    return _within(original, [replace(c, tax=ZERO) if c.line.number in untaxed else c for c in found])
 
 
 def tax_credit(original: Invoice, numbers: Sequence[int] = ()) -> list[CreditLine]:

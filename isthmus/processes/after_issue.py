@@ -18,6 +18,7 @@ from isthmus.runtime.run import Run
         "EX-CREDIT-REVIEW",
         "EX-TAX-REJECT",
         "EX-TAX-DIFF",
+        "EX-TAX-ADJUST",
         "EX-FX-RATE",
         "EX-POST-REJECT",
         "EX-POST-DIFF",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isthmus.processes.work import closing
+from isthmus.processes.work import accruing, closing
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -18,6 +18,7 @@ def close_period(run: Run, entity: str, period: str, closed_by: str) -> str:
     """P6, steps 3, 4 and 9."""
     run.decide("Close time and expense to people", closing.soft_close, entity, period, closed_by)
     run.decide("Accrue what is not approved", closing.accrue_unapproved, entity, period)
+    run.decide("Book what it accrues", accruing.book, entity, period)
     snapshot = run.decide("Take the snapshot and close", closing.close, entity, period, closed_by, final=True)
     return snapshot.content_hash
 

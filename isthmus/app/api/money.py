@@ -20,7 +20,8 @@ from isthmus.domain.errors import BadInput, NotFound
 from isthmus.domain.money import Exact, is_exact_amount
 from isthmus.domain.objects import BillablePart, Hold, LegalEntity
 from isthmus.domain.states import PartState
-from isthmus.policies.credits import REASONS, credit_lines
+from isthmus.policies.credits import REASONS
+from isthmus.processes.work.crediting import wanted_of
 from isthmus.processes.work.disputing import contestable
 from isthmus.processes.work.drafting import plans
 from isthmus.processes.work.evidence import place_contract
@@ -222,8 +223,7 @@ def ask_for_credit(visit: Visiting, asked: CreditAsked) -> Response:
             raise BadInput(f"{asked.reason!r} is no reason for a credit; there are: {', '.join(REASONS)}")
         if not invoice.number or invoice.kind == "credit":
             raise BadInput(f"{asked.invoice} is no issued invoice: there is nothing to credit")
-        if asked.reason != "tax":
-            credit_lines(invoice, {_line_number(n): amount for n, amount in asked.lines.items()})
+        wanted_of(books, invoice, {_line_number(n): amount for n, amount in asked.lines.items()}, asked.reason)
         args = {
             "invoice_id": invoice.invoice_id,
             "amounts": {line: str(amount) for line, amount in asked.lines.items()},

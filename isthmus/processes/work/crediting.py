@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from isthmus.domain.errors import BadInput, NeedsDecision
+from isthmus.domain.errors import BadAmount, BadInput, NeedsDecision
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import Allocation, BillablePart, Invoice, InvoiceLine
 from isthmus.domain.states import Composition, InvoiceLife, PartState, Posting, Settlement, move
@@ -21,6 +21,7 @@ from isthmus.policies.credits import (
     credit_lines,
     disposition_for,
     parts_to_credit,
+    tax_credit,
 )
 from isthmus.ports.messages import PostInvoice
 from isthmus.processes.work import advances, prepaying
@@ -34,6 +35,7 @@ from isthmus.processes.work.reading import contracts_on, invoice_of
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
+TAX_ALONE = "tax"  # the reason of a credit that gives back tax and no net
 STATES: dict[Disposition, PartState] = {
     "ready": PartState.READY,
     "written_off": PartState.WRITTEN_OFF,
@@ -50,11 +52,52 @@ def ask(
         raise BadInput(f"{invoice_id} is no issued invoice: there is nothing to credit")
     if reason not in REASONS:
         raise BadInput(f"{reason!r} is no reason for a credit; there are: {', '.join(REASONS)}")
-    lines = credit_lines(original, {int(n): Decimal(a) for n, a in amounts.items()})
+    lines = wanted_of(books, original, {int(n): Decimal(a) for n, a in amounts.items()}, reason)
     told = [(c.line.number, str(c.net), str(c.tax)) for c in lines]
     prepaying.check_credit(books, original, sum((line.net for line in lines), ZERO))
     approver(books, original, told, requested_by, f"{reason}: {note}")
     return told
+
+
+def wanted_of(books: Books, original: Invoice, amounts: Mapping[int, Decimal], reason: str) -> list[CreditLine]:
+    """What would be given back of which line; by the reason tax its tax alone, whatever its net."""
+    if reason != TAX_ALONE:
+        return credited(books, original, amounts)
+    if any(amounts.values()):
+        raise BadInput("a credit of tax names lines and no amounts: it gives back their tax, and nothing of their net")
+    given = tax_given_back(books, original)
+    wanted = sorted(amounts) or [line.number for line in original.lines if line.tax and line.number not in given]
+    again = sorted(given.keys() & set(wanted))
+    if again or not wanted:
+        told = f"of line {again[0]} by {given[again[0]]}" if again else "of all its lines"
+        raise BadInput(f"the tax {told} of invoice {original.number} was given back already")
+    return tax_credit(original, wanted)
+
+
+def tax_given_back(books: Books, original: Invoice) -> dict[int, str]:
+    """Lines of which the tax alone was given back, with the number of the credit memo."""
+    known = books.tx.find(
+        Invoice,
+        contract_no=original.contract_no,
+        kind="credit",
+        original_invoice_id=original.invoice_id,
+        reason=TAX_ALONE,
+        life=InvoiceLife.ISSUED,
+    )
+    return {line.credits_line: credit.number for credit in known for line in credit.lines}
+
+
+def credited(books: Books, original: Invoice, amounts: Mapping[int, Decimal]) -> list[CreditLine]:
+    """Lines with their tax, or without it where that was given back before. BadInput where an engine would tax them."""
+    given = tax_given_back(books, original)
+    found = credit_lines(original, amounts, untaxed=given.keys())
+    touched = [credit.line.number for credit in found if credit.line.number in given]
+    if touched and books.kernel.systems.fills("TaxEngine", original.entity):
+        raise BadInput(
+            f"the tax of line {touched[0]} of {original.number} was given back by {given[touched[0]]}: the tax engine"
+            " cannot be asked about its net alone; credit it where the tax documents are kept"
+        )
+    return found
 
 
 def approver(books: Books, original: Invoice, lines: Sequence[tuple[int, str, str]], by: str, why: str) -> str:
@@ -65,16 +108,18 @@ def approver(books: Books, original: Invoice, lines: Sequence[tuple[int, str, st
     if answer.get("action") == "approve":
         return str(answer["by"])
     entity, net = books.entity(original.entity), sum((Decimal(net) for _, net, _ in lines), ZERO)
+    amount = net or sum((Decimal(tax) for _, _, tax in lines), ZERO)
+    what = "" if net else "tax of "
     raise NeedsDecision(
         "EX-CREDIT-REVIEW",
-        f"{by} asks to credit {net} {original.currency} of invoice {original.number} ({why})",
+        f"{by} asks to credit {what}{amount} {original.currency} of invoice {original.number} ({why})",
         queue="receivables",
-        money=(net, original.currency),
+        money=(amount, original.currency),
         context={
             "invoice": original.number,
             "prepared_by": by,
             "client": original.client_no,
-            "approvers": approvers(entity.approval_matrix, "credit", net),
+            "approvers": approvers(entity.approval_matrix, "credit", amount),
             "lines": [{"line": line, "net": net, "tax": tax} for line, net, tax in lines],
         },
         actions=("approve", "cancel"),
@@ -159,22 +204,28 @@ def issue(books: Books, credit_id: str, reason: Reason, disposition: str) -> Inv
     original = invoice_of(books, credit.original_invoice_id)
     books.tx.lock_all(f"contract:{contract_no}" for contract_no in contracts_on(original))
     goes_to = disposition_for(reason, disposition)
-    check_left(original, credit)
+    check_left(books, original, credit)
     for line in credit.lines:
         _give_back(books, original, line, reason, goes_to)
     return number_and_settle(books, credit_id, reason)
 
 
-def check_left(original: Invoice, credit: Invoice) -> None:
+def check_left(books: Books, original: Invoice, credit: Invoice) -> None:
     """BadAmount where another credit of the same line was issued since this one was drawn up (INV-10)."""
-    credit_lines(original, {line.credits_line: line.net for line in credit.lines})
+    if credit.reason == TAX_ALONE:
+        wanted_of(books, original, {line.credits_line: ZERO for line in credit.lines}, TAX_ALONE)
+        return
+    left = credited(books, original, {line.credits_line: line.net for line in credit.lines})
+    taxed = {line.credits_line: line.tax for line in credit.lines}
+    if any(not found.tax and taxed[found.line.number] for found in left):
+        raise BadAmount(f"the tax of a line of {original.number} was given back since {credit.invoice_id} was drawn up")
 
 
 def number_and_settle(books: Books, credit_id: str, reason: str) -> Invoice:
     """The number, the dates, and what the original is less by."""
     credit = invoice_of(books, credit_id)
     original = invoice_of(books, credit.original_invoice_id)
-    check_left(original, credit)
+    check_left(books, original, credit)
     entity, today = books.entity(credit.entity), books.today(credit.entity)
     number = number_of(books, entity, "credit")
     booked = booking_of(books, entity.code, today, "receivables").accounting_date

@@ -7,9 +7,18 @@ from datetime import date
 from decimal import Decimal
 
 from isthmus.domain.errors import BadInput
-from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Invoice, InvoiceLine, Project
+from isthmus.domain.objects import (
+    BillableItem,
+    BillablePart,
+    ContractLine,
+    ContractVersion,
+    Invoice,
+    InvoiceLine,
+    Project,
+)
 from isthmus.domain.states import InvoiceLife, PartState, move
 from isthmus.policies.composition import InvoicePlan, plan_invoices
+from isthmus.policies.discounts import amount_off
 from isthmus.policies.holdback import hold_back
 from isthmus.policies.layouts import Evidence, compose
 from isthmus.processes.work import prepaying
@@ -17,7 +26,7 @@ from isthmus.processes.work.correcting import reunite
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.partition import move_parts
 from isthmus.processes.work.prepaying import with_deposits
-from isthmus.processes.work.reading import contracts_on
+from isthmus.processes.work.reading import contracts_on, invoices_of
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
@@ -88,7 +97,9 @@ def composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, pre
     contract_no = plan.contracts[0]
     known = [version for number in plan.contracts for version in versions_of(books, number)]
     version = [version for version in known if version.contract_no == contract_no][-1]
-    lines = tuple(with_deposits(books, with_holdback(compose(plan.evidence, known, plan.layout), known), known))
+    period = f"{cutoff:%Y-%m}"
+    lines = with_amounts_off(books, with_holdback(compose(plan.evidence, known, plan.layout), known), known, period)
+    lines = tuple(with_deposits(books, lines, known))
     net = sum((line.net for line in lines), ZERO)
     if plan.hold:
         books.quiet("billing", f"contract:{contract_no}", f"{net} waits: {plan.hold} {version.invoicing.minimum}")
@@ -142,6 +153,58 @@ def with_holdback(lines: Sequence[InvoiceLine], versions: Sequence[ContractVersi
         share = hold_back(line.net, holdback, versions[-1].currency)
         kept.append(line.model_copy(update={"net": share.net, "held": share.held}))
     return tuple(kept)
+
+
+def with_amounts_off(
+    books: Books, lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion], period: str
+) -> tuple[InvoiceLine, ...]:
+    """Lines, and for each contract line with a fixed amount off a negative one: once a period, never below nothing.
+
+    What a period's invoices do not use is lost. The agreed amount is of the contract line's newest terms.
+    """
+    made = list(lines)
+    terms = {(v.contract_no, line.line_uid): (v, line) for v in versions for line in v.lines if _amount_off(line)}
+    only = versions[-1].contract_no
+    places = {(line.contract_no or only, line.line_uid) for line in lines}
+    for place in sorted(places & terms.keys()):
+        version, line = terms[place]
+        net = sum((one.net for one in lines if (one.contract_no or only, one.line_uid) == place), ZERO)
+        off = amount_off(line.discounts, net=net, taken=_taken_off(books, version, line.line_uid, period))
+        if off:
+            made.append(_off_line(len(made) + 1, version, line, off, period))
+    return tuple(made)
+
+
+def _amount_off(line: ContractLine) -> bool:
+    return any(discount.kind == "amount" for discount in line.discounts)
+
+
+def _taken_off(books: Books, version: ContractVersion, line_uid: str, period: str) -> Decimal:
+    """What the invoices of a period have had off already, drafts among them, less what credits took back of it."""
+    living = (InvoiceLife.DRAFT, InvoiceLife.ISSUED, InvoiceLife.CREDITED)
+    versions = versions_of(books, version.contract_no)
+    had = ZERO
+    for invoice in invoices_of(books, version.contract_no, versions, period=period, kind="standard", life=living):
+        mine = [line for line in invoice.lines if line.kind == "discount" and line.line_uid == line_uid]
+        of = [line for line in mine if (line.contract_no or invoice.contract_no) == version.contract_no]
+        had += sum((line.credited - line.net for line in of), ZERO)
+    return had
+
+
+def _off_line(number: int, version: ContractVersion, line: ContractLine, off: Decimal, period: str) -> InvoiceLine:
+    return InvoiceLine(
+        number=number,
+        description=f"{line.description}: discount of {period}",
+        quantity=Decimal(1),
+        unit_price=-off,
+        net=-off,
+        tax_code=line.tax_code,
+        tax_category=line.tax_category,
+        line_uid=line.line_uid,
+        kind="discount",
+        contract_no=version.contract_no,
+        contract_version=version.version,
+    )
 
 
 def run_key(books: Books) -> str:

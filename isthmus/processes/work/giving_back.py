@@ -11,7 +11,7 @@ from decimal import Decimal
 from isthmus.domain.objects import BillablePart, ContractVersion, Invoice, InvoiceLine
 from isthmus.domain.states import Composition, InvoiceLife, PartState, move
 from isthmus.policies.composition import InvoicePlan
-from isthmus.policies.credits import CreditLine, credit_lines
+from isthmus.policies.credits import CreditLine
 from isthmus.policies.giving_back import Share, give_back
 from isthmus.processes.work import crediting
 from isthmus.processes.work.correcting import reunite
@@ -96,7 +96,7 @@ def _draw_up(
     wanted = {number: -sum((share.net for share in given), ZERO) for number, given in by_line.items()}
     lines = tuple(
         _line(number, credit, [parts[share] for share in by_line[credit.line.number]])
-        for number, credit in enumerate(credit_lines(original, wanted), start=1)
+        for number, credit in enumerate(crediting.credited(books, original, wanted), start=1)
     )
     key = f"{run_key}/credit/{original.number}"
     credit = crediting.memo(original, key, REASON, lines, prepared_by)

@@ -42,7 +42,7 @@ def tax_question(books: Books, invoice_id: str) -> TaxDocument | None:
     A credit asks about negative amounts at the rates of the day of the invoice it credits.
     """
     invoice = invoice_of(books, invoice_id)
-    if on_account(invoice) or not books.kernel.systems.fills("TaxEngine", invoice.entity):
+    if on_account(invoice) or _tax_alone(invoice) or not books.kernel.systems.fills("TaxEngine", invoice.entity):
         return None
     invoice = coded(books, invoice)
     version = version_of(books, invoice)
@@ -130,6 +130,11 @@ def own_tax(books: Books, invoice_id: str) -> Invoice:
     return taxed
 
 
+def _tax_alone(invoice: Invoice) -> bool:
+    """True for a credit of tax and no net: an engine asked about nothing answers nothing."""
+    return invoice.kind == "credit" and all(not line.net for line in invoice.lines)
+
+
 def taxed_by(
     invoice: Invoice, versions: Mapping[str, ContractVersion], entity: LegalEntity, decision: TaxDecision
 ) -> Invoice:
@@ -179,10 +184,31 @@ def keep_tax_commit(books: Books, invoice_id: str, answer: TaxAnswer) -> Invoice
 
 
 def keep_own_tax(books: Books, invoice_id: str) -> Invoice:
-    """Tax by the entity's rates needs no other system to count."""
-    committed = move(invoice_of(books, invoice_id), "tax_track", TaxTrack.COMMITTED)
+    """Tax by the entity's rates needs no other system to count. EX-TAX-ADJUST where an engine keeps the documents and
+    cannot be told of tax alone: the tax desk adjusts it there and says under which document.
+    """
+    invoice = invoice_of(books, invoice_id)
+    told = books.answers.get("EX-TAX-ADJUST", {})
+    if _tax_alone(invoice) and books.kernel.systems.fills("TaxEngine", invoice.entity):
+        if told.get("action") != "adjusted" or not str(told.get("document", "")).strip():
+            raise _to_adjust(books, invoice)
+        books.audit("tax.adjust", f"invoice:{invoice.number}", after={"document": str(told["document"])})
+    committed = move(invoice, "tax_track", TaxTrack.COMMITTED)
     books.tx.update(committed)
     return committed
+
+
+def _to_adjust(books: Books, credit: Invoice) -> NeedsDecision:
+    original = invoice_of(books, credit.original_invoice_id)
+    return NeedsDecision(
+        "EX-TAX-ADJUST",
+        f"credit memo {credit.number} gives back tax of {credit.tax} {credit.currency} of invoice {original.number}:"
+        f" adjust document {original.invoice_id} in the tax engine and say under which document it stands there",
+        queue="tax",
+        money=(credit.tax, credit.currency),
+        context={"invoice": credit.number, "original": original.number, "client": credit.client_no},
+        actions=("adjusted",),
+    )
 
 
 def commit(run: Run, invoice_id: str, question: TaxDocument | None) -> None:
