@@ -99,9 +99,12 @@ def preview_client(kernel: Kernel, client_no: str, cutoff: date, name: str, by: 
         own = [version.contract_no for version in versions if not version.invoicing.consolidate]
         key = f"{client_no}:{entity}:{name}"
 
-        def work(books: Books, shared: Sequence[str] = shared, key: str = key) -> list[billing.Drafted]:
+        def work(
+            books: Books, shared: Sequence[str] = shared, key: str = key, entity: str = entity
+        ) -> list[billing.Drafted]:
             billing.derive_shared(books, shared, cutoff)
-            return billing.prepare_shared(books, shared, cutoff, key, by)
+            args = {"client_no": client_no, "entity": entity, "cutoff": str(cutoff), "prepared_by": by}
+            return billing.prepare_shared(books, shared, cutoff, key, args)
 
         found[entity] = _rehearsed(kernel, shared, cutoff, key, by, work).model_copy(update={"own": own})
     return found
@@ -177,7 +180,7 @@ def _planned(one: billing.Drafted) -> PlannedInvoice:
         contracts=list(plan.contracts),
         bill_to=plan.bill_to,
         net=plan.net,
-        hold=plan.hold or ("" if one.invoice else "NOT_ABOVE_ZERO"),
+        hold=plan.hold or ("" if one.invoice else "AFTER_CREDIT" if one.credits else "NOT_ABOVE_ZERO"),
         apart=list(plan.apart),
         invoice=one.invoice,
     )

@@ -75,7 +75,7 @@ class Worker:
         self._loop("facts", "gather expenses and milestones", TICK_SECONDS, lambda: sweeps.drain_facts(self.hub.kernel))
         self._loop("wake", "wake waiting runs", TICK_SECONDS, self.hub.kernel.wake_due)
         self._loop("events", "hand events on", TICK_SECONDS, self._hand_events_on)
-        self._loop("days", "see what has expired", CLOCK_SECONDS, lambda: clock.expire_deposits(self.hub.kernel))
+        self._loop("days", "see what a day brings", CLOCK_SECONDS, lambda: clock.look(self.hub.kernel))
         self._loop("desk", "work at the desk", 1.0, lambda: desk_tasks.tick(self.hub.kernel, self.hub.desk))
         if self._watching:
             self._loop("watch", "look for silence and standstill", WATCH_SECONDS, self._watch)

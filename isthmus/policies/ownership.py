@@ -53,6 +53,8 @@ DEFAULT_RULES: tuple[OwnershipRule, ...] = (
     OwnershipRule(object="invoice", field="posting", owner="erp", route="the ERP posts"),
     OwnershipRule(object="invoice", field="tax", owner="tax", route="the tax engine calculates"),
     OwnershipRule(object="payment", owner="erp", route="record the payment in the ERP"),
+    OwnershipRule(object="intercompany", owner="hub", route="finance keeps the agreements between entities"),
+    OwnershipRule(object="tax_threshold", owner="hub", route="the tax desk keeps thresholds"),
     OwnershipRule(object="change_order", owner="pmo", route="submit an accepted change order"),
 )
 

@@ -70,12 +70,16 @@ def credit_invoice(
     undo="until the number is allocated: the tax document is voided, the evidence waits to be netted",
     lane="financial",
 )
-def credit_correction(run: Run, credit_id: str) -> str:
-    """A credit memo made of evidence: what an earlier invoice billed too much, at that invoice's tax rate."""
+def credit_correction(run: Run, credit_id: str, process: str, args: dict[str, str]) -> str:
+    """A credit memo made of evidence: what an earlier invoice billed too much, at that invoice's tax rate.
+
+    What is to be billed beside it is billed afterwards, by a run of its own.
+    """
     run.decide("Take the credit memo that was drawn up", giving_back.take, credit_id, undo=giving_back.discard)
     run.decide("Have the credit approved", giving_back.approve, credit_id)
     question = taxing.work_out(run, credit_id)
     credit = run.decide("Issue the credit memo under its number", giving_back.issue, credit_id, final=True)
+    run.decide("Bill what is left beside it", giving_back.bill_the_rest, credit_id, process, args)
     return post_credit(run, credit, question)
 
 

@@ -1,28 +1,43 @@
-"""What happens because a day has come, and nobody asks for it: deposits that can no longer be drawn."""
+"""What happens because a day has come, and nobody asks for it: deposits that expire, thresholds that come near."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from isthmus.domain.objects import LedgerEntry
-from isthmus.processes.work import expiring
+from isthmus.processes.work import expiring, thresholds
 from isthmus.processes.work.drafting import latest_version
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.records import RunRow, Watermark
 
 
-def expire_deposits(kernel: Kernel) -> int:
-    """Start a run for every deposit that has expired with something left; the number of new ones.
+def look(kernel: Kernel) -> int:
+    """Everything that a day may bring; the number of runs that were started."""
+    return expire_deposits(kernel) + watch_thresholds(kernel)
 
-    Looked for once an hour: days begin at different hours in the time zones of a firm's entities.
-    """
+
+def expire_deposits(kernel: Kernel) -> int:
+    """Start a run for every deposit that has expired with something left; the number of new ones."""
+    return _hourly(kernel, "deposits", lambda books: sum(_expire(books, grant) for grant in expiring.due(books)))
+
+
+def watch_thresholds(kernel: Kernel) -> int:
+    """Start a run for every registration threshold that is near or crossed and was not told this year."""
+    return _hourly(
+        kernel, "thresholds", lambda books: sum(_alert(books, *standing) for standing in thresholds.due(books))
+    )
+
+
+def _hourly(kernel: Kernel, what: str, work: Callable[[Books], int]) -> int:
+    """Looked at once an hour: days begin at different hours in the time zones of a firm's entities."""
     hour = f"{kernel.clock.now():%Y-%m-%dT%H}"
     with kernel.store.transaction() as tx:
-        seen = tx.get(Watermark, "hub", "deposits")
+        seen = tx.get(Watermark, "hub", what)
         if seen is not None and seen.value == hour:
             return 0
-        books = kernel.books(tx, key="clock/deposits", actor="hub")
-        new = sum(_expire(books, grant) for grant in expiring.due(books))
-        tx.put(Watermark(connection="hub", feed="deposits", value=hour, read_at=kernel.clock.now()))
+        new = work(kernel.books(tx, key=f"clock/{what}", actor="hub"))
+        tx.put(Watermark(connection="hub", feed=what, value=hour, read_at=kernel.clock.now()))
     return new
 
 
@@ -34,4 +49,13 @@ def _expire(books: Books, grant: str) -> bool:
         entity = latest_version(books, lot.contract_no).entity
         about = f"contract:{lot.contract_no}"
         books.start("expire_deposit", grant, {"grant": grant}, entity=entity, correlation_id=about)
+    return new
+
+
+def _alert(books: Books, entity: str, state: str, level: str) -> bool:
+    key = thresholds.alert_key(books, entity, state, level)
+    new = books.tx.get(RunRow, f"nexus_alert/{key}") is None
+    if new:
+        args = {"entity": entity, "state": state, "level": level}
+        books.start("nexus_alert", key, args, entity=entity, correlation_id=f"entity:{entity}")
     return new

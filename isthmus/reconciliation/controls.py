@@ -27,6 +27,7 @@ from isthmus.reconciliation.documents import (
     check_tax,
 )
 from isthmus.reconciliation.findings import Finding
+from isthmus.reconciliation.lending import check_lending
 from isthmus.reconciliation.limits import check_caps, check_contract_value, check_milestones, check_orders
 from isthmus.reconciliation.numbering import check_numbers
 from isthmus.reconciliation.partition import (
@@ -61,6 +62,7 @@ CONTROLS = {
     "INV-18": "Has no closed period changed?",
     "INV-19": "Are numbers without gap and given once?",
     "INV-20": "Is the total in the books' own currency the total at the kept rate?",
+    "INV-21": "Is every charge between entities in both books, the same, and mirrored when it is reversed?",
     "INV-22": "Do corrections follow each other and add up to the last approved quantity?",
     "INV-23": "Is every milestone billed at most once, and only when accepted?",
     "INV-24": "Does what is not billable carry no money?",
@@ -122,6 +124,7 @@ def audit_books(tx: Tx, now: datetime, recompute: Recompute) -> list[Finding]:
         *check_settled(tx),
         *check_payments(tx),
         *check_advances(tx),
+        *check_lending(tx),
         *check_closed_periods(tx, recompute.totals),
         *check_standstill(tx, now),
     ]

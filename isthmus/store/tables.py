@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from isthmus.domain.envelopes import ApprovalEvidence
 from isthmus.domain.journals import Journal
+from isthmus.domain.lending import LendingAgreement, LentHours, TaxThreshold
 from isthmus.domain.objects import (
     Allocation,
     BillableItem,
@@ -109,6 +110,9 @@ SPECS: dict[type[BaseModel], Spec] = {
     Hold: Spec("hold", ("hold_id",), index=(("contract_no",),)),
     LedgerEntry: Spec("ledger_entry", ("entry_id",), index=(("contract_no", "ledger"), ("invoice_id",)), growing=True),
     Journal: Spec("journal", ("journal_no",), index=(("entity", "booked_on"),)),
+    LendingAgreement: Spec("lending_agreement", ("agreement_no",), growing=True),
+    LentHours: Spec("lent_hours", ("charge_id",), index=(("source_key",), ("run",)), growing=True),
+    TaxThreshold: Spec("tax_threshold", ("entity", "state")),
     Dispute: Spec("dispute", ("dispute_no",), index=(("invoice_id",),), tracks=("state",)),
     FiscalPeriod: Spec("fiscal_period", ("entity", "domain", "period"), tracks=("state",)),
     PeriodSnapshot: Spec("period_snapshot", ("entity", "period", "version"), growing=True),

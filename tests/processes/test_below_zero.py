@@ -10,7 +10,7 @@ import pytest
 
 from isthmus.app.controls import audit
 from isthmus.app.explain import explain
-from isthmus.domain.objects import BillablePart, Invoice
+from isthmus.domain.objects import BillablePart, Cap, Invoice
 from isthmus.domain.states import InvoiceLife, PartState, Posting
 from isthmus.domain.terms import Holdback, InvoiceTerms
 from isthmus.store.records import QuietDecision
@@ -116,4 +116,19 @@ def test_credited_again_it_never_gives_back_more_than_was_billed(share: str) -> 
     hub.bill("c", "2026-04-30")
     hub.resolve("approve")
     assert sum(memo.net for memo in documents(hub, "credit")) == Decimal("1480.00")
+    assert audit(hub.kernel) == []
+
+
+@pytest.mark.requirement("INV-04")
+def test_nothing_is_billed_ahead_of_the_credit_that_makes_room_for_it() -> None:
+    hub = Hub()
+    hub.set_up(contract(caps=(Cap(cap_id="K-1:cap", scope="contract", limit=Decimal("1850.00")),)))
+    hub.capture(entry(1, "10", day=20))
+    hub.bill("a")
+    hub.capture(entry(2, "6", day=5), entry(1, "4", day=20, approved_at=APRIL))
+    hub.bill("b", "2026-04-30")
+    assert [i.net for i in documents(hub, "standard")] == [Decimal("1850.00")], "the credit waits, and so does the work"
+    hub.resolve("approve")
+    assert [i.net for i in documents(hub, "standard")] == [Decimal("1850.00"), Decimal("1110.00")]
+    assert [i.net for i in documents(hub, "credit")] == [Decimal("1110.00")]
     assert audit(hub.kernel) == []

@@ -13,11 +13,15 @@ import pytest
 from isthmus.domain.errors import Unreachable
 from isthmus.domain.objects import BillablePart, Cap, Invoice
 from isthmus.domain.states import CaseState, InvoiceLife, PartState
+from isthmus.domain.terms import InvoiceTerms
 from isthmus.store.records import Case, Effect, EffectState, RunRow, RunState
 from tests.processes.hub import ENTITY, Hub, contract, entry
 from tests.simulation.fakes import FakeSystems
 
-CAPPED = contract(caps=(Cap(cap_id="K-1:cap", scope="contract", limit=Decimal("1850.00")),))  # ten hours
+CAPPED = contract(
+    caps=(Cap(cap_id="K-1:cap", scope="contract", limit=Decimal("1850.00")),),
+    invoicing=InvoiceTerms(below_zero="wait"),
+)  # ten hours
 LATER = datetime(2026, 4, 1, tzinfo=UTC)
 
 

@@ -43,6 +43,9 @@ CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("DayRule", "bands"): st.sampled_from([(Band(up_to_hours=Decimal(8)), Band(up_to_hours=Decimal(10)))]),
     ("BillableItem", "currency"): st.just("KWD"),
     ("Journal", "currency"): st.just("KWD"),
+    ("LendingAgreement", "lender"): st.just("UK01"),
+    ("LendingAgreement", "borrower"): st.just("US01"),
+    ("TaxThreshold", "amount"): st.decimals("0.01", 10**9, places=2),
     ("Journal", "lines"): st.decimals("0.001", 10**9, places=3).map(
         lambda amount: booking("accrued_revenue", "revenue", amount, "text")
     ),

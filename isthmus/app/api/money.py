@@ -313,7 +313,7 @@ def start_close(visit: Visiting, asked: PeriodAsked) -> Response:
     """Close a month of a legal entity: accrue what is not approved, keep what it added up to."""
 
     def act(books: Books) -> Reply:
-        _known_entity(books, asked.entity)
+        known_entity(books, asked.entity)
         visit.speak_for("period", asked.entity)
         args = {"entity": asked.entity, "period": asked.period, "closed_by": visit.caller.name}
         key = f"{asked.entity}/{asked.period}/{asked.name}"
@@ -327,7 +327,7 @@ def start_reopen(visit: Visiting, asked: PeriodAsked) -> Response:
     """Ask to open a closed month again; two other persons approve."""
 
     def act(books: Books) -> Reply:
-        _known_entity(books, asked.entity)
+        known_entity(books, asked.entity)
         visit.speak_for("period", asked.entity)
         args = {"entity": asked.entity, "period": asked.period, "asked_by": visit.caller.name, "reason": asked.reason}
         key = f"{asked.entity}/{asked.period}/{asked.name}"
@@ -336,7 +336,8 @@ def start_reopen(visit: Visiting, asked: PeriodAsked) -> Response:
     return once(visit, asked, act)
 
 
-def _known_entity(books: Books, code: str) -> LegalEntity:
+def known_entity(books: Books, code: str) -> LegalEntity:
+    """A legal entity of the firm. NotFound for another one."""
     found = books.tx.get(LegalEntity, code)
     if found is None:
         raise NotFound(f"no legal entity {code}")

@@ -25,7 +25,11 @@ PANEL = "Decide"
 POLL_SECONDS = 0.1
 ENDED = ("done", "cancelled")
 STUCK = ("parked", "failed")
-HOLDS = {"MIN_INVOICE": "below the least of one invoice", "NOT_ABOVE_ZERO": "the total would not be positive"}
+HOLDS = {
+    "MIN_INVOICE": "below the least of one invoice",
+    "NOT_ABOVE_ZERO": "the total would not be positive",
+    "AFTER_CREDIT": "it is billed when the credit memo is issued",
+}
 
 
 def register(app: typer.Typer) -> None:

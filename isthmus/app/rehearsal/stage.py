@@ -115,7 +115,7 @@ class Stage:
         """Let time pass; what was waiting goes on."""
         self.clock.move_to(instant)
         self._tell_time()
-        clock.expire_deposits(self.kernel)
+        clock.look(self.kernel)
         self.go()
 
     def start(self, process: str, key: str, args: dict[str, Any], entity: str, correlation: str) -> RunRow:

@@ -52,14 +52,18 @@ def prepare(books: Books, contract_no: str, cutoff: date, key: str, prepared_by:
     version = latest_version(books, contract_no)
     place_contract(books, contract_no)  # a hold may have ended since
     mine = [plan for plan in plans(books, contract_no, cutoff) if plan.key == group or not group]
-    return [_drafted(books, plan, version, cutoff, prepared_by, key) for plan in mine]
+    then = {"contract_no": contract_no, "cutoff": str(cutoff), "prepared_by": prepared_by}
+    return [_drafted(books, plan, version, cutoff, key, ("bill_contract", then)) for plan in mine]
 
 
 def _drafted(
-    books: Books, plan: InvoicePlan, version: ContractVersion, cutoff: date, prepared_by: str, key: str
+    books: Books, plan: InvoicePlan, version: ContractVersion, cutoff: date, key: str, then: giving_back.Then
 ) -> Drafted:
-    rest, credits = giving_back.parted(books, plan, version, prepared_by, key)
-    return Drafted(rest, composed(books, rest, cutoff, key, prepared_by), tuple(credits))
+    """What a plan makes now. Beside credit memos it makes no invoice: a run of its own bills the rest after them."""
+    process, args = then
+    by = args["prepared_by"]
+    rest, credits = giving_back.parted(books, plan, version, by, key, (process, {**args, "group": plan.key}))
+    return Drafted(rest, None if credits else composed(books, rest, cutoff, key, by), tuple(credits))
 
 
 def _put_on_draft(books: Books, found: Sequence[Drafted], group: str, others: Others) -> Invoice | None:
@@ -126,19 +130,19 @@ def draft_shared(
     books: Books, contracts: list[str], client_no: str, entity: str, cutoff: date, prepared_by: str, group: str
 ) -> Invoice | None:
     """As draft, for several contracts of a client: one invoice where the five conditions hold."""
-    found = prepare_shared(books, contracts, cutoff, run_key(books), prepared_by, group)
+    args = {"client_no": client_no, "entity": entity, "cutoff": str(cutoff), "prepared_by": prepared_by}
+    found = prepare_shared(books, contracts, cutoff, run_key(books), args, group)
 
     def others(key: str) -> tuple[str, dict[str, str]]:
-        args = {"client_no": client_no, "entity": entity, "cutoff": str(cutoff), "prepared_by": prepared_by}
         return "bill_client", {**args, "group": key}
 
     return _put_on_draft(books, found, group, others)
 
 
 def prepare_shared(
-    books: Books, contracts: Sequence[str], cutoff: date, key: str, prepared_by: str, group: str = ""
+    books: Books, contracts: Sequence[str], cutoff: date, key: str, args: dict[str, str], group: str = ""
 ) -> list[Drafted]:
-    """The invoices that contracts make together now."""
+    """The invoices that contracts make together now. args: of the bill_client run."""
     books.tx.lock_all(f"contract:{contract_no}" for contract_no in contracts)
     for contract_no in contracts:
         place_contract(books, contract_no)
@@ -146,4 +150,5 @@ def prepare_shared(
     evidence = [piece for contract_no in contracts for piece in evidence_of(books, contract_no, cutoff)]
     planned = plan_invoices(evidence, [version for known in versions.values() for version in known])
     mine = [plan for plan in planned if plan.key == group or not group]
-    return [_drafted(books, plan, versions[plan.contracts[0]][-1], cutoff, prepared_by, key) for plan in mine]
+    then = ("bill_client", args)
+    return [_drafted(books, plan, versions[plan.contracts[0]][-1], cutoff, key, then) for plan in mine]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -22,15 +22,17 @@ from isthmus.processes.work.reading import contracts_on, invoice_of, invoices_of
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
+Then = tuple[str, Mapping[str, str]]  # a process and its arguments
 REASON = "correction"
 
 
 def parted(
-    books: Books, plan: InvoicePlan, version: ContractVersion, prepared_by: str, run_key: str
+    books: Books, plan: InvoicePlan, version: ContractVersion, prepared_by: str, run_key: str, then: Then
 ) -> tuple[InvoicePlan, list[Invoice]]:
     """The plan without what it gives back, where that is more than it bills, and the credit memos drawn up for that.
 
-    By the contract's below_zero; a plan that waits stays as it is.
+    By the contract's below_zero; a plan that waits stays as it is. then: the billing run of what is left. It starts
+    when the last of the credit memos is issued: no cap is exceeded by billing ahead of the credit that makes room.
     """
     owed = [piece for piece in plan.evidence if piece.net < 0]
     if plan.net > 0 or not owed or version.invoicing.below_zero == "wait":
@@ -43,7 +45,7 @@ def parted(
     for share in shares:
         by_invoice[share.invoice_id].append(share)
     parts = _parts_of(books, shares)
-    credits = [_draw_up(books, name, mine, parts, prepared_by, run_key) for name, mine in by_invoice.items()]
+    credits = [_draw_up(books, name, mine, parts, prepared_by, run_key, then) for name, mine in by_invoice.items()]
     given = {share.part_id for share in shares}
     rest = tuple(piece for piece in plan.evidence if piece.part_id not in given)
     return replace(plan, evidence=rest, net=sum((piece.net for piece in rest), ZERO)), credits
@@ -87,6 +89,7 @@ def _draw_up(
     parts: dict[Share, BillablePart],
     prepared_by: str,
     run_key: str,
+    then: Then,
 ) -> Invoice:
     """A draft credit memo with a line for each line it credits, holding the parts; its run has it approved."""
     original = invoice_of(books, invoice_id)
@@ -103,7 +106,10 @@ def _draw_up(
     crediting.keep_draft(books, credit)
     on_it = [parts[share] for share in shares]
     move_parts(books, on_it, PartState.ON_DRAFT, invoice_id=key)
-    books.start("credit_correction", key, {"credit_id": key}, entity=credit.entity)
+    process, args = then
+    books.start(
+        "credit_correction", key, {"credit_id": key, "process": process, "args": dict(args)}, entity=credit.entity
+    )
     return credit
 
 
@@ -146,7 +152,19 @@ def issue(books: Books, credit_id: str) -> Invoice:
     return crediting.number_and_settle(books, credit_id, REASON)
 
 
-def discard(books: Books, credit_id: str) -> str:
+def bill_the_rest(books: Books, credit_id: str, process: str, args: dict[str, str]) -> str:
+    """Start the billing run of what was beside it, once no credit memo of its contract waits for its approval."""
+    credit = invoice_of(books, credit_id)
+    waiting = books.tx.find(
+        Invoice, contract_no=credit.contract_no, kind="credit", reason=REASON, life=InvoiceLife.DRAFT
+    )
+    if waiting:
+        return f"after {waiting[0].invoice_id}"
+    books.start(process, f"{credit_id}/then", args, entity=credit.entity)
+    return f"{process}/{credit_id}/then"
+
+
+def discard(books: Books, credit_id: str, *_: object) -> str:
     """Undo until the number is allocated: the evidence is ready again and waits to be netted."""
     credit = invoice_of(books, credit_id)
     books.tx.lock_all(f"contract:{contract_no}" for contract_no in contracts_on(credit))
