@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from isthmus.app.controls import audit
+from isthmus.domain.lending import LentHours
 from isthmus.domain.money import minor_unit
 from isthmus.domain.objects import (
     Allocation,
@@ -493,6 +494,36 @@ def payment_given_twice(history: History) -> None:
         )
 
 
+def lent(number: str, amount: str, **changes: Any) -> LentHours:
+    facts: dict[str, Any] = {
+        "agreement_no": "L-1",
+        "lender": "UK01",
+        "borrower": "US01",
+        "source_key": "psa:1",
+        "entry_revision": 1,
+        "contract_no": "K-1",
+        "project_code": "P-K-1",
+        "person": "ann",
+        "service_date": date(2026, 3, 3),
+        "quantity": Decimal(amount) / 100,
+        "price": Decimal(100),
+        "amount": Decimal(amount),
+        "currency": "USD",
+        "run": "march",
+        "recorded_at": NOON,
+    }
+    return LentHours(charge_id=number, **{**facts, **changes})
+
+
+def lent_in_no_book(history: History) -> None:
+    add(history, lent("one", "800"))
+
+
+def lent_and_reversed_at_another_price(history: History) -> None:
+    add(history, lent("one", "800"))
+    add(history, lent("two", "-800", reversal_of="one", price=Decimal(99)))
+
+
 DEFECTS = (
     Defect("INV-08", "half-even rounding", in_rules=half_even),
     Defect("INV-04", "cap off by one entry", in_rules=cap_off_by_one_entry),
@@ -505,6 +536,8 @@ DEFECTS = (
     Defect("INV-02", "approved entry without evidence", entry_without_evidence),
     Defect("INV-02", "hours lost on the way", hours_lost),
     Defect("INV-02", "correction forgotten", correction_forgotten),
+    Defect("INV-21", "hours lent and in neither book", lent_in_no_book),
+    Defect("INV-21", "reversed at another price", lent_and_reversed_at_another_price),
     Defect("INV-22", "revision that is missing", revision_missing),
     Defect("INV-22", "correction placed once too often", correction_placed_twice),
     Defect("INV-22", "corrected below nothing", corrected_below_nothing),
