@@ -21,6 +21,7 @@ from isthmus.kit.limits import Unlimited
 from isthmus.ports.messages import PostInvoice, TaskIn, TimeCost
 from isthmus.sandbox.server import Running, running
 
+pytestmark = pytest.mark.timeout(900)  # whoever asks for Tryton first on a machine waits until its database is made
 ATTEMPTS = 12
 Message = TypeVar("Message", bound=BaseModel)
 SETTINGS: dict[str, Any] = {

@@ -17,7 +17,8 @@ from tests.pairings.pair import DEAL, PROJECT, Pair, paired, systems
 from tests.pairings.psas import KANTATA, Certinia, Jira
 from tests.pairings.test_erp import WEEK, at_rest, issued, net_of_week
 
-pytestmark = pytest.mark.xdist_group("pairings")
+# Whoever asks for Tryton first on a machine waits until its database is made.
+pytestmark = [pytest.mark.xdist_group("pairings"), pytest.mark.timeout(900)]
 PAIRINGS = {
     "salesforce-certinia-netsuite-avalara": (SALESFORCE, Certinia(), NetSuite()),
     "hubspot-kantata-dynamics_finance-avalara": (HubSpot(), KANTATA, Finance()),

@@ -17,7 +17,8 @@ from isthmus.store.records import Case, CrossReference, Effect, EffectState, Run
 from tests.pairings.erps import Finance, NetSuite, Tryton, money
 from tests.pairings.pair import DEAL, PROJECT, Pair, paired, systems
 
-pytestmark = pytest.mark.xdist_group("pairings")
+# Whoever asks for Tryton first on a machine waits until its database is made.
+pytestmark = [pytest.mark.xdist_group("pairings"), pytest.mark.timeout(900)]
 ERPS = (Finance(), NetSuite(), Tryton())
 WEEK = ((date(2026, 3, 2), "HM-SE", "7.5"), (date(2026, 3, 3), "HM-SE", "6.25"), (date(2026, 3, 3), "HM-PM", "1.5"))
 

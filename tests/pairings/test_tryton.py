@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 
+from isthmus.app.controls import reconcile
 from isthmus.domain.objects import Engagement
 from isthmus.domain.states import EngagementState, Posting, Settlement
 from isthmus.sandbox.server import Running
@@ -19,7 +20,8 @@ from tests.pairings.pair import DEAL, PROJECT, Pair, paired, systems
 from tests.pairings.psas import Jira
 from tests.pairings.test_erp import WEEK, at_rest, issued, net_of_week
 
-pytestmark = pytest.mark.xdist_group("pairings")
+# Whoever asks for Tryton first on a machine waits until its database is made.
+pytestmark = [pytest.mark.xdist_group("pairings"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,18 @@ def test_contract_to_cash(pair: Pair) -> None:
     paid = {row["invoice_payment"]["reference"] for row in pair.state("tryton", "payment") if money(row["credit"])}
     assert paid == {invoice.number}
     at_rest(pair)
+
+
+def test_an_invoice_that_is_there_twice_is_found(pair: Pair) -> None:
+    pair.win()
+    pair.work(*WEEK)
+    pair.bill("2026-03")
+    invoice = issued(pair)
+    assert [finding for finding in reconcile(pair.kernel) if finding.control == "INV-09"] == []
+    pair.control("tryton", "seed", {"repeat": [{"invoice": invoice.number}]})
+    assert len(pair.state("tryton", "invoice")) == 2
+    [found] = [finding for finding in reconcile(pair.kernel) if finding.control == "INV-09"]
+    assert found.key == invoice.number and f"posted {invoice.number} 2 times" in found.problem
 
 
 @pytest.mark.parametrize("kind", ["timeout_before_commit", "timeout_after_commit", "duplicate"])

@@ -30,19 +30,35 @@ SEEN: dict[str, tuple[str, list[Any], tuple[str, ...]]] = {
 
 
 def seed(office: Office, collection: str, record: Record) -> Record:
-    """Do what a person would: pay an invoice, or take somebody on. ValueError for anything else."""
+    """Do what a person would: pay an invoice, post one once more, take somebody on. ValueError for anything else."""
     if collection == "payment":
         return _pay(office, record)
+    if collection == "repeat":
+        return _repeat(office, record)
     if collection == "employee":
         return record | {"id": hire(office, record["name"], record["email"])}
-    raise ValueError(f"nobody in Tryton makes a {collection!r} here; there are: payment, employee")
+    raise ValueError(f"nobody in Tryton makes a {collection!r} here; there are: payment, repeat, employee")
+
+
+def _invoice(office: Office, named: str, *fields: str) -> Record:
+    """An invoice, by its id or our number of it."""
+    by = ["id", "=", int(named)] if named.isdigit() else ["reference", "=", named]
+    [found] = office.rows("account.invoice", [by], *fields)
+    return found
+
+
+def _repeat(office: Office, record: Record) -> Record:
+    """Somebody copies a posted invoice and posts it once more, under the same reference."""
+    found = _invoice(office, str(record["invoice"]), "reference", "invoice_date")
+    changes = {name: found[name] for name in ("reference", "invoice_date")}
+    [copy] = office.on("account.invoice", "copy", [found["id"]], changes)
+    office.on("account.invoice", "post", [copy])
+    return record | {"id": copy}
 
 
 def _pay(office: Office, record: Record) -> Record:
-    """The accountant records what a customer paid of an invoice, by its id or our number of it."""
-    invoice = str(record["invoice"])
-    by = ["id", "=", int(invoice)] if invoice.isdigit() else ["reference", "=", invoice]
-    [found] = office.rows("account.invoice", [by], "party", "currency", "company", "amount_to_pay")
+    """The accountant records what a customer paid of an invoice."""
+    found = _invoice(office, str(record["invoice"]), "party", "currency", "company")
     values = {name: found[name] for name in ("currency", "company")} | {"payee": found["party"]}
     values |= {"amount": amount(record["amount"]), "date": day(record["date"])}
     values |= {"description": record.get("description", "WIRE"), "invoice_account": _receivable(office)}
