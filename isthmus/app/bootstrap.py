@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -125,26 +125,37 @@ class ConnectedSystems:
         self.connections = {
             config.name: connect(config, budget_for(config), vault=vault) for config in firm.connections
         }
+        self._limits = {config.name: config.dimensions for config in firm.connections}
+        self.told_apart = frozenset(p for config in firm.connections if config.dimensions for p in config.fills)
         self._filling: dict[tuple[str, str], list[Connection]] = defaultdict(list)
         for config in firm.connections:
             for port in config.fills:
                 for entity in config.entities or ("", *(e.code for e in firm.entities)):
                     self._filling[port, entity].append(self.connections[config.name])
 
-    def filling(self, port: str, entity: str, source: str = "") -> Connection:
+    def filling(self, port: str, entity: str, source: str = "", about: Mapping[str, str] | None = None) -> Connection:
         """See kernel.Systems."""
-        for connection in self._all_filling(port, entity):
-            if source in ("", connection.connector.system):
-                return connection
-        from_where = f" where {source} is the system" if source else ""
-        raise NeedsSetup(f"no connection fills {port} for {entity or 'any entity'}{from_where}: see connections.toml")
+        found = self._all_filling(port, entity, source, about)
+        if found:
+            return found[0]
+        told = f"no connection fills {port} for {entity or 'any entity'}"
+        told += f" where {source} is the system" if source else ""
+        told += f" and contracts with {', '.join(f'{k} {v}' for k, v in sorted(about.items()))}" if about else ""
+        raise NeedsSetup(f"{told}: see connections.toml")
 
-    def fills(self, port: str, entity: str, source: str = "") -> bool:
+    def fills(self, port: str, entity: str, source: str = "", about: Mapping[str, str] | None = None) -> bool:
         """See kernel.Systems."""
-        return any(source in ("", one.connector.system) for one in self._all_filling(port, entity))
+        return bool(self._all_filling(port, entity, source, about))
 
-    def _all_filling(self, port: str, entity: str) -> list[Connection]:
-        return self._filling.get((port, entity)) or self._filling.get((port, ""), [])
+    def _all_filling(self, port: str, entity: str, source: str, about: Mapping[str, str] | None) -> list[Connection]:
+        """Those that fill it for the entity, that are this system, and that serve contracts with these dimensions."""
+        able = self._filling.get((port, entity)) or self._filling.get((port, ""), [])
+        return [
+            one
+            for one in able
+            if source in ("", one.connector.system)
+            and (about is None or all(about.get(k) in served for k, served in self._limits[one.name].items()))
+        ]
 
     def close(self) -> None:
         """Close all connections."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from zoneinfo import available_timezones
@@ -29,6 +30,9 @@ from isthmus.policies.ownership import OwnershipRule
 from isthmus.ports import PORTS, SOURCES
 
 FILES = ("firm.toml", "connections.toml", "access.toml", "ownership.toml", "desk.toml")
+
+
+BY_DIMENSIONS = SOURCES | {"Psa", "RateBook"}  # ports whose connections may be told apart by dimensions of contracts
 
 
 class _Strict(BaseModel):
@@ -68,6 +72,9 @@ class MaintenanceConfig(_Strict):
 class ConnectionConfig(_Strict):
     """One connection. entities: which legal entities it serves (none named: all). secrets: references by name.
 
+    dimensions: of PSAs and tools that only hand over, which contracts it serves, by their financial dimensions, where
+    business units of one legal entity have tools of their own.
+
     writes_as: the owner name its messages are checked under at the write gate. webhook_secret: reference to the secret
     its messages are signed with: whsec_… is Standard Webhooks, anything else the vendor's own scheme, where several
     separated by white space are all valid (for the time of a rotation). webhook_url: the address the vendor was given,
@@ -82,6 +89,7 @@ class ConnectionConfig(_Strict):
     fills: tuple[str, ...]
     writes_as: str
     entities: tuple[str, ...] = ()
+    dimensions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     secrets: dict[str, str] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
     webhook_secret: str = ""
@@ -171,17 +179,25 @@ class FirmConfig(_Strict):
             problems += [
                 f"{connection.name} serves {e}, which is no entity" for e in connection.entities if e not in codes
             ]
-        for port in PORTS.keys() - SOURCES:
-            for code in codes:
-                filling = [
-                    c.name for c in self.connections if port in c.fills and (not c.entities or code in c.entities)
-                ]
-                if len(filling) > 1:
-                    problems.append(f"{' and '.join(filling)} both fill {port} for {code}")
+        problems += self._filled_twice(codes)
         problems += self._limits_that_limit_nothing(codes)
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _filled_twice(self, codes: set[str]) -> list[str]:
+        """A port of an entity that two connections fill for the same contracts, and limits where there may be none."""
+        problems = []
+        for one in self.connections:
+            others = [p for p in one.fills if p not in BY_DIMENSIONS]
+            if one.dimensions and others:
+                problems.append(f"{one.name} fills {' and '.join(others)}, which dimensions cannot limit")
+        for port in PORTS.keys() - SOURCES:
+            for code in codes:
+                able = [c for c in self.connections if port in c.fills and (not c.entities or code in c.entities)]
+                both = [(a, b) for a, b in combinations(able, 2) if not _told_apart(a, b)]
+                problems += [f"{a.name} and {b.name} both fill {port} for {code}" for a, b in both]
+        return problems
 
     def _limits_that_limit_nothing(self, codes: set[str]) -> list[str]:
         """A misspelt entity, region or role would let somebody in for everything, or for nothing."""
@@ -204,6 +220,12 @@ class FirmConfig(_Strict):
         named = {*who.entities, *(code for region in who.regions for code in self.regions.get(region, ()))}
         limits = frozenset(named) if who.entities or who.regions else None
         return Actor(who.name, frozenset(who.roles), limits)
+
+
+def _told_apart(one: ConnectionConfig, other: ConnectionConfig) -> bool:
+    """True when no contract can be of both: a dimension that both name has no value in common."""
+    shared = one.dimensions.keys() & other.dimensions.keys()
+    return any(not set(one.dimensions[name]) & set(other.dimensions[name]) for name in shared)
 
 
 def _twice(what: str, names: list[str]) -> list[str]:

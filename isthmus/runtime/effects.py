@@ -40,6 +40,7 @@ from isthmus.ports.calls import Exchange, correlation_of_call, exchanges_of_call
 from isthmus.ports.verbs import VerbSpec, source_of, spec_of
 from isthmus.runtime.edits import short_of
 from isthmus.runtime.hashing import content_hash
+from isthmus.runtime.routing import connection_of
 from isthmus.store.records import CrossReference, Effect, EffectState, RunRow
 from isthmus.store.tx import Tx
 
@@ -82,7 +83,7 @@ class Ledger:
         """Results in the order of the arguments, and the effects to be kept with the step."""
         spec = spec_of(verb)
         [source] = {source_of(spec, args) for args in arguments} or {""}
-        connection = self._kernel.systems.filling(spec.name.split(".")[0], run.entity, source)
+        connection = connection_of(self._kernel, spec.name.split(".")[0], run, source)
         self._kernel.check_open(connection.name)
         self._ask_gate(run, spec, connection)
         calls = self._intend(run, seq, spec, connection, arguments)

@@ -6,7 +6,7 @@ runs on PostgreSQL with DBOS and in memory under a seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -64,15 +64,21 @@ _held: ContextVar[_Claim | None] = ContextVar("held", default=None)
 
 
 class Systems(Protocol):
-    """Which connection fills a port for a legal entity. source: of several that do, the one with this system."""
+    """Which connection fills a port for a legal entity.
 
-    def filling(self, port: str, entity: str, source: str = "") -> Any:
+    source: of several that do, the one with this system; about: the one for contracts with these financial dimensions.
+    told_apart: ports of which connections are told apart by dimensions.
+    """
+
+    told_apart: frozenset[str]
+
+    def filling(self, port: str, entity: str, source: str = "", about: Mapping[str, str] | None = None) -> Any:
         """The connection: verbs as methods, plus name, writes_as (as the write gate knows it), strategy(verb) and
         settling_time. NeedsSetup when none.
         """
         ...
 
-    def fills(self, port: str, entity: str, source: str = "") -> bool:
+    def fills(self, port: str, entity: str, source: str = "", about: Mapping[str, str] | None = None) -> bool:
         """True when a connection fills the port for the legal entity."""
         ...
 

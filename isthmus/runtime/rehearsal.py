@@ -178,15 +178,16 @@ class _Noting:
 
     def __init__(self, systems: Systems, noted: _Noted) -> None:
         self._systems, self._noted = systems, noted
+        self.told_apart = systems.told_apart
 
-    def filling(self, port: str, entity: str, source: str = "") -> Any:
+    def filling(self, port: str, entity: str, source: str = "", about: Any = None) -> Any:
         try:
-            return _Stand(port, self._systems.filling(port, entity, source), self._noted)
+            return _Stand(port, self._systems.filling(port, entity, source, about), self._noted)
         except NeedsSetup:  # a command that decides has no connections at all
             return _Stand(port, None, self._noted)
 
-    def fills(self, port: str, entity: str, source: str = "") -> bool:
-        return self._systems.fills(port, entity, source)
+    def fills(self, port: str, entity: str, source: str = "", about: Any = None) -> bool:
+        return self._systems.fills(port, entity, source, about)
 
 
 class _Stand:

@@ -28,6 +28,7 @@ from isthmus.runtime import edits
 from isthmus.runtime.books import Books
 from isthmus.runtime.effects import NOT_THERE, result_type
 from isthmus.runtime.hashing import content_hash
+from isthmus.runtime.routing import connection_of, is_offered
 from isthmus.runtime.telling import tell
 from isthmus.store.records import Decision, Effect, EffectState, RunRow, RunStep
 from isthmus.store.tx import Tx
@@ -79,7 +80,7 @@ class Run:
 
         def ask() -> T:
             spec = spec_of(verb)
-            connection = self._kernel.systems.filling(spec.name.split(".")[0], self.row.entity)
+            connection = connection_of(self._kernel, spec.name.split(".")[0], self.row)
             self._kernel.check_open(connection.name)
             try:
                 answer = getattr(connection, verb.__name__)(*args)
@@ -126,7 +127,7 @@ class Run:
         """An effect on a capability that not every firm's systems have. None, and the timeline says so, without one."""
         spec = spec_of(verb)
         port, source = spec.name.split(".")[0], source_of(spec, args)
-        if self.decide(f"{phrase}: is it offered?", _is_offered, port, self.row.entity, source):
+        if self.decide(f"{phrase}: is it offered?", is_offered, port, self.row.entity, source):
             return self.effect(phrase, verb, *args)
         return None
 
@@ -280,11 +281,6 @@ class Run:
             self.effect(phrase, verb, *args)
             self.read(f"{phrase}: read back", _finder(verb, spec.find), *args, then=_must_be_there(phrase))
             self.decide(f"{phrase}: keep", _mark_undone, args)
-
-
-def _is_offered(books: Books, port: str, entity: str, source: str) -> bool:
-    """Whether a connection of the firm fills the port; kept with the run, so that a later change breaks no replay."""
-    return books.kernel.systems.fills(port, entity, source)
 
 
 def _finder(verb: Callable[..., Any], find: str) -> Callable[..., Any]:

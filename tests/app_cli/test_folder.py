@@ -123,6 +123,13 @@ MISTAKES: list[tuple[str, str, str, str, str]] = [
     ),
     (
         "connections.toml",
+        'name = "crm"\n',
+        'name = "crm"\ndimensions = { practice = ["WEST"] }\n',
+        "connections",
+        "crm fills Crm, which dimensions cannot limit",
+    ),
+    (
+        "connections.toml",
         PSA_FILLS,
         'fills = ["Foo"]',
         "connections",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -159,3 +160,35 @@ def test_two_psas_in_two_business_units_of_one_firm(served: dict[str, Running]) 
 def _projects_in(pair: Pair, system: str) -> set[str]:
     verbs = ("Psa.put_project", "Erp.put_project")
     return {ref.key for ref in pair.rows(CrossReference, system=system) if ref.object_type in verbs}
+
+
+@pytest.mark.requirement("SYS-15", "SCA-11", "MIG-09")
+def test_two_business_units_of_one_legal_entity_have_a_psa_each(served: dict[str, Running]) -> None:
+    """The practice of a contract says which; the time each of them hands over is billed once."""
+    east, west = DEAL, replace(world.DEALS[1], practice="WEST")
+    digital, western = {"dimensions": {"practice": ["DIGITAL"]}}, {"dimensions": {"practice": ["WEST"]}}
+    with paired(ERP, served, beside=Beside(Certinia(), western, digital)) as pair:
+        tool = Certinia()
+        tool.open_office(pair, west)
+        for deal in (east, west):
+            assert pair.win(deal).state is RunState.DONE, [case.cause for case in pair.rows(Case)]
+        placed = {system: _projects_in(pair, system) for system in ("kantata", "certinia")}
+        assert placed == {"kantata": {f"P-{east.contract_no}"}, "certinia": {f"P-{west.contract_no}"}}
+        pair.work((date(2026, 3, 2), "HM-SE", "7.5"))
+        pair.work((date(2026, 3, 2), "LH-UX", "5"), deal=west, tool=tool)
+        assert pair.erp.hours(pair) == Decimal("12.5")
+        for deal in (east, west):
+            assert pair.bill("2026-03", deal).state is RunState.DONE
+        invoices = {i.contract_no: i for i in pair.rows(Invoice, life=InvoiceLife.ISSUED)}
+        assert set(KANTATA.numbers(pair)) == {invoices[east.contract_no].number}
+        assert set(tool.numbers(pair)) == {invoices[west.contract_no].number}
+        at_rest(pair)
+
+
+def test_a_contract_of_a_unit_that_no_psa_serves_waits_and_says_so(served: dict[str, Running]) -> None:
+    elsewhere = replace(DEAL, practice="NOWHERE")
+    with paired(ERP, served, beside=Beside(Certinia(), {"dimensions": {"practice": ["WEST"]}},
+                                           {"dimensions": {"practice": ["DIGITAL"]}})) as pair:  # fmt: skip
+        pair.win(elsewhere)
+        told = [case.cause for case in pair.rows(Case, state=CaseState.OPEN)]
+        assert any("no connection fills Psa for US01" in cause and "practice NOWHERE" in cause for cause in told), told

@@ -57,7 +57,7 @@ class Person:
 class Locked(FakeSystems):
     """The model systems, asked by one thread at a time: they are dictionaries, not databases."""
 
-    def filling(self, port: str, entity: str, source: str = "") -> Any:
+    def filling(self, port: str, entity: str, source: str = "", about: Any = None) -> Any:
         model = super().filling(port, entity, source)
         lock = self.__dict__.setdefault("_lock", threading.RLock())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from isthmus.domain.errors import NeedsSetup, NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
 from isthmus.domain.journals import Journal
@@ -383,6 +383,7 @@ def _facts(system: Model, project_code: str) -> ProjectFacts:
 class FakeSystems:
     """The four models by port, for every entity."""
 
+    told_apart: ClassVar[frozenset[str]] = frozenset()
     weather: Weather = field(default_factory=Weather)
 
     def __post_init__(self) -> None:
@@ -404,10 +405,10 @@ class FakeSystems:
     def close(self) -> None:
         """Nothing is open."""
 
-    def filling(self, port: str, entity: str, source: str = "") -> Any:
+    def filling(self, port: str, entity: str, source: str = "", about: Any = None) -> Any:
         """See kernel.Systems."""
         return self.by_port[port]
 
-    def fills(self, port: str, entity: str, source: str = "") -> bool:
+    def fills(self, port: str, entity: str, source: str = "", about: Any = None) -> bool:
         """See kernel.Systems."""
         return port in self.by_port

@@ -6,7 +6,7 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from isthmus.domain.errors import NeedsSetup
 
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 class _NoSystems:
     """A command decides and queues; only a worker calls other systems."""
 
-    def filling(self, port: str, entity: str, source: str = "") -> NoReturn:
+    told_apart: frozenset[str] = frozenset()
+
+    def filling(self, port: str, entity: str, source: str = "", about: Any = None) -> NoReturn:
         raise NeedsSetup(f"this command calls no other system ({port} for {entity}): a worker does")
 
-    def fills(self, port: str, entity: str, source: str = "") -> bool:
+    def fills(self, port: str, entity: str, source: str = "", about: Any = None) -> bool:
         return False
 
 

@@ -22,14 +22,16 @@ TURNS_MAX = 50
 class OneSystem:
     """Systems of a kernel that has one connection for everything."""
 
+    told_apart: frozenset[str] = frozenset()
+
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
-    def filling(self, port: str, entity: str, source: str = "") -> Any:
+    def filling(self, port: str, entity: str, source: str = "", about: Any = None) -> Any:
         """See kernel.Systems."""
         return self.connection
 
-    def fills(self, port: str, entity: str, source: str = "") -> bool:
+    def fills(self, port: str, entity: str, source: str = "", about: Any = None) -> bool:
         """See kernel.Systems."""
         return True
 
