@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from isthmus.domain.errors import RemoteRefusal
+from isthmus.domain.journals import JournalLine
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import PostedInvoice, PostInvoice
 
@@ -22,6 +23,11 @@ def same_amount(posted: PostedInvoice, ours: str) -> PostedInvoice:
         cause = f"{posted.ref.system} made invoice {posted.number} {made} of {ours}"
         raise RemoteRefusal(cause, remote_code="TOTAL_DIFFERS", field="total", system=posted.ref.system)
     return posted
+
+
+def one_side(line: JournalLine) -> Row:
+    """The debit or the credit of a journal's line, in the words of most ledgers, with its text."""
+    return {"debit" if line.debit else "credit": line.debit or line.credit, "memo": line.text}
 
 
 def same_number(number: str, ours: str, system: str) -> str:

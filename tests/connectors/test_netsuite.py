@@ -20,11 +20,12 @@ from isthmus.domain.errors import (
     Throttled,
     Unreachable,
 )
+from isthmus.domain.journals import Journal, booking
 from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Unlimited
-from isthmus.ports import Erp, ScheduleBook
+from isthmus.ports import Erp, JournalBook, ScheduleBook
 from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TaskIn, TimeCost
 from isthmus.ports.verbs import spec_of
 from isthmus.sandbox.server import Running, running
@@ -169,7 +170,7 @@ def mine(served: Running, collection: str) -> list[dict[str, Any]]:
 def test_the_manifest_names_every_verb_of_the_port() -> None:
     manifest = NetSuite.read_manifest()
     verbs = {}
-    for port in (Erp, ScheduleBook):
+    for port in (Erp, JournalBook, ScheduleBook):
         assert missing_verbs(NetSuite, port.__name__) == []
         verbs |= {f"{port.__name__}.{name}": verb for name, verb in vars(port).items() if hasattr(verb, "__verb__")}
     finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
@@ -422,6 +423,35 @@ def test_a_number_the_query_does_not_show_yet_is_asked_for_again(
 
 
 # -- faults ----------------------------------------------------------------------------------------------------
+
+JOURNAL = Journal(
+    journal_no="deposit/US01-INV-2026-00002",
+    entity="US",
+    kind="deposit_drawn",
+    booked_on=date(2026, 3, 31),
+    currency="USD",
+    memo="advance drawn",
+    lines=booking("customer_deposits", "receivables", Decimal("402.84"), "advance drawn", client_no="C-100"),
+    recorded_at=datetime(2026, 3, 31, tzinfo=UTC),
+)
+ACCOUNTS = {"customer_deposits": "105", "receivables": "102"}
+
+
+def test_a_journal_is_booked_once_under_its_number_with_the_firms_accounts(served: Running, set_up: Connection) -> None:
+    erp = connect(served, accounts=ACCOUNTS)
+    made = erp.post_journal(JOURNAL)
+    assert erp.find_journal(JOURNAL) == made == erp.post_journal(JOURNAL)
+    (booked,) = mine(served, "journalEntry")
+    told = [(line["account"]["id"], line.get("debit"), line.get("credit")) for line in booked["line"]]
+    assert [(account, debit or credit) for account, debit, credit in told] == [("105", 402.84), ("102", 402.84)]
+    assert booked["line"][1]["entity"] and "entity" not in booked["line"][0], "a receivable is a client's"
+    assert booked["tranDate"] == "2026-03-31" and booked["status"]["id"] == "B"
+
+
+def test_a_journal_to_an_account_nobody_has_named_is_refused(served: Running, set_up: Connection) -> None:
+    with pytest.raises((RemoteRefusal, NeedsSetup), match="customer_deposits"):
+        connect(served).post_journal(JOURNAL)
+
 
 WRITES: list[tuple[str, Any, str, str]] = [
     ("put_client", CLIENT.model_copy(update={"client_no": "C-200"}), "find_client", "customer"),

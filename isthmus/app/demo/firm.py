@@ -151,6 +151,23 @@ def _kantata(_: Path, served: Running) -> dict[str, Any]:
     }
 
 
+# What each account is for, to its id in the ERP sandbox.
+ACCOUNTS = {
+    "receivables": "102",
+    "tax_payable": "104",
+    "revenue": "106",
+    "accrued_revenue": "107",
+    "cost_of_services": "108",
+    "customer_deposits": "109",
+    "breakage_revenue": "110",
+    "accrued_cost": "111",
+    "intercompany_receivable": "112",
+    "intercompany_payable": "113",
+    "intercompany_revenue": "114",
+    "intercompany_cost": "115",
+}
+
+
 def _netsuite(folder: Path, served: Running) -> dict[str, Any]:
     known = served.sandbox.credentials()
     return {
@@ -158,7 +175,7 @@ def _netsuite(folder: Path, served: Running) -> dict[str, Any]:
         "connector": "netsuite",
         "base_url": f"{served.url}/services/rest",
         "auth": "m2m",
-        "fills": ["Erp", "ScheduleBook"],
+        "fills": ["Erp", "JournalBook", "ScheduleBook"],
         "writes_as": "erp",
         "webhook_secret": f"demo:{WEBHOOK_SECRET}",
         "sweep_seconds": 0.3,
@@ -172,6 +189,7 @@ def _netsuite(folder: Path, served: Running) -> dict[str, Any]:
             "subsidiaries": {"US01": "1"},
             "item": "21",
             "employees": {},
+            "accounts": ACCOUNTS,
             "invoice_dimensions": {"region": "custbody_region"},
         },
     }

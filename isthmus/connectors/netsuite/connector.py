@@ -7,13 +7,14 @@ from decimal import Decimal
 
 from isthmus.connectors.netsuite import mapping as m
 from isthmus.domain.errors import NeedsSetup
+from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit.drift import Described, RemoteField
 from isthmus.kit.keyed import KeyedConnector, by_external_id, by_id
 from isthmus.kit.keys import from_external_id, task_codes, task_key, to_external_id, to_revision_text
 from isthmus.kit.mapping import StatusTable, Table, at_minor_unit, sum_by_key
 from isthmus.kit.paging import Page, after_last_row, all_pages, in_batches, latest
-from isthmus.kit.posting import same_total
+from isthmus.kit.posting import one_side, same_total
 from isthmus.kit.wire import Request, Row, Verb, dig
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
 
@@ -29,11 +30,10 @@ class NetSuite(KeyedConnector):
 
     def describe(self, there: str) -> Verb[Described]:
         """The fields of a record type, the account's custom ones among them."""
-        as_schema = {"Accept": "application/schema+json"}
-        answer = yield Request("GET", f"record/v1/metadata-catalog/{there}", headers=as_schema)
+        where, as_schema = f"record/v1/metadata-catalog/{there}", {"Accept": "application/schema+json"}
+        answer = yield Request("GET", where, headers=as_schema)
         return {name: RemoteField(not facts.get("readOnly")) for name, facts in answer.body["properties"].items()}
 
-    # -- client ------------------------------------------------------------------------------------------------
     def put_client(self, client: Client) -> Verb[ExternalRef]:
         """Create or update the customer under its client number."""
         body = m.CLIENT.out(client) | {"isPerson": False, "isInactive": False}
@@ -64,7 +64,6 @@ class NetSuite(KeyedConnector):
         rows = yield from self._query(m.TERMS_SQL)
         return tuple(str(codes.get(row["id"], row["name"])) for row in rows)
 
-    # -- project -----------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
         """Create or update the job with its dimensions, open for time."""
         body = m.PROJECT.out(project) | self._books(project) | {"allowTime": True, "isInactive": False}
@@ -119,7 +118,6 @@ class NetSuite(KeyedConnector):
         """The billing schedule, if it is there."""
         return self.find_record("billingSchedule", f"{schedule.project_code}:schedule")
 
-    # -- cost --------------------------------------------------------------------------------------------------
     def put_time(self, cost: TimeCost) -> Verb[ExternalRef]:
         """Record the hour; one record per entry, which a higher revision replaces."""
         # Revisions come in order, so a first one cannot overwrite a correction; a later one looks, to be safe.
@@ -140,7 +138,18 @@ class NetSuite(KeyedConnector):
         """The record, if it holds this revision or a later one that replaced it; version says which."""
         return self.find_revision("timeBill", cost.entry_key, cost.revision, text_field="memo")
 
-    # -- receivable --------------------------------------------------------------------------------------------
+    def post_journal(self, journal: Journal) -> Verb[ExternalRef]:
+        """Put the journal entry under its number, approved: accounts by setting, receivables with their client."""
+        body, items = m.JOURNAL.out(journal) | self._books(journal) | {"approved": True}, []
+        for line in journal.lines:
+            whose = {"entity": by_external_id(line.client_no)} if line.account == "receivables" else {}
+            items.append({"account": by_id(self.coded("accounts", line.account)), **one_side(line), **whose})
+        return self.put_record("journalEntry", journal.journal_no, body | {"line": {"items": items}}, replace="line")
+
+    def find_journal(self, journal: Journal) -> Verb[ExternalRef | None]:
+        """The journal entry, if it is there."""
+        return self.find_record("journalEntry", journal.journal_no)
+
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """Post the invoice with the engine's tax per line, and read it back: its total must be ours to the cent."""
         body = m.INVOICE.out(invoice) | self.chosen(approvalStatus="invoice_approval")
@@ -181,9 +190,9 @@ class NetSuite(KeyedConnector):
         rows = yield from after_last_row(lambda last, i: self._page(m.payments_sql(last, i)), since, "modified")
         records = []
         for row in rows:
-            query = {"expandSubResources": "true"}
             # A payment deleted since the query is money that is not there.
-            answer = yield Request("GET", f"record/v1/customerPayment/{row['id']}", query=query, allow=(404,))
+            there, query = f"record/v1/customerPayment/{row['id']}", {"expandSubResources": "true"}
+            answer = yield Request("GET", there, query=query, allow=(404,))
             if answer.status != 404 and self.state("customerPayment", answer.body["status"]["id"]) == "received":
                 records.append(answer.body)
         documents = [line["doc"]["id"] for record in records for line in m.applied(record)]
@@ -207,7 +216,6 @@ class NetSuite(KeyedConnector):
             applies=sum_by_key((numbers[document], amount) for document, amount in lines),
         )
 
-    # -- what requests and answers have in common --------------------------------------------------------------
     def path_of(self, kind: str, key: str) -> str:
         """The address of the record whose external id is our key."""
         return f"record/v1/{kind}/eid:{to_external_id(key)}"
@@ -217,8 +225,7 @@ class NetSuite(KeyedConnector):
         return all_pages(lambda place: self._page(sql, place * self.manifest.page_size))
 
     def _page(self, sql: str, offset: int = 0) -> Verb[Page]:
-        query = {"limit": self.manifest.page_size, "offset": offset}
-        headers = {"Prefer": "transient"}
+        query, headers = {"limit": self.manifest.page_size, "offset": offset}, {"Prefer": "transient"}
         answer = yield Request("POST", "query/v1/suiteql", query=query, json={"q": sql}, headers=headers, writes=False)
         return Page(rows=answer.body["items"], more=answer.body["hasMore"])
 
@@ -260,12 +267,10 @@ class NetSuite(KeyedConnector):
         states = StatusTable("netsuite job", self.setting("project_statuses"))
         return states.read(job["entityStatus"]["id"]) == "active" and not job["isInactive"]
 
-    def _books(self, record: Project | PostInvoice) -> Row:
+    def _books(self, record: Project | PostInvoice | Journal) -> Row:
         """Currency, and the subsidiary of the legal entity in an account that has subsidiaries."""
-        books = {"currency": by_id(self.coded("currencies", record.currency))}
-        if self.setting("subsidiaries"):
-            books["subsidiary"] = by_id(self.coded("subsidiaries", record.entity))
-        return books
+        known = {"currency": ("currencies", record.currency), "subsidiary": ("subsidiaries", record.entity)}
+        return {name: by_id(self.coded(*code)) for name, code in known.items() if self.setting(code[0])}
 
     def _item(self, tax_code: str = "") -> dict[str, str]:
         item = self.setting("items").get(tax_code) or self.setting("item")

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from isthmus.domain.journals import Journal
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.keyed import BY_ID, BY_KEY, by_external_id, by_id
@@ -29,8 +30,7 @@ def to_schedule(schedule: ScheduleIn) -> dict[str, Any]:
 
 def to_tax_detail(line: PostLine) -> dict[str, Any]:
     """The tax of a line. The amount is what counts; the rate it comes to is only shown beside it."""
-    percent = round_quantity(line.tax / line.net * 100) if line.net else Decimal(0)
-    link = by_id(f"line_{line.number}")
+    percent, link = round_quantity(line.tax / line.net * 100) if line.net else Decimal(0), by_id(f"line_{line.number}")
     return {"taxDetailsReference": link, "taxBasis": line.net, "taxRate": percent, "taxAmount": line.tax}
 
 
@@ -67,10 +67,7 @@ def to_address_book(address: Address) -> dict[str, Any] | None:
 
 
 ADDRESS = Table(
-    Field("street", "addr1"),
-    Field("city", "city"),
-    Field("region", "state"),
-    Field("postal_code", "zip"),
+    *map(Field, ("street", "city", "region", "postal_code"), ("addr1", "city", "state", "zip")),
     Field("country", "country", *BY_ID),
     of=Address,
 )
@@ -108,14 +105,12 @@ _DOCUMENT = (
     Field("po_number", "otherRefNum"),
     Field("memo", "memo"),
 )
+JOURNAL = Table(Field("booked_on", "tranDate", *DAY), Field("memo", "memo"), of=Journal, there="journalEntry")
 INVOICE = Table(*_DOCUMENT, Field("due_date", "dueDate", *DAY), of=PostInvoice, there="invoice")
 CREDIT = Table(*_DOCUMENT, of=PostInvoice, there="creditMemo")
 # The amount is given, so that NetSuite does not make its own of quantity and rate.
 INVOICE_LINE = Table(
     Field("number", "taxDetailsReference", out="line_{}".format, back=None),
-    Field("description", "description"),
-    Field("quantity", "quantity"),
-    Field("unit_price", "rate"),
-    Field("net", "amount"),
+    *map(Field, ("description", "quantity", "unit_price", "net"), ("description", "quantity", "rate", "amount")),
     of=PostLine,
 )

@@ -53,6 +53,13 @@ _ACCOUNTS = [
     ("106", "4000", "Service Revenue", "Income"),
     ("107", "1150", "Unbilled Receivable", "UnbilledRec"),
     ("108", "5000", "Cost of Services", "COGS"),
+    ("109", "2510", "Customer Deposits", "OthCurrLiab"),
+    ("110", "4900", "Breakage Revenue", "Income"),
+    ("111", "2200", "Accrued Cost", "OthCurrLiab"),
+    ("112", "1300", "Intercompany Receivable", "OthCurrAsset"),
+    ("113", "2600", "Intercompany Payable", "OthCurrLiab"),
+    ("114", "4100", "Intercompany Revenue", "Income"),
+    ("115", "5100", "Intercompany Cost", "COGS"),
 ]
 
 
