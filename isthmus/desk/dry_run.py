@@ -14,6 +14,7 @@ from isthmus.ports import PORTS
 from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.kernel import Kernel
 from isthmus.runtime.rehearsal import Rehearsed, Write, rehearse
+from isthmus.runtime.routing import dimensions_about
 from isthmus.runtime.storyline import Line
 from isthmus.store.records import Case, RunState
 from isthmus.store.tx import Tx
@@ -140,9 +141,12 @@ def verb_in_words(verb: str) -> str:
 
 
 def _next(kernel: Kernel, case: Case, line: Line) -> NextStep:
-    system = ""
-    if line.port and kernel.systems.fills(line.port, case.entity):
-        system = str(kernel.systems.filling(line.port, case.entity).name)
+    system, about = "", None
+    if line.port in kernel.systems.told_apart:
+        with kernel.store.transaction() as tx:
+            about = dimensions_about(tx, f"contract:{case.contract_no}")
+    if line.port and kernel.systems.fills(line.port, case.entity, "", about):
+        system = str(kernel.systems.filling(line.port, case.entity, "", about).name)
     return NextStep(what=line.phrase, system=system or line.port, writes=line.writes)
 
 

@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 _ABOUT = "contract:"
 
 
-def connection_of(kernel: Kernel, port: str, run: RunRow, source: str = "") -> Any:
-    """The connection for a call of this run. NeedsSetup when none is for its contract."""
-    about = None
-    if port in kernel.systems.told_apart:
-        with kernel.store.transaction() as tx:
-            about = _dimensions(tx, run.correlation_id)
-    return kernel.systems.filling(port, run.entity, source, about)
-
-
-def is_offered(books: Books, port: str, entity: str, source: str) -> bool:
-    """Whether a connection of the firm fills the port; kept with the run, so that a later change breaks no replay."""
-    systems = books.kernel.systems
-    about = _dimensions(books.tx, books.correlation_id) if port in systems.told_apart else None
-    return systems.fills(port, entity, source, about)
-
-
-def _dimensions(tx: Tx, correlation_id: str) -> Mapping[str, str] | None:
+def dimensions_about(tx: Tx, correlation_id: str) -> Mapping[str, str] | None:
     """The financial dimensions of the contract that a run is about; None when it is about none that is kept yet."""
     contract_no = correlation_id.removeprefix(_ABOUT)
     if contract_no == correlation_id:
         return None
     found = tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)
     return found[0].dimensions if found else None
+
+
+def connection_of(kernel: Kernel, port: str, run: RunRow, source: str = "") -> Any:
+    """The connection for a call of this run. NeedsSetup when none is for its contract."""
+    about = None
+    if port in kernel.systems.told_apart:
+        with kernel.store.transaction() as tx:
+            about = dimensions_about(tx, run.correlation_id)
+    return kernel.systems.filling(port, run.entity, source, about)
+
+
+def is_offered(books: Books, port: str, entity: str, source: str) -> bool:
+    """Whether a connection of the firm fills the port; kept with the run, so that a later change breaks no replay."""
+    systems = books.kernel.systems
+    about = dimensions_about(books.tx, books.correlation_id) if port in systems.told_apart else None
+    return systems.fills(port, entity, source, about)

@@ -31,14 +31,19 @@ class Crm(Protocol):
 
 
 class Salesforce:
-    """Salesforce with CPQ, as the demo has it."""
+    """Salesforce with CPQ, as the demo has it. hears: its changes are heard by the Pub/Sub API instead of polled."""
 
     system: ClassVar[str] = "salesforce"
+
+    def __init__(self, hears: bool = False) -> None:
+        self.hears = hears
 
     def connection(self, folder: Path, served: Running) -> dict[str, Any]:
         """See Crm."""
         [made] = connections(folder, {self.system: served})
-        return made
+        known = served.sandbox.credentials()
+        bus = {"event_bus": known["pubsub_url"], "organization_id": known["organization_id"], "listen_seconds": "0.2"}
+        return made | {"settings": made["settings"] | bus} if self.hears else made
 
     def win(self, pair: Pair, deal: Deal, entity: str) -> None:
         """See Crm."""

@@ -11,7 +11,7 @@ from isthmus.domain.objects import Engagement, Invoice
 from isthmus.domain.states import EngagementState, Posting, Settlement
 from isthmus.sandbox.server import Running
 from isthmus.store.records import CrossReference, RunState
-from tests.pairings.crms import SALESFORCE, HubSpot
+from tests.pairings.crms import SALESFORCE, HubSpot, Salesforce
 from tests.pairings.erps import Finance, NetSuite, Tryton, money
 from tests.pairings.pair import DEAL, PROJECT, Pair, paired, systems
 from tests.pairings.psas import KANTATA, Certinia, Jira
@@ -20,7 +20,7 @@ from tests.pairings.test_erp import WEEK, at_rest, issued, net_of_week
 # Whoever asks for Tryton first on a machine waits until its database is made.
 pytestmark = [pytest.mark.xdist_group("pairings"), pytest.mark.timeout(900)]
 PAIRINGS = {
-    "salesforce-certinia-netsuite-avalara": (SALESFORCE, Certinia(), NetSuite()),
+    "salesforce-certinia-netsuite-avalara": (Salesforce(hears=True), Certinia(), NetSuite()),
     "hubspot-kantata-dynamics_finance-avalara": (HubSpot(), KANTATA, Finance()),
     "salesforce-jira-tryton-avalara": (SALESFORCE, Jira(), Tryton()),  # this Tryton is real
 }
