@@ -16,6 +16,7 @@ def test_audit_finds_a_missing_cent_with_its_money(world: World, isthmus: Isthmu
     world.capture("8.0", "2.5")
     healthy = isthmus("audit", "--no-ask")
     assert (healthy.code, healthy.err) == (0, "") and "controls agree" in healthy.out
+    assert "INV-08  Can every price be worked out again? yes" in healthy.out and "INV-09" not in healthy.out
     with world.store.transaction() as tx:
         tx.raw.execute(sa.text("set local session_replication_role = replica"))  # past the guard, as an intruder
         tx.raw.execute(sa.text("update hub.billable_part set net = net - 0.01 where net > 1000"))

@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from isthmus.domain.objects import BillablePart, Invoice
+from isthmus.domain.objects import BillableItem, BillablePart, Invoice
 from isthmus.domain.states import CaseState, PartState
-from isthmus.store.records import AuditEntry, Case, Decision, InboxMessage, MessageState, RunRow, RunState
+from isthmus.domain.terms import Discount, MinimumCommitment, Tier
+from isthmus.store.records import (
+    AuditEntry,
+    Case,
+    Decision,
+    InboxMessage,
+    MessageState,
+    OutboxEvent,
+    RunRow,
+    RunState,
+)
 from tests.app_cli.conftest import Isthmus, World
 from tests.processes.hub import contract
 
@@ -169,6 +179,30 @@ def test_a_dry_run_shows_the_lines_and_why_and_starts_nothing(billable: World, i
     assert {part.state for part in billable.rows(BillablePart)} == {PartState.READY}
 
 
+def test_a_dry_run_works_out_fees_and_tiers_and_takes_them_back(world: World, isthmus: Isthmus) -> None:
+    """1,110.00 of work less 10 %, and the least that was agreed of the month that is over."""
+    terms = {
+        "discounts": (Discount(kind="volume_retroactive", tiers=(Tier(from_net=Decimal(0), percent=Decimal(10)),)),),
+        "commitment": MinimumCommitment(amount=Decimal(2000), start=date(2026, 3, 1)),
+    }
+    world.set_up(lines=(contract().lines[0].model_copy(update=terms),))
+    world.capture("6")
+    before = len(world.rows(BillableItem)), len(world.rows(OutboxEvent))
+    asked = ("bill", "K-1", "--cutoff", "2026-03-31", "--dry-run", "--as", "ana")
+    (invoice,) = isthmus(*asked, "--json").json["invoices"]
+    assert Decimal(invoice["net"]) == Decimal("2000.00")
+    picture = isthmus(*asked).out
+    assert "Advice: volume discount" in picture and "-111.00" in picture and "1,001.00" in picture
+    assert (len(world.rows(BillableItem)), len(world.rows(OutboxEvent))) == before
+
+
+def test_many_pieces_of_one_reason_are_summed_up(world: World, isthmus: Isthmus) -> None:
+    world.set_up(caps=(contract().caps[0].model_copy(update={"limit": Decimal("100.00")}),))
+    world.capture("1", "1.1", "1.2", "1.3", "1.4")
+    picture = isthmus("bill", "K-1", "--cutoff", "2026-03-31", "--dry-run", "--as", "ana").out
+    assert "not billed: 5 pieces, 2026-03-10 to 2026-03-10, 1,010.00 USD in all: over the cap K-1:cap" in picture
+
+
 def test_a_dry_run_of_nothing_says_so(world: World, isthmus: Isthmus) -> None:
     world.set_up()
     shown = isthmus("bill", "K-1", "--cutoff", "2026-03-31", "--dry-run", "--as", "ana")
@@ -190,6 +224,7 @@ def test_the_same_billing_run_is_found_and_not_made_twice(billable: World, isthm
     assert [run.run_id for run in billable.rows(RunRow, process="bill_contract")] == ["bill_contract/K-1:2026-03"]
     other = isthmus("bill", "K-1", "--cutoff", "2026-03-30", "--as", "ana", "--json")
     assert (other.code, other.json["code"]) == (1, "same_key_other_content")
+    assert "by ana up to 2026-03-31, and is queued" in other.json["detail"] and "--name" in other.json["detail"]
     billable.advance("bill_contract/K-1:2026-03")
     assert [invoice.net for invoice in billable.rows(Invoice)] == [Decimal("1480.00")]
     waited = isthmus(*asked, "--wait", "1", "--json")

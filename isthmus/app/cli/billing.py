@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.app.cli.amounts import not_billed, plain
 from isthmus.app.cli.shell import PERSON, REFUSED, WrongUsage, common, show, table
 from isthmus.domain.errors import NotFound
 
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from isthmus.domain.objects import Invoice
     from isthmus.runtime.kernel import Kernel
     from isthmus.store.records import RunRow
+    from isthmus.store.tx import Tx
 
 PANEL = "Decide"
 POLL_SECONDS = 0.1
+EVIDENCE_MAX = 60
 ENDED = ("done", "cancelled")
 STUCK = ("parked", "failed")
 HOLDS = {
@@ -106,9 +109,23 @@ def _start(kernel: Kernel, contract_no: str, day: date, key: str, by: str) -> Ru
     with kernel.store.transaction() as tx:
         books = kernel.books(tx, key=key, actor=by, correlation_id=f"contract:{contract_no}")
         args = {"contract_no": contract_no, "cutoff": day.isoformat(), "prepared_by": by}
+        _refuse_another(tx, f"bill_contract/{key}", args)
         row = books.start("bill_contract", key, args, entity=_entity_of(kernel, contract_no))
         books.audit("billing.start", key, reason=f"cut-off {day}")
     return row
+
+
+def _refuse_another(tx: Tx, run_id: str, args: dict[str, Any]) -> None:
+    """A run of this name with another cut-off or by somebody else is not this one, and says what it is."""
+    from isthmus.domain.errors import SameKeyOtherContent
+    from isthmus.runtime.hashing import content_hash
+    from isthmus.store.records import RunRow
+
+    known = tx.get(RunRow, run_id)
+    if known is not None and known.args_hash != content_hash(args):
+        was = f"by {known.args.get('prepared_by')} up to {known.args.get('cutoff')}, and is {known.state}"
+        advice = f"look at it with 'isthmus runs {run_id}', or give this one another --name"
+        raise SameKeyOtherContent(f"the billing run {known.key} was started before, {was}: {advice}")
 
 
 def _entity_of(kernel: Kernel, contract_no: str) -> str:
@@ -130,6 +147,7 @@ def _start_client(kernel: Kernel, client_no: str, day: date, name: str, by: str)
         key = f"{client_no}:{entity}:{name}"
         args = {"client_no": client_no, "entity": entity, "cutoff": day.isoformat(), "prepared_by": by}
         with kernel.store.transaction() as tx:
+            _refuse_another(tx, f"bill_client/{key}", args)
             books = kernel.books(tx, key=key, actor=by, correlation_id=f"client:{client_no}")
             rows.append(books.start("bill_client", key, args, entity=entity))
             books.audit("billing.start", key, reason=f"cut-off {day}")
@@ -177,15 +195,24 @@ def _print(console: Console, shown: Preview, whose: str, day: date) -> None:
         console.print(f"nothing of {whose} is ready up to {day}", style="bold")
     for planned in shown.invoices:
         _print_planned(console, planned, several=len(shown.invoices) > 1)
-    for piece in shown.evidence:
-        why = ", ".join(f"{name} {value}" for name, value in piece.price_trace.items())
-        sum_of = f"{piece.quantity} x {piece.unit_price} = {piece.net}"
-        console.print(f"  {piece.service_date} {piece.person} {sum_of}: {why}", style="dim")
+    for piece in shown.evidence[:EVIDENCE_MAX]:
+        sum_of = f"{plain(piece.quantity)} x {plain(piece.unit_price)} = {piece.net:,}"
+        told = f"  {piece.service_date} {piece.person} {sum_of}: {_why(piece.price_trace)}"
+        console.print(told, style="dim")
+    if len(shown.evidence) > EVIDENCE_MAX:
+        console.print(f"  and {len(shown.evidence) - EVIDENCE_MAX} more: --json shows them all", style="dim")
     for credit in shown.credits:
         _print_lines(console, credit)
         console.print(f"credit memo of {credit.net:,} {credit.currency}, approved by another person", style="bold")
-    for part in shown.not_billed:
-        console.print(f"not billed: {part.service_date} {part.net:,} {part.currency}: {part.why}", style="yellow")
+    for told in not_billed(shown.not_billed):
+        console.print(told, style="yellow")
+
+
+def _why(trace: dict[str, Any]) -> str:
+    """The trace in a line: why this price first, then what it stands on."""
+    told = [str(trace["reason"])] if trace.get("reason") else []
+    named = {name: value for name, value in trace.items() if name not in ("reason", "rate", "candidates")}
+    return ", ".join([*told, *(f"{name} {value}" for name, value in named.items() if value)])
 
 
 def _print_planned(console: Console, planned: PlannedInvoice, several: bool) -> None:
@@ -205,6 +232,7 @@ def _print_planned(console: Console, planned: PlannedInvoice, several: bool) -> 
 def _print_lines(console: Console, invoice: Invoice) -> None:
     lines = table("", "line", "quantity", "unit price", "net", "from", right=("", "quantity", "unit price", "net"))
     for line in invoice.lines:
-        sums = (str(line.quantity), str(line.unit_price), f"{line.net:,}")
-        lines.add_row(str(line.number), line.description, *sums, f"{len(line.part_ids)} approved entries")
+        sums = (plain(line.quantity), plain(line.unit_price), f"{line.net:,}")
+        pieces = "1 piece" if len(line.part_ids) == 1 else f"{len(line.part_ids)} pieces"
+        lines.add_row(str(line.number), line.description, *sums, f"{pieces} of evidence")
     console.print(lines)
