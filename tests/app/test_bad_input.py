@@ -126,6 +126,24 @@ def handed_in(**changes: Any) -> dict[str, Any]:
     return {"contract": {**contract().model_dump(mode="json"), **changes}}
 
 
+def client_bill(client_no: str) -> dict[str, Any]:
+    return {"client_no": client_no, "cutoff": "2026-03-31", "name": "again"}
+
+
+def lend(borrower: str) -> dict[str, Any]:
+    price = {"kind": "fixed", "rate": "90.00"}
+    facts = {"agreement_no": "A-1", "lender": "US01", "borrower": borrower, "people": ["ann"], "price": price}
+    return {**facts, "currency": "USD", "effective_from": "2026-01-01"}
+
+
+def charge(period: str) -> dict[str, Any]:
+    return {"lender": "US01", "borrower": "XX99", "period": period, "name": "c"}
+
+
+def threshold(**changes: Any) -> dict[str, Any]:
+    return {"entity": "US01", "state": "NY", **changes}
+
+
 WHY = {"reason": "because"}
 TIME, SPENT, RATES = "/v1/files/time?connection=psa", "/v1/files/expenses?connection=psa", "/v1/files/rate-card"
 ACME = f"{RATES}?code=ACME&currency=USD&client_no=C-1"
@@ -393,6 +411,17 @@ REFUSED = (
         ("period",),
         by="cora",
     ),
+    Bad("POST /v1/client-billing-runs", "no such client", client_bill("C-9"), ("client C-9",), 404, "ana"),
+    Bad("POST /v1/lending-agreements", "no such entity", lend("XX99"), ("XX99",), 404, "finn"),
+    Bad("POST /v1/lending-agreements", "an entity to itself", lend("US01"), ("US01", "itself"), by="finn"),
+    Bad(
+        "POST /v1/lending-agreements", "no such currency", {**lend("XX99"), "currency": "usd"}, ("currency",), by="finn"
+    ),
+    Bad("POST /v1/intercompany-charges", "month 13", charge("2026-13"), ("period",), by="finn"),
+    Bad("POST /v1/intercompany-charges", "no such entity", charge("2026-03"), ("XX99",), 404, "finn"),
+    Bad("POST /v1/tax-thresholds", "count of none", threshold(count=0), ("count",), by="tara"),
+    Bad("POST /v1/tax-thresholds", "no such entity", threshold(entity="XX99", count=1), ("XX99",), 404, "tara"),
+    Bad("POST /v1/tax-thresholds", "a threshold of nothing", threshold(), ("NY",), by="tara"),
     # -- what people decide
     Bad(
         "POST /v1/invoices/{invoice_id}/release",

@@ -15,8 +15,6 @@ from decimal import Decimal
 import pytest
 
 from isthmus.domain.objects import Cap
-from isthmus.domain.terms import TransferPrice
-from isthmus.policies.costs import charge, eliminated, mirror
 from isthmus.processes.work import evidence
 from isthmus.reconciliation import CONTROLS
 from tests.properties.histories import Act, History
@@ -131,9 +129,8 @@ INVARIANTS: dict[str, Shown] = {
         "payments", (HISTORIES, "policies.test_cash:test_a_payment_never_settles_more_than_itself_or_an_invoice")
     ),
 }
-# Not a state of the books that a control could read: two orders of arrival have to be compared, two entities' charges
-# mirrored. Each has its planted defect below.
-NO_CONTROL = {"INV-21", "INV-31"}
+# Not a state of the books that a control could read: two orders of arrival have to be compared. Its defect is below.
+NO_CONTROL = {"INV-31"}
 
 
 def test_every_invariant_of_billing_has_a_property_and_a_control() -> None:
@@ -182,24 +179,7 @@ def test_the_order_of_arrival_matters_only_with_the_defect() -> None:
     assert first_come_first_served()
 
 
-# -- INV-21: a reversal that is priced anew instead of mirrored --------------------------------------------------------
-
-
-def reversal_at_todays_price() -> bool:
-    """The charge is taken back at a rate that has risen since: the lender is left with the difference."""
-    facts = {"lender": "DE01", "borrower": "US01", "source_key": "psa:1", "currency": "EUR"}
-    before, since = (TransferPrice(kind="fixed", rate=Decimal(rate)) for rate in ("90.00", "95.00"))
-    one = charge("IC-1", quantity=Decimal("7.3333"), terms=before, **facts)
-    right = mirror(one, "IC-2", {"IC-1"})
-    wrong = charge("IC-2", quantity=-one.quantity, terms=since, **facts)
-    return not any(eliminated([one, right]).values()) and any(eliminated([one, wrong]).values())
-
-
-def test_a_charge_between_entities_is_nothing_to_the_group_only_when_it_is_mirrored() -> None:
-    assert reversal_at_todays_price()
-
-
-ELSEWHERE = {"INV-21": reversal_at_todays_price, "INV-31": first_come_first_served}
+ELSEWHERE = {"INV-31": first_come_first_served}
 
 
 def test_the_table_of_invariants() -> None:

@@ -52,7 +52,9 @@ def charge_entities(
     show(row.model_dump(mode="json"), lambda console: console.print(f"{row.run_id} is {row.state}"))
 
 
-def thresholds(entity: Annotated[str, typer.Argument(metavar="ENTITY", show_default=False)]) -> None:
+def thresholds(
+    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="The legal entity.", show_default=False)],
+) -> None:
     """Show how near a legal entity's sales are to the thresholds to register for tax that the tax desk keeps.
 
     Example: isthmus thresholds US01

@@ -121,7 +121,9 @@ def _print_month(console: Console, day: date, rows: Sequence[dict[str, Any]]) ->
         sums[currency] = sums.get(currency, Decimal(0)) + net
         left = [f"{Decimal(amount):,} {why}" for why, amount in row["not_billed"].items()]
         left += [f"credit memos of {Decimal(row['credits']):,}"] if Decimal(row["credits"]) else []
-        grid.add_row(row["contract"], str(row["invoices"] or "-"), f"{net:,} {currency}" if net else "-", "; ".join(left))
+        grid.add_row(
+            row["contract"], str(row["invoices"] or "-"), f"{net:,} {currency}" if net else "-", "; ".join(left)
+        )
     console.print(grid)
     told = ", ".join(f"{net:,} {currency}" for currency, net in sorted(sums.items()) if net)
     count = sum(row.get("invoices", 0) for row in rows)
