@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from isthmus.desk.position import Position, position_of
+from isthmus.domain.money import can_bill_in, minor_units
 from isthmus.ports import PORTS
 from isthmus.runtime.hashing import content_hash
 from isthmus.runtime.kernel import Kernel
@@ -101,7 +102,12 @@ def _changes(before: Position, after: Position) -> list[MoneyChange]:
     for what, currency in sorted({*before, *after}):
         was, now = before.get((what, currency), Decimal(0)), after.get((what, currency), Decimal(0))
         if was != now:
-            told = {"before": f"{was:,}", "after": f"{now:,}", "change": f"{now - was:+,}"}
+            places = minor_units(currency) if can_bill_in(currency) else 2
+            told = {
+                "before": f"{was:,.{places}f}",
+                "after": f"{now:,.{places}f}",
+                "change": f"{now - was:+,.{places}f}",
+            }
             changed.append(MoneyChange(what=what, currency=currency, **told))
     return changed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isthmus.desk.options import LOOK_BACK, Option, options_for
@@ -11,6 +11,8 @@ from isthmus.desk.types import Action, FormField, action_of, correctable
 from isthmus.domain.objects import LegalEntity, Project
 from isthmus.store.records import Case
 from isthmus.store.tx import Tx
+
+SAME = "left empty, it stays in each case as it is"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,18 @@ def form_of(tx: Tx, case: Case, action: str) -> FormView:
     known = action_of(case.exception, action)
     fields = _sent(tx, case) if known.edits else _asked(tx, case, known)
     return FormView(action, known.label, known.says, known.tone, known.rule, tuple(fields))
+
+
+def forms_for_many(tx: Tx, sample: Case) -> list[FormView]:
+    """The forms for cases of one cause. What was sent differs from case to case: a correction says only what is the
+    same for all, and a field left empty stays in each case as it is.
+    """
+    return [
+        replace(form, fields=tuple(replace(one, value="", required=True, hint=one.hint or SAME) for one in form.fields))
+        if action_of(sample.exception, form.action).edits
+        else form
+        for form in forms_of(tx, sample)
+    ]
 
 
 def names_of(case: Case, action: str) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 AT_ONCE_MAX = 64
 # A quota that is used up for an hour may be raised, or was a guess: so often at least it is asked whether it is over.
 PATIENCE_SECONDS_MAX = 30.0
+NOT_ANSWERED = "has not answered for a while"  # what callers are told while the breaker is open
 
 
 # -- maintenance -------------------------------------------------------------------------------------------------
@@ -267,7 +268,7 @@ class Traffic:
             raise Unreachable(f"{self._name} is in a maintenance window for {held:.0f} s more: nothing is sent", held)
         broken = self.breaker.seconds_left()
         if broken > 0:
-            raise Unreachable(f"{self._name} has not answered for a while: it is tried again in {broken:.1f} s", broken)
+            raise Unreachable(f"{self._name} {NOT_ANSWERED}: it is tried again in {broken:.1f} s", broken)
         with self._lock:
             self._under_way += 1
         try:

@@ -27,6 +27,20 @@ IDLE_SECONDS = 0.05  # how long it keeps one it does not use
 _ASK_AGAIN_SECONDS = 0.01
 
 
+def _space_of(connection: str) -> int:
+    """The space of advisory locks that are a connection's places."""
+    return zlib.crc32(f"isthmus-budget:{connection}".encode()) & 0x7FFFFFFF
+
+
+def places_taken(connection: sa.Connection, name: str) -> int:
+    """How many places of a connection's budget are taken at this moment, by all workers of the fleet together."""
+    taken = (
+        "select count(*) from pg_locks where locktype = 'advisory' and classid = :space and objsubid = 2 and granted"
+    )
+    here = " and database = (select oid from pg_database where datname = current_database())"
+    return int(connection.execute(sa.text(taken + here), {"space": _space_of(name)}).scalar_one())
+
+
 class SharedPlaces:
     """At most limit requests at a time over all workers of the fleet. See kit.limits.Budget."""
 
@@ -34,7 +48,7 @@ class SharedPlaces:
         self, engine: sa.Engine, connection: str, limit: int, wait_seconds_max: float = WAIT_SECONDS_MAX
     ) -> None:
         self._engine = engine
-        self._space = zlib.crc32(f"isthmus-budget:{connection}".encode()) & 0x7FFFFFFF
+        self._space = _space_of(connection)
         self.limit = limit
         self._wait_seconds_max = wait_seconds_max
         self._changed = threading.Condition()

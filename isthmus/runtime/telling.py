@@ -46,7 +46,8 @@ def _evidence(items: list[BillableItem]) -> tuple[str, Decimal | None, str]:
 def _invoice(invoice: Invoice) -> tuple[str, Decimal | None, str]:
     name = invoice.number or invoice.invoice_id
     total = invoice.total or invoice.net
-    return f"{name}: {len(invoice.lines)} lines", total, invoice.currency
+    lines = len(invoice.lines)
+    return f"{name}: {lines} line{'' if lines == 1 else 's'}", total, invoice.currency
 
 
 _WORDS: tuple[tuple[type, Any], ...] = (
@@ -56,7 +57,7 @@ _WORDS: tuple[tuple[type, Any], ...] = (
     (LegalEntity, lambda e: (f"{e.code} {e.name}", None, "")),
     (Project, lambda p: (f"{p.project_code} with {len(p.tasks)} tasks", p.budget, p.currency)),
     (ProjectFacts, lambda p: (f"{p.project_code} is {'open' if p.active else 'closed'}", None, "")),
-    (TaxAnswer, lambda t: (f"{t.status} on {t.net}", t.tax, t.currency)),
+    (TaxAnswer, lambda t: (f"{t.status} on {t.net:,}", t.tax, t.currency)),
     (PostedInvoice, lambda p: (f"{p.number} in {p.ref.system} as {p.ref.external_id}", p.total, p.currency)),
     (TimePage, lambda p: (f"{len(p.entries)} entries", None, "")),
     (PaymentPage, lambda p: (f"{len(p.payments)} payments", None, "")),

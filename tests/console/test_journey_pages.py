@@ -82,7 +82,7 @@ def test_a_controller_reads_why_a_line_is_1230(stage: ConsoleStage) -> None:
         "4 Mar 2026 ann Report 3.00 164.00 492.00 492.00 pia",
         "Sum 1,230.00",
         "K-1 version 1",
-        "1230.00 × 0.08875",
+        "1,230.00 × 8.875 %",
     ):
         assert said in why, why
 

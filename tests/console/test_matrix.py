@@ -104,7 +104,12 @@ OF_THE_FIRM = {
     "POST /v1/replays",
 }
 FORMS: dict[str, dict[str, str]] = {
-    "POST /groups/{group_key}": {"action": "fill", "reason": "x", "others": "yes", "value:cost_center": "CC-1"},
+    "POST /groups/{group_key}": {
+        "action": "fill",
+        "fill/reason": "x",
+        "others": "yes",
+        "fill/value:cost_center": "CC-1",
+    },
     "POST /bulk/{bulk_no}": {"do": "stop", "reason": "x"},
     "POST /cases/{case_no}/dry-run": {"action": "fill", "reason": "x", "value:cost_center": "CC-1"},
     "POST /cases/{case_no}/decide": {"action": "fill", "reason": "x", "value:cost_center": "CC-1"},
@@ -172,7 +177,7 @@ class World:
         ).is_success
         stage.go()
         self.dim, self.tax = self._case("EX-DIM"), self._case("EX-TAX-CODE")
-        asker.post(f"/console/groups/{self.dim.group_key}", action="fill", reason="x", others="yes")
+        asker.post(f"/console/groups/{self.dim.group_key}", action="fill", others="yes", **{"fill/reason": "x"})
         body = {"action": "fill", "reason": "x", "values": {"tax_code": "SERVICES"}}
         stage.post(f"/v1/cases/{self.tax.case_no}/resolve", body, by="asker")
         (self.bulk,) = stage.rows(BulkFix)

@@ -13,12 +13,16 @@ import pytest
 from isthmus.app.console.pages import PAGES
 from isthmus.app.console.site import STATIC
 from isthmus.desk.types import all_types
+from isthmus.domain.objects import Project
 from isthmus.domain.states import CaseState
+from isthmus.ports.calls import FINANCIAL
+from isthmus.runtime.lanes import SharedPlaces
 from isthmus.store.desk_records import BulkFix
 from isthmus.store.records import Case, RunRow
 from tests.app.stage import PEOPLE, an_entry
-from tests.console.stage import ConsoleStage, Visitor, text_of
+from tests.console.stage import LOCAL, ConsoleStage, Visitor, text_of
 from tests.processes.hub import contract
+from tests.runtime.test_edits import refuse
 
 
 def busy(stage: ConsoleStage) -> None:
@@ -29,7 +33,9 @@ def busy(stage: ConsoleStage) -> None:
     stage.go()
     for number in ("K-2", "K-3"):
         stage.set_up(contract(contract_no=number, dimensions={"practice": "DIGITAL"}))
-    stage.visit("finn").post(f"/console/groups/{_case(stage).group_key}", action="fill", reason="x", others="yes")
+    stage.visit("finn").post(
+        f"/console/groups/{_case(stage).group_key}", action="fill", others="yes", **{"fill/reason": "x"}
+    )
 
 
 def _case(stage: ConsoleStage) -> Case:
@@ -229,3 +235,62 @@ def test_words_with_signs_find_nothing_they_should_not(stage: ConsoleStage) -> N
         for path in ("/console/search", "/console/cases"):
             assert visitor.client.get(path, params={"q": words}).status_code == 200
     assert "Nothing is known under this" in text_of(visitor.client.get("/console/search", params={"q": "%%%"}).text)
+
+
+def test_each_action_of_a_group_has_its_own_fields_and_its_own_reason(stage: ConsoleStage) -> None:
+    """All forms of a group's page are one form: what is typed into one of them must not be lost to the next."""
+    stage.set_up()
+    for number in ("K-2", "K-3"):
+        stage.set_up(contract(contract_no=number, dimensions={"practice": "DIGITAL"}))
+    visitor, key = stage.visit("finn"), _case(stage).group_key
+    page = visitor.get(f"/console/groups/{key}").text
+    names = re.findall(r'form="chosen"[^>]* name="([^"]+)"', page)
+    assert {"fill/value:cost_center", "fill/reason", "retry/reason", "cancel/reason"} <= set(names)
+    assert len(names) == len(set(names)) + names.count("action") - 1
+    typed = {"fill/value:cost_center": "CC-1", "fill/reason": "agreed", "retry/reason": "", "cancel/reason": ""}
+    assert visitor.post(f"/console/groups/{key}", action="retry", others="yes", **typed).status_code == 422
+    assert visitor.post(f"/console/groups/{key}", action="fill", others="yes", **typed).status_code == 303
+    (fix,) = stage.rows(BulkFix)
+    assert (fix.values, fix.reason) == ({"cost_center": "CC-1"}, "agreed")
+
+
+def test_a_refusal_keeps_the_frame_and_leads_back(stage: ConsoleStage) -> None:
+    stage.set_up(contract(dimensions={"practice": "DIGITAL"}))
+    visitor, path = stage.visit("finn"), f"/console/cases/{_case(stage).case_no}"
+    form = {"csrf": visitor.csrf, "action": "fill", "reason": ""}
+    answer = visitor.client.post(f"{path}/dry-run", data=form, headers={"referer": f"{LOCAL}{path}"})
+    assert answer.status_code == 422 and "Say why" in answer.text
+    assert 'aria-label="Pages"' in answer.text and f'href="{path}">Back</a>' in answer.text
+    elsewhere = visitor.client.post(f"{path}/dry-run", data=form, headers={"referer": "https://evil.example/x"})
+    assert "evil.example" not in elsewhere.text
+
+
+def test_a_connection_says_how_much_of_its_limit_is_taken(stage: ConsoleStage) -> None:
+    places = SharedPlaces(stage.hub.store.engine, "erp", 5)
+    visitor = stage.visit("ines")
+    with places.slot(FINANCIAL), places.slot(FINANCIAL):
+        assert "5 requests at once 2 taken now" in text_of(visitor.get("/console/connections").text)
+    places.close()
+    assert "5 requests at once 0 taken now" in text_of(visitor.get("/console/connections").text)
+
+
+def test_a_correction_of_many_leaves_in_each_case_what_is_its_own(stage: ConsoleStage) -> None:
+    """Each invoice has an order number of its own; a region for all of them must not give them the first one's."""
+    refuse(stage, "erp", "post_invoice", lambda invoice: invoice.dimensions.get("region"))
+    for number in ("K-1", "K-2"):
+        stage.set_up(contract(contract_no=number, po_number=f"PO-{number}"))
+        stage.record(an_entry(int(number[2]), "4", project_code=f"P-{number}"), message_id=number)
+        body = {"contract_no": number, "cutoff": "2026-03-31", "name": "m"}
+        assert stage.post("/v1/billing-runs", body, by="ana").status_code == 202
+        stage.go()
+    with stage.hub.store.transaction() as tx:  # another project has a region, so it may be filled in here
+        project = tx.find(Project)[0]
+        dimensions = {**project.dimensions, "region": "AMER"}
+        tx.insert(project.model_copy(update={"project_code": "P-9", "dimensions": dimensions}))
+    visitor, key = stage.visit("finn"), _case(stage).group_key
+    page = visitor.get(f"/console/groups/{key}").text
+    assert "PO-K-" not in page and "left empty, it stays in each case as it is" in page
+    names = dict.fromkeys(re.findall(r'name="(edit/value:[^"]+)"', page), "")
+    form = {**names, "edit/value:dimensions.region": "EMEA", "edit/reason": "delivered there"}
+    assert visitor.post(f"/console/groups/{key}", action="edit", others="yes", **form).status_code == 303
+    assert stage.rows(BulkFix)[0].values == {"dimensions.region": "EMEA"}

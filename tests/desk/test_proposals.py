@@ -242,7 +242,7 @@ def test_a_refused_invoice_is_corrected_posted_and_both_versions_are_kept() -> N
     _, proposal = desk.decide(FINN, "edit", **{"dimensions.region": "EMEA"})
     (write,) = [w for w in proposal.dry_run["writes"] if w["what"].startswith("Post the receivable")]
     assert write["changed"] == {"dimensions.region": ["", "EMEA"]} and write["amount"] == "1,611.35"
-    assert {"what": "US01-INV-2026-00001: total, posted", "before": "0", "after": "1,611.35"}.items() <= next(
+    assert {"what": "US01-INV-2026-00001: total, posted", "before": "0.00", "after": "1,611.35"}.items() <= next(
         m for m in proposal.dry_run["money"] if m["what"].endswith("posted")
     ).items()
     desk.agree(BERT, proposal)

@@ -35,7 +35,9 @@ from isthmus.store.records import Case, RunRow, RunStep
 from isthmus.store.tx import Tx
 
 STEPS_SHOWN = 12
-HIDDEN_FACTS = frozenset({"sent", "candidates", "offered", "prepared_by", "key", "verb", "words"})
+HIDDEN_FACTS = frozenset(
+    {"sent", "candidates", "offered", "prepared_by", "key", "verb", "words", "system", "remote_code", "field"}
+)
 ROWS_SHOWN = 40
 
 
@@ -150,7 +152,7 @@ def _choice(tx: Tx, found: Case, look: Look) -> Choice:
     reason = look.form.get("reason", "").strip()
     if not reason:
         raise BadInput("Say why: it is kept with the decision.")
-    return Choice(action, reason, values_of(look, [one.name for one in form.fields]))
+    return Choice(action, reason, values_of(look.form, [one.name for one in form.fields]))
 
 
 @page("/cases/{case_no}/dry-run", "case.decide", method="POST")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,11 +15,12 @@ from isthmus.app.console.pages import Look, page, to
 from isthmus.app.console.render import show
 from isthmus.desk import bulk
 from isthmus.desk.filing import cause_facts
-from isthmus.desk.forms import form_of, forms_of
+from isthmus.desk.forms import form_of, forms_for_many
 from isthmus.desk.options import OPTIONS_MAX
 from isthmus.desk.proposals import Choice
 from isthmus.desk.suggestions import suggestions_for
-from isthmus.domain.errors import NotFound
+from isthmus.desk.types import action_of
+from isthmus.domain.errors import BadInput, NotFound
 from isthmus.domain.objects import Client
 from isthmus.domain.states import CaseState
 from isthmus.policies.authority import QUEUES, demand_entity
@@ -104,7 +106,7 @@ def group(look: Look) -> Response:
         facts: dict[str, Any] = {
             "group": found[0],
             "rows": rows,
-            "forms": forms_of(tx, sample),
+            "forms": forms_for_many(tx, sample),
             "suggestions": suggestions_for(tx, sample),
             "clients": names_of(tx, rows, []),
             "facts": cause_facts(sample),
@@ -126,7 +128,14 @@ def ask_for_bulk(look: Look) -> Response:
             raise NotFound("no open case of this cause is left")
         chosen = [case for case in open_ones if _is_chosen(look, case.case_no, shown)]
         form = form_of(tx, open_ones[0], action)
-        choice = Choice(action, look.form.get("reason", ""), values_of(look, [one.name for one in form.fields]))
+        own = _of_action(look, action)
+        reason = own.get("reason", "").strip()
+        if not reason:
+            raise BadInput("Say why: it is kept with every decision.")
+        values = values_of(own, [one.name for one in form.fields])
+        if action_of(open_ones[0].exception, action).edits:  # what is left empty stays in each case as it is
+            values = {name: value for name, value in values.items() if value}
+        choice = Choice(action, reason, values)
         books = look.hub.kernel.books(tx, key=f"group/{key}", actor=look.actor.name)
         fix = bulk.ask(books, look.actor, [case.case_no for case in chosen], choice)
     return to(f"/console/bulk/{fix.bulk_no}")
@@ -137,15 +146,21 @@ def _is_chosen(look: Look, case_no: str, shown: set[str]) -> bool:
     return bool(look.form.get(f"case:{case_no}" if case_no in shown else "others"))
 
 
-def values_of(look: Look, names: list[str]) -> dict[str, Any]:
+def _of_action(look: Look, action: str) -> dict[str, str]:
+    """The fields of one action: a group's page has the forms of all of them, each with fields and reason of its own."""
+    prefix = f"{action}/"
+    return {name.removeprefix(prefix): text for name, text in look.form.items() if name.startswith(prefix)}
+
+
+def values_of(form: Mapping[str, str], names: list[str]) -> dict[str, Any]:
     """The values of a form: fields are sent as value:NAME, the rows of a table as value:NAME:KEY."""
     values: dict[str, Any] = {}
     for name in names:
-        if f"value:{name}" in look.form:
-            values[name] = look.form[f"value:{name}"].strip()
+        if f"value:{name}" in form:
+            values[name] = form[f"value:{name}"].strip()
             continue
         prefix = f"value:{name}:"
-        rows = {sent.removeprefix(prefix): text.strip() for sent, text in look.form.items() if sent.startswith(prefix)}
+        rows = {sent.removeprefix(prefix): text.strip() for sent, text in form.items() if sent.startswith(prefix)}
         if any(rows.values()):
             values[name] = {key: value for key, value in rows.items() if value}
     return values

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from isthmus.app import figures
 from isthmus.app.api.access import ROUTES
 from isthmus.app.api.reading import reading
+from isthmus.app.bootstrap import Hub
 from isthmus.app.connecting.found import connector_class
 from isthmus.app.console.pages import PAGES, Look, page
-from isthmus.app.console.render import show
+from isthmus.app.console.render import ago, show
 from isthmus.app.firm import ConnectionConfig
 from isthmus.app.journey import FINDERS
 from isthmus.app.scope import demand_sight
@@ -24,9 +25,12 @@ from isthmus.domain.errors import NotPermitted
 from isthmus.domain.events import EVENT_TYPES
 from isthmus.domain.objects import Client, Engagement, Invoice
 from isthmus.domain.states import CaseState
+from isthmus.kit.traffic import NOT_ANSWERED
 from isthmus.policies.authority import QUEUES, ROLES, deciders, matrix
 from isthmus.ports import PORTS
 from isthmus.runtime import audit as chain
+from isthmus.runtime.clock import SystemClock
+from isthmus.runtime.lanes import places_taken
 from isthmus.runtime.process import PROCESSES
 from isthmus.runtime.storyline import lines_of
 from isthmus.store.postgres import PostgresTx
@@ -73,9 +77,19 @@ class Health:
     backlog: figures.SystemBacklog
     waiting: int
     last_error: str
+    breaker: str
+    taken: int
     marks: list[Watermark]
     last_message: datetime | None
     case: Case | None
+
+    @property
+    def limit(self) -> str:
+        """What the vendor allows, in words."""
+        limits = self.facts.limits
+        if limits.kind == "window":
+            return f"{limits.limit} requests in {limits.window_seconds:g} s"
+        return f"{limits.limit} requests at once"
 
     @property
     def state(self) -> str:
@@ -92,17 +106,19 @@ def connections(look: Look) -> Response:
     with reading(look.hub) as tx:
         backlog = {one.connection: one for one in figures.backlog_by_system(tx, look.actor)}
         facts = {
-            "rows": [_health(tx, config, backlog, now) for config in look.hub.firm.connections],
+            "rows": [_health(tx, look.hub, config, backlog, now) for config in look.hub.firm.connections],
             "lanes": figures.runs_by_lane(tx, look.actor),
             "messages": figures.messages_waiting(tx),
             "deliveries": figures.deliveries_waiting(tx),
             "workers": tx.find(Executor, order=("-seen_at",), limit=20),
+            # Workers are alive by the machines' clock, whatever month the hub is in.
+            "alive": lambda seen: ago(seen, SystemClock().now()),
         }
     return show(look, "connections.html", facts)
 
 
 def _health(
-    tx: PostgresTx, config: ConnectionConfig, backlog: dict[str, figures.SystemBacklog], now: datetime
+    tx: PostgresTx, hub: Hub, config: ConnectionConfig, backlog: dict[str, figures.SystemBacklog], now: datetime
 ) -> Health:
     state = tx.get(ConnectionState, config.name)
     cases = tx.find(Case, run_id=f"connection/{config.name}", state=CaseState.OPEN, limit=1)
@@ -117,10 +133,20 @@ def _health(
         backlog=backlog.get(config.name, figures.SystemBacklog(config.name)),
         waiting=waiting,
         last_error=error,
+        breaker=_breaker(hub, config.name, error),
+        taken=places_taken(tx.raw, config.name),
         marks=tx.find(Watermark, connection=config.name, order=("feed",)),
         last_message=_last_message(tx, config.name),
         case=cases[0] if cases else None,
     )
+
+
+def _breaker(hub: Hub, name: str, last_error: str) -> str:
+    """Closed, or open: as this process has it, else as runs that wait were told by the worker that sends."""
+    known = getattr(hub.systems, "connections", {}).get(name)
+    state = str(known.traffic.breaker.state).replace("_", " ") if known is not None else "closed"
+    elsewhere = state == "closed" and NOT_ANSWERED in last_error
+    return "open: nothing is sent for a moment" if elsewhere or state == "open" else state
 
 
 def _done(tx: PostgresTx, name: str, now: datetime) -> int:

@@ -120,8 +120,9 @@ def _admit(one: Page, request: Request, form: dict[str, str]) -> Response:
     try:
         if one.method == "POST" and not csrf_holds(session, request, form):
             raise NotPermitted("this form is not from a page of yours, or its session has ended: load the page anew")
+        request.state.look = look = Look(hub, request, session, actor, form)
         demand(actor, one.permission)
-        return one.serve(Look(hub, request, session, actor, form))
+        return one.serve(look)
     except NotPermitted as refused:
         audit_denial(hub, session.name, f"{request.method} {request.url.path}", refused)
         raise

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from isthmus import __version__
 from isthmus.app.bootstrap import Hub
+from isthmus.app.connecting.found import OURS, connector_class
 from isthmus.app.console.pages import Look
 from isthmus.app.console.why import told
 from isthmus.desk.forms import words as label
@@ -82,6 +83,8 @@ def environment() -> Environment:
         "figure": figure,
         "plain": plain,
         "verb": verb,
+        "system": system,
+        "port": lambda name: PORT_NAMES.get(name, name),
         "path": lambda path: label(str(path).removeprefix("dimensions.")),
         "person": lambda name: str(name).partition("@")[0],
         "trace": told,
@@ -171,8 +174,22 @@ def verb(name: str) -> str:
 
 def plain(case: Any) -> str:
     """Why a case is there, without addresses and codes: another system's own words where it has refused."""
-    said, system = case.context.get("words"), case.context.get("system")
-    return f"{str(system or 'it').capitalize()} says: {said}" if said else str(case.cause)
+    said, who = case.context.get("words"), case.context.get("system")
+    return f"{system(who) if who else 'It'} says: {said}" if said else str(case.cause)
+
+
+@cache
+def _vendors() -> dict[str, str]:
+    return {name: connector_class(name).read_manifest().system.vendor for name in OURS}
+
+
+def system(name: Any) -> str:
+    """A connection as its vendor writes itself: netsuite as NetSuite; one that is called otherwise, by its own name."""
+    known = str(name)
+    vendor = _vendors().get(known, "")
+    at = vendor.casefold().find(known.casefold())
+    own = PORT_NAMES.get(known.capitalize()) or known[:1].upper() + known[1:]
+    return vendor[at : at + len(known)] if at >= 0 else vendor or own
 
 
 def money(value: Any, currency: str = "") -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 import structlog
@@ -20,8 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from isthmus.app.bootstrap import Hub
 from isthmus.app.console import case, cases, engagements, house, invoices, login, pages, runs, today
 from isthmus.app.console.live import Pulse, live
+from isthmus.app.console.login import HOME, next_page
 from isthmus.app.console.oidc import Provider
-from isthmus.app.console.render import render
+from isthmus.app.console.render import render, show
 from isthmus.app.console.sessions import Sessions
 from isthmus.domain.errors import IsthmusError
 from isthmus.runtime.clock import Clock, SystemClock
@@ -107,8 +109,14 @@ class Headed:
 
 def _page(request: Request, status: int, title: str, detail: str) -> Response:
     partial = request.headers.get("hx-request") == "true"
-    facts: dict[str, Any] = {"title": title, "detail": detail, "status": status}
-    response = render(request, "problem_part.html" if partial else "problem.html", facts, status=status)
+    came_from = request.headers.get("referer", "")
+    back = came_from if request.method == "POST" and next_page(urlsplit(came_from).path) != HOME else ""
+    facts: dict[str, Any] = {"title": title, "detail": detail, "status": status, "back": urlsplit(back).path}
+    template, look = "problem_part.html" if partial else "problem.html", getattr(request.state, "look", None)
+    if look is None or status >= 500:  # at the door, or where nothing may be asked of the books any more
+        response = render(request, template, facts, status=status)
+    else:
+        response = show(look, template, facts, status=status)
     if partial:  # a refusal is shown where the page has a place for it, whatever was asked for
         response.headers["hx-retarget"], response.headers["hx-reswap"] = "#said", "innerHTML"
     return response

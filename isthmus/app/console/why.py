@@ -86,7 +86,8 @@ def _tax(invoice: Invoice, line: InvoiceLine) -> str:
         return f"{line.tax} {invoice.currency}" if line.tax else ""
     code = f", code {line.tax_code}" if line.tax_code else ""
     by = f", decided by {invoice.tax_decision['by']}" if invoice.tax_decision.get("by") else ""
-    return f"{line.net} × {line.tax_rate.normalize():f} = {line.tax} {invoice.currency}{code}{by}"
+    rate = f"{(line.tax_rate * 100).normalize():f} %"
+    return f"{line.net:,} × {rate} = {line.tax:,} {invoice.currency}{code}{by}"
 
 
 def _documents(books: Books, invoice: Invoice) -> list[tuple[str, str]]:

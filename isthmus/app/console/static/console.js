@@ -84,23 +84,23 @@ function monthOf(label) { // 2026-03 as Mar, and January with its year
   return month === "01" ? `${name}\n${year}` : name;
 }
 
-function frame(unit) {
+function frame(unit, narrow) {
   const quiet = { color: ink("--ink-3"), fontFamily: "Inter", fontSize: 11.5 };
   return {
     animationDuration: 300,
     textStyle: { fontFamily: "Inter" },
     grid: { left: 8, right: 12, top: 30, bottom: 6, containLabel: true },
-    legend: { top: 0, left: 0, itemWidth: 11, itemHeight: 11, icon: "roundRect", textStyle: { ...quiet, color: ink("--ink-2") } },
+    legend: { type: "scroll", top: 0, left: 0, right: 0, pageIconColor: ink("--ink-2"), pageIconInactiveColor: ink("--line-2"), pageTextStyle: quiet, itemWidth: 11, itemHeight: 11, icon: "roundRect", textStyle: { ...quiet, color: ink("--ink-2") } },
     tooltip: { trigger: "axis", renderMode: "richText", backgroundColor: ink("--card"), borderColor: ink("--line-2"), textStyle: { ...quiet, color: ink("--ink"), fontSize: 12.5 }, axisPointer: { type: "shadow", shadowStyle: { color: ink("--sunk"), opacity: 0.7 } }, valueFormatter: (value) => shown(value, unit) },
-    category: { type: "category", axisLine: { lineStyle: { color: ink("--line-2") } }, axisTick: { show: false }, axisLabel: { ...quiet, interval: 0 } },
+    category: { type: "category", axisLine: { lineStyle: { color: ink("--line-2") } }, axisTick: { show: false }, axisLabel: { ...quiet, interval: 0, width: narrow ? 62 : 110, overflow: "break", lineHeight: 13 } },
     value: { type: "value", splitLine: { lineStyle: { color: ink("--line") } }, axisLabel: { ...quiet, formatter: short } },
   };
 }
 
 const STATES = ["ready", "on_draft", "held", "deferred", "over_cap"];
 const KINDS = {
-  stack(facts, unit) { // unbilled by age, one colour for each state
-    const base = frame(unit);
+  stack(facts, unit, narrow) { // unbilled by age, one colour for each state
+    const base = frame(unit, narrow);
     const at = (age, state) => { const place = facts.rows.indexOf(age); return place < 0 ? 0 : Number(facts.series[place][state] || 0); };
     const used = STATES.filter((state) => facts.labels.some((age) => at(age, state)));
     return { ...base, xAxis: { ...base.category, data: facts.labels }, yAxis: base.value,
@@ -126,7 +126,7 @@ function draw() {
   document.querySelectorAll(".chart[data-chart]").forEach((box) => {
     const chart = drawn.get(box) || window.echarts.init(box, null, { renderer: "canvas" });
     drawn.set(box, chart);
-    chart.setOption(KINDS[box.dataset.kind](JSON.parse(box.dataset.chart), box.dataset.unit || ""), true);
+    chart.setOption(KINDS[box.dataset.kind](JSON.parse(box.dataset.chart), box.dataset.unit || "", box.clientWidth < 420), true);
   });
 }
 
