@@ -61,6 +61,14 @@ PORT_NAMES = {
     "TaxEngine": "Tax engine",
     "TimeSource": "PSA",
 }
+# What a connection is asked for, where its port is not a system of its own.
+FILLS = {
+    "Delivery": "delivery",
+    "ExpenseSource": "expenses",
+    "RateBook": "rates",
+    "ScheduleBook": "billing schedule",
+    "TimeSource": "approved time",
+}
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states.split()}
 
 
@@ -85,6 +93,7 @@ def environment() -> Environment:
         "verb": verb,
         "system": system,
         "port": lambda name: PORT_NAMES.get(name, name),
+        "fills": lambda port: FILLS.get(port) or PORT_NAMES.get(port, port),
         "path": lambda path: label(str(path).removeprefix("dimensions.")),
         "person": lambda name: str(name).partition("@")[0],
         "trace": told,
