@@ -35,6 +35,7 @@ from isthmus.processes import (
     month_billing,
     month_end,
     rate_card,
+    standing,
     time_to_invoice,
 )
 from isthmus.processes.subscribers import SUBSCRIBERS
@@ -61,6 +62,7 @@ STORIES = (
     month_billing,
     month_end,
     rate_card,
+    standing,
     time_to_invoice,
 )
 PARALLEL_SENDS = 4

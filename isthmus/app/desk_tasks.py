@@ -13,6 +13,7 @@ from isthmus.desk.notes import note
 from isthmus.desk.proposals import Choice, decide, preview
 from isthmus.domain.errors import IsthmusError
 from isthmus.domain.states import CaseState
+from isthmus.processes.work.standing import PROCESS, stands_in_the_way
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel, Subscriber
 from isthmus.store.desk_records import BulkFix, BulkItem, BulkState
@@ -24,10 +25,21 @@ ITEMS_AT_ONCE = 25
 
 def desk_subscribers(config: DeskConfig) -> dict[str, Subscriber]:
     """The desk's own subscribers: independent of all others, and told again when they fail."""
+    told: dict[str, Subscriber] = {"standing": (frozenset({"case.opened", "case.resolved"}), tell_the_source)}
     return {
         "closing": (frozenset(closing.SUCCESSES), closing.close_older),
         "rules": (frozenset({"case.opened"}), _applying(config)),
+        **(told if config.write_back.cases else {}),
     }
+
+
+def tell_the_source(books: Books, event: OutboxEvent) -> None:
+    """The CRM shows that a contract waits for a person, or no longer does."""
+    case = books.tx.get(Case, event.payload["case"])
+    if case is None or not stands_in_the_way(case) or not books.kernel.systems.fills("Crm", case.entity):
+        return
+    key, args = f"{case.contract_no}:{event.event_id}", {"contract_no": case.contract_no}
+    books.start(PROCESS, key, args, entity=case.entity, correlation_id=f"contract:{case.contract_no}")
 
 
 def _applying(config: DeskConfig) -> Callable[[Books, OutboxEvent], None]:

@@ -129,6 +129,12 @@ class Wedge(Strict):
     tries: int = Field(default=20, ge=1)
 
 
+class WriteBack(Strict):
+    """Whether a contract's own record shows, in the system it comes from, that it waits for a decision."""
+
+    cases: bool = True
+
+
 class DeskConfig(Strict):
     """All of it."""
 
@@ -143,6 +149,7 @@ class DeskConfig(Strict):
     mail: Mail = Mail()
     expect: tuple[Expectation, ...] = ()
     wedge: Wedge = Wedge()
+    write_back: WriteBack = WriteBack()
 
     @model_validator(mode="after")
     def _hangs_together(self) -> DeskConfig:

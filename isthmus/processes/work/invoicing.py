@@ -26,6 +26,7 @@ from isthmus.processes.work.drafting import facts, versions_of
 from isthmus.processes.work.exchange import functional
 from isthmus.processes.work.partition import move_parts
 from isthmus.processes.work.reading import contracts_on, invoice_of, invoices_of
+from isthmus.processes.work.standing import waits_for
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
 
@@ -192,17 +193,16 @@ def contract_status(books: Books, contract_no: str, shown: ContractStatus | None
     given_back = sum((_gross_of(credit, contract_no) for credit in credits), Decimal(0))
     paid = sum((_paid_of(invoice, contract_no) for invoice in issued), Decimal(0))
     open_left = sum((invoice.open for invoice in issued), Decimal(0))
-    version = versions[-1]
     engagement = books.tx.get(Engagement, contract_no)
     status = ContractStatus(
         contract_no=contract_no,
         revision=shown.revision if shown else 0,
-        state=_state_of(issued, open_left),
+        state=_state_of(issued, open_left, waits_for(books, contract_no)),
         project_ref=engagement.project_code if engagement else "",
         billed=sum((_net_of(i, contract_no) * (-1 if i.kind == "credit" else 1) for i in known), Decimal(0)),
         paid=paid - given_back,
         last_invoice=issued[-1].number if issued else "",
-        currency=version.currency,
+        currency=versions[-1].currency if versions else "",  # it may wait before its terms are taken over
     )
     if status == shown:
         return shown
@@ -227,9 +227,11 @@ def _paid_of(invoice: Invoice, contract_no: str) -> Decimal:
     return paid if gross == invoice.total else round_half_away(paid * gross / invoice.total, invoice.currency)
 
 
-def _state_of(issued: list[Invoice], open_left: Decimal) -> str:
+def _state_of(issued: list[Invoice], open_left: Decimal, waiting: str) -> str:
     if any(invoice.disputed for invoice in issued):
         return "disputed"
+    if waiting:
+        return waiting
     return "active" if open_left or not issued else "paid"
 
 
