@@ -111,6 +111,17 @@ class Explained(BaseModel):
     agrees: bool
 
 
+PERSONAL = frozenset({"cost_rate"})  # what a person costs: only for roles with a need (cost_rate.read)
+
+
+def _without_cost(line: LineExplained) -> LineExplained:
+    shorn = [
+        part.model_copy(update={"price_trace": {n: v for n, v in part.price_trace.items() if n not in PERSONAL}})
+        for part in line.parts
+    ]
+    return line.model_copy(update={"parts": shorn})
+
+
 def find_invoice(books: Books, name: str) -> Invoice:
     """By number, else by id. NotFound otherwise."""
     found = books.tx.find(Invoice, number=name, limit=1) or books.tx.find(Invoice, invoice_id=name, limit=1)
@@ -119,12 +130,16 @@ def find_invoice(books: Books, name: str) -> Invoice:
     return found[0]
 
 
-def explain(books: Books, name: str, line: int | None = None) -> Explained:
-    """The invoice, or one line of it, explained to the last entry. Changes nothing."""
+def explain(books: Books, name: str, line: int | None = None, *, sees_cost: bool = True) -> Explained:
+    """The invoice, or one line of it, explained to the last entry. Changes nothing.
+
+    sees_cost: whether whoever asks may see what a person costs; the rates of cost-plus lines are made of it.
+    """
     invoice = find_invoice(books, name)
     if line is not None and all(one.number != line for one in invoice.lines):
         raise NotFound(f"invoice {name} has no line {line}; it has {len(invoice.lines)}")
     told = [_line(books, invoice, one) for one in invoice.lines if line in (None, one.number)]
+    told = told if sees_cost else [_without_cost(one) for one in told]
     crossed = books.tx.find(CrossReference, key=invoice.number) if invoice.number else []
     crossed += books.tx.find(CrossReference, key=invoice.invoice_id)
     return Explained(
@@ -149,12 +164,15 @@ def explain(books: Books, name: str, line: int | None = None) -> Explained:
     )
 
 
-def explain_line(books: Books, invoice: Invoice, line: InvoiceLine, *, start: int = 0, count: int) -> LineExplained:
+def explain_line(
+    books: Books, invoice: Invoice, line: InvoiceLine, *, start: int = 0, count: int, sees_cost: bool = True
+) -> LineExplained:
     """One line, with the lineage of so many of its parts from a place on: a long line is read page by page.
 
     agrees: all parts make the line's net, and those shown are what their sources give.
     """
-    return _line(books, invoice, line, slice(start, start + count))
+    told = _line(books, invoice, line, slice(start, start + count))
+    return told if sees_cost else _without_cost(told)
 
 
 def _line(books: Books, invoice: Invoice, line: InvoiceLine, shown: slice = slice(None)) -> LineExplained:

@@ -147,6 +147,9 @@ def test_one_session_cannot_use_the_token_of_another(stage: ConsoleStage) -> Non
         (LOCAL, "10.0.0.7", {}),
         ("http://hub.example", "127.0.0.1", {}),
         (LOCAL, "127.0.0.1", {"x-forwarded-for": "10.0.0.7"}),
+        (LOCAL, "127.0.0.1", {"x-forwarded-host": "hub.example"}),
+        (LOCAL, "127.0.0.1", {"via": "1.1 proxy"}),
+        (LOCAL, "127.0.0.1", {"origin": "https://hub.example"}),
         (LOCAL, "127.0.0.1", {"sec-fetch-site": "cross-site"}),
     ],
 )
@@ -157,7 +160,7 @@ def test_a_local_account_is_for_this_machine_alone(
     form = {"name": "finn", "password": "finn-word"}
     answer = visitor.client.post("/console/login", data=form, headers=headers)
     assert answer.status_code == 403 and "this machine alone" in answer.text
-    if "sec-fetch-site" not in headers:
+    if not {"sec-fetch-site", "origin"} & set(headers):
         door = visitor.get("/console/login", **headers).text
         assert "Nobody can log in here" in door and 'name="password"' not in door
     assert not stage.rows(Session) and stage.audited("session.denied")

@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Payment
+from isthmus.domain.objects import BillableItem, BillablePart, BillingType, ContractVersion, Invoice, Payment
+from isthmus.domain.terms import CostPlus
 from isthmus.processes import sweeps
 from isthmus.store.records import Effect, OutboxEvent, RunRow
-from tests.app.stage import an_entry
+from tests.app.stage import PEOPLE, an_entry
 from tests.console.stage import ConsoleStage, text_of
 from tests.processes.hub import contract
 
@@ -108,3 +109,21 @@ def test_a_long_line_is_read_page_by_page(stage: ConsoleStage) -> None:
     assert "Shares 41 to 45 of 45." in second and "The next ones" not in second
     found = set(re.findall(r"step \d+", first + second))
     assert len(found) == 45
+
+
+@pytest.mark.requirement("SEC-01")
+def test_what_a_person_costs_is_shown_to_those_with_a_need_alone(stage: ConsoleStage) -> None:
+    """A cost-plus line is priced by it: the lineage of the price must not give it away."""
+    terms = {"billing_type": BillingType.COST_PLUS, "cost_plus": CostPlus(markup_percent=Decimal(20)), "rates": ()}
+    stage.set_up(contract(lines=(LINE.model_copy(update=terms),)))
+    stage.record(an_entry(1, "4", cost_rate="71.35", cost_currency="USD"))
+    stage.bill()
+    stage.go()
+    (invoice,) = stage.rows(Invoice)
+    number = invoice.number or invoice.invoice_id
+    for person, role in PEOPLE.items():
+        page = stage.visit(person).get(f"/console/invoices/{number}?line=1").text
+        api = stage.get(f"/v1/invoices/{number}/explanation", by=person).text
+        sees = role in ("finance", "controller")
+        assert ("71.35" in page, "71.35" in api) == (sees, sees), person
+        assert "85.62" in page, "the rate that is billed is on the invoice"

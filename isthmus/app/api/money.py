@@ -163,7 +163,7 @@ def explain_invoice(visit: Visiting, key: str, line: int | None = None) -> Expla
     with reading(visit.hub) as tx:
         books = visit.hub.kernel.books(tx, key="explain", actor=visit.caller.name)
         visit.sees(tx, find_invoice(books, key))
-        return explain(books, key, line)
+        return explain(books, key, line, sees_cost=visit.sees_cost)
 
 
 # -- holds -----------------------------------------------------------------------------------------------------

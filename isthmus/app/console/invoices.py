@@ -70,7 +70,7 @@ def invoice(look: Look) -> Response:
         number = int(look.query("line")) if look.query("line").isdigit() else 0
         start = int(look.query("start")) if look.query("start").isdigit() else 0
         books = look.hub.kernel.books(ReadOnce(tx), key="why", actor=look.actor.name)
-        reason = why(books, found, number, start) if number else None
+        reason = why(books, found, number, start, sees_cost=look.may("cost_rate.read")) if number else None
         if look.partial and reason is not None:
             return show(look, "why.html", {"invoice": found, "why": reason})
         facts = {

@@ -21,6 +21,7 @@ from isthmus.policies.authority import Actor
 
 HOME, LOGIN = "/console/", "/console/login"
 BEGUN = "isthmus_login"
+PROXIED = frozenset({"forwarded", "x-real-ip", "via", "cdn-loop"})
 
 
 def routes() -> list[Route]:
@@ -68,10 +69,17 @@ def _door(request: Request, said: str, status: int = 200) -> Response:
 
 def on_loopback(request: Request) -> bool:
     """True when browser and server are on this machine, with nothing in between that speaks for somebody else."""
-    forwarded = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip"))
+    forwarded = any(name in PROXIED or name.startswith("x-forwarded-") for name in request.headers)
     server = (request.scope.get("server") or ("",))[0]
     client = request.client.host if request.client else ""
     return not forwarded and all(_is_loopback(host) for host in (client, server, request.url.hostname or ""))
+
+
+def _from_here(request: Request) -> bool:
+    """True when the browser says so, or says nothing: a proxy may hide where it stands, but not what page it shows."""
+    site, origin = request.headers.get("sec-fetch-site", "same-origin"), request.headers.get("origin", "")
+    same = not origin or urlsplit(origin).netloc == request.url.netloc
+    return same and site in ("same-origin", "none")
 
 
 def _is_loopback(host: str) -> bool:
@@ -101,7 +109,7 @@ def _local(request: Request, given: dict[str, str]) -> Response:
     """A password on loopback. Every account is compared, so the time says nothing about the names there are."""
     sessions: Sessions = request.app.state.sessions
     name, address = given.get("name", "").strip(), _address(request)
-    if not on_loopback(request) or request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    if not on_loopback(request) or not _from_here(request):
         sessions.refused(name, address, "a local account from elsewhere")
         return _door(request, "Local accounts are for this machine alone.", 403)
     until = sessions.locked(name, address)

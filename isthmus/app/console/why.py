@@ -38,15 +38,15 @@ class Why:
         return end if end < self.whole else 0
 
 
-def why(books: Books, invoice: Invoice, number: int, start: int = 0) -> Why | None:
-    """The lineage of a line; None when the invoice has no such line."""
+def why(books: Books, invoice: Invoice, number: int, start: int = 0, *, sees_cost: bool = False) -> Why | None:
+    """The lineage of a line; None when the invoice has no such line. sees_cost: see explain."""
     line = next((one for one in invoice.lines if one.number == number), None)
     if line is None:
         return None
     version = books.tx.get(ContractVersion, invoice.contract_no, invoice.contract_version)
     return Why(
         line=line,
-        explained=explain_line(books, invoice, line, start=start, count=SHARES_SHOWN),
+        explained=explain_line(books, invoice, line, start=start, count=SHARES_SHOWN, sees_cost=sees_cost),
         start=start,
         whole=len(line.part_ids),
         clause=_clause(version, line.line_uid),
