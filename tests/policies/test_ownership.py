@@ -30,6 +30,8 @@ OWNERS = {
     "time_entry.hours": "psa",
     "time_entry.approved_by": "psa",
     "billable_part.state": "hub",
+    "intercompany.amount": "hub",
+    "tax_threshold.amount": "hub",
     "invoice.number": "hub",
     "invoice.lines": "hub",
     "invoice.posting": "erp",
