@@ -25,6 +25,7 @@ from isthmus.sandbox.tryton.rpc import Office
 
 ROOT = Path(__file__).resolve().parents[3]
 NOT_CARRIED = {"host", "content-length", "connection", "transfer-encoding", "content-encoding", "accept-encoding"}
+_STARTING = threading.Lock()  # two that ask first at once ask one server
 
 
 @dataclass
@@ -38,11 +39,16 @@ class Server:
     alone: threading.Lock
 
 
-@cache
 def server() -> Server:
     """The Tryton of this process, started now if it is not there yet; it ends with the process. RuntimeError if it
     cannot be started.
     """
+    with _STARTING:
+        return _started()
+
+
+@cache
+def _started() -> Server:
     keeper = subprocess.Popen(
         [sys.executable, "-m", "isthmus.sandbox.tryton.keeper"],
         stdin=subprocess.PIPE,
