@@ -1,4 +1,4 @@
-"""Many rows in one statement: sent as one JSON document, taken apart by PostgreSQL.
+"""Rows, one or many, in one statement: sent as one JSON document, taken apart by PostgreSQL.
 
 One parameter instead of thousands: the driver has nothing to split or bind per row, and the statement's text never
 changes, so it is prepared once. Exact numbers travel as text and arrive as numeric, digit by digit.
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic import BaseModel, TypeAdapter
 
 from isthmus.store.tables import SCHEMA, SPECS
@@ -37,28 +36,39 @@ def _named(names: Sequence[str], prefix: str = "") -> str:
     return ", ".join(f'{prefix}"{name}"' for name in names)
 
 
-@cache
-def insert(model: type[BaseModel]) -> sa.TextClause:
-    """Insert all rows of :rows."""
-    table, columns = f'{SCHEMA}."{SPECS[model].table}"', _columns(model)
-    source = f"jsonb_populate_recordset(null::{table}, cast(:rows as jsonb))"
-    return sa.text(f"insert into {table} ({_named(columns)}) select {_named(columns)} from {source}")
+def _table(model: type[BaseModel]) -> str:
+    return f'{SCHEMA}."{SPECS[model].table}"'
+
+
+def _given(model: type[BaseModel]) -> str:
+    return f"jsonb_populate_recordset(null::{_table(model)}, %s::jsonb)"
 
 
 @cache
-def insert_new(model: type[BaseModel]) -> sa.TextClause:
-    """Insert the rows of :rows whose keys (and unique rules) are free; gives the keys of those that were."""
-    keys = _named(SPECS[model].key)
-    return sa.text(f"{insert(model).text} on conflict do nothing returning {keys}")
+def insert(model: type[BaseModel]) -> str:
+    """Insert all given rows."""
+    named = _named(_columns(model))
+    return f"insert into {_table(model)} ({named}) select {named} from {_given(model)}"
 
 
 @cache
-def update(model: type[BaseModel]) -> sa.TextClause:
-    """Replace the rows with the keys of :rows."""
-    spec = SPECS[model]
-    table = f'{SCHEMA}."{spec.table}"'
-    changed = [name for name in _columns(model) if name not in spec.key]
-    given = ", ".join(f'"{name}" = given."{name}"' for name in changed)
-    same = " and ".join(f'kept."{name}" = given."{name}"' for name in spec.key)
-    source = f"jsonb_populate_recordset(null::{table}, cast(:rows as jsonb))"
-    return sa.text(f"update {table} as kept set {given} from {source} as given where {same}")
+def insert_new(model: type[BaseModel]) -> str:
+    """Insert the given rows whose keys (and unique rules) are free; gives the keys of those that were."""
+    return f"{insert(model)} on conflict do nothing returning {_named(SPECS[model].key)}"
+
+
+@cache
+def put(model: type[BaseModel]) -> str:
+    """Insert the given rows, or replace those with their keys."""
+    keys = SPECS[model].key
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in _columns(model) if name not in keys)
+    return f"{insert(model)} on conflict ({_named(keys)}) do update set {changed}"
+
+
+@cache
+def update(model: type[BaseModel]) -> str:
+    """Replace the rows with the keys of the given ones."""
+    keys = SPECS[model].key
+    changed = ", ".join(f'"{name}" = given."{name}"' for name in _columns(model) if name not in keys)
+    same = " and ".join(f'kept."{name}" = given."{name}"' for name in keys)
+    return f"update {_table(model)} as kept set {changed} from {_given(model)} as given where {same}"

@@ -1,4 +1,8 @@
-"""The books on PostgreSQL: SQLAlchemy Core over psycopg 3, READ COMMITTED with named locks."""
+"""The books on PostgreSQL: psycopg 3 on connections of SQLAlchemy's pool, READ COMMITTED with named locks.
+
+The verbs of Tx speak to the driver: their statements are written once (store.statements, store.bulk). Questions put
+together for one place alone are SQLAlchemy Core, on the same connection (raw).
+"""
 
 from __future__ import annotations
 
@@ -9,29 +13,15 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from isthmus.domain.errors import IllegalTransition, LostRace, SameKeyOtherContent, Unreachable
-from isthmus.store import bulk, copying
-from isthmus.store.records import Counter
-from isthmus.store.tables import SCHEMA, SPECS, TABLES, json_fields
+from isthmus.store import bulk, copying, statements
+from isthmus.store.tables import SPECS
 from isthmus.store.tx import M
 
 # A worker that stands still in the middle of a transaction must not keep its locks from those who take over.
 IDLE_SECONDS_MAX = 15
 _GONE = ("57P01", "57P02", "57P03", "25P03")  # shut down, crashed, starting up, idle for too long
-
-
-def to_row(model_row: BaseModel) -> dict[str, Any]:
-    """Column values of an object; composite fields as JSON values."""
-    composite = json_fields(type(model_row))
-    values = {name: getattr(model_row, name) for name in type(model_row).model_fields if name not in composite}
-    if composite:
-        values |= model_row.model_dump(mode="json", include=set(composite))
-    serial = SPECS[type(model_row)].serial
-    if serial:
-        values.pop(serial)
-    return values
 
 
 def _in_utc(connection: Any, _: Any) -> None:
@@ -61,17 +51,6 @@ def _in_house_words(error: sa.exc.DBAPIError | psycopg.Error) -> Exception | Non
     if state == "ISM02":  # raised by guard_growth and guard_seal: nothing in the hub may try
         return AssertionError(words)
     return None
-
-
-def _where(query: Any, table: sa.Table, equals: dict[str, Any]) -> Any:
-    for name, value in equals.items():
-        column = table.c[name]
-        query = query.where(column.in_(value) if isinstance(value, tuple) else column == value)
-    return query
-
-
-def _asked(value: Any) -> str:
-    return "any(%s)" if isinstance(value, tuple) else "%s"
 
 
 class PostgresStore:
@@ -114,10 +93,8 @@ class PostgresTx:
 
     def get(self, model: type[M], *key: Any) -> M | None:
         """See Tx."""
-        table, spec = TABLES[model], SPECS[model]
-        where = [table.c[name] == value for name, value in zip(spec.key, key, strict=True)]
-        row = self._connection.execute(sa.select(table).where(*where)).mappings().first()
-        return model.model_validate(dict(row)) if row is not None else None
+        found = self.find(model, **dict(zip(SPECS[model].key, key, strict=True)))
+        return found[0] if found else None
 
     def find(
         self,
@@ -129,33 +106,28 @@ class PostgresTx:
         **equals: Any,
     ) -> list[M]:
         """See Tx."""
-        table = TABLES[model]
-        query = _where(sa.select(table), table, equals)
-        for name in order:
-            query = query.order_by(table.c[name.lstrip("-")].desc() if name.startswith("-") else table.c[name])
+        if statements.asks_for_none(equals):
+            return []
+        shape, values = statements.shape_of(equals), statements.values_of(equals)
         if limit is not None:
-            query = query.limit(limit)
-        if skip_locked:
-            query = query.with_for_update(skip_locked=True)
-        return [model.model_validate(dict(row)) for row in self._connection.execute(query).mappings()]
+            values.append(limit)
+        names = tuple(model.model_fields)
+        rows = self._rows(statements.select(model, shape, order, limit is not None, skip_locked), values)
+        return [model.model_validate(dict(zip(names, row, strict=True))) for row in rows]
 
     def tuples(self, model: type[BaseModel], fields: Sequence[str], **equals: Any) -> list[tuple[Any, ...]]:
-        """See Tx. Asked without SQLAlchemy, which makes an object of each row."""
-        spec, clauses = SPECS[model], [f'"{name}" = {_asked(value)}' for name, value in equals.items()]
-        composite = json_fields(model)
-        named = ", ".join(f'"{name}"::text' if name in composite else f'"{name}"' for name in fields)
-        where = f" where {' and '.join(clauses)}" if clauses else ""
-        values = [list(value) if isinstance(value, tuple) else value for value in equals.values()]
-        with self._driver().cursor() as cursor:
-            cursor.execute(f'select {named} from {SCHEMA}."{spec.table}"{where}', values)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+        """See Tx."""
+        if statements.asks_for_none(equals):
+            return []
+        text = statements.tuples(model, tuple(fields), statements.shape_of(equals))
+        return self._rows(text, statements.values_of(equals))
 
     def counts(self, model: type[BaseModel], by: str, **equals: Any) -> dict[Any, int]:
         """See Tx."""
-        table = TABLES[model]
-        query = _where(sa.select(table.c[by], sa.func.count()), table, equals).group_by(table.c[by])
-        return {value: int(number) for value, number in self._connection.execute(query)}
+        if statements.asks_for_none(equals):
+            return {}
+        text = statements.counts(model, by, statements.shape_of(equals))
+        return {value: int(number) for value, number in self._rows(text, statements.values_of(equals))}
 
     def copy(self, model: type[BaseModel], rows: Iterable[Sequence[Any]]) -> None:
         """See Tx."""
@@ -166,6 +138,16 @@ class PostgresTx:
     def _driver(self) -> Any:
         return self._connection.connection.driver_connection
 
+    def _rows(self, text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._driver().cursor() as cursor:
+            found: list[tuple[Any, ...]] = cursor.execute(text, values).fetchall()
+        return found
+
+    def _write(self, text: str, values: Sequence[Any]) -> int:
+        """How many rows it concerned."""
+        with self._driver().cursor() as cursor:
+            return int(cursor.execute(text, values).rowcount)
+
     def insert(self, row: BaseModel) -> None:
         """See Tx."""
         if not self.insert_new(row):
@@ -174,23 +156,18 @@ class PostgresTx:
 
     def insert_new(self, row: BaseModel) -> bool:
         """See Tx."""
-        statement = pg_insert(TABLES[type(row)]).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-        return self._connection.execute(statement, to_row(row)).rowcount == 1
+        return self.insert_new_many([row])[0]
 
     def insert_many(self, rows: Iterable[BaseModel]) -> None:
         """See Tx."""
-        batch = list(rows)
-        for start in range(0, len(batch), bulk.ROWS_MAX):
-            part = batch[start : start + bulk.ROWS_MAX]
-            self._connection.execute(bulk.insert(type(part[0])), {"rows": bulk.as_json(part)})
+        for part in _parts(list(rows)):
+            self._write(bulk.insert(type(part[0])), [bulk.as_json(part)])
 
     def insert_new_many(self, rows: Sequence[BaseModel]) -> list[bool]:
         """See Tx. The keys that come back are the new ones."""
         new: set[tuple[Any, ...]] = set()
-        for start in range(0, len(rows), bulk.ROWS_MAX):
-            part = rows[start : start + bulk.ROWS_MAX]
-            told = self._connection.execute(bulk.insert_new(type(part[0])), {"rows": bulk.as_json(part)})
-            new |= {tuple(key) for key in told}
+        for part in _parts(rows):
+            new.update(self._rows(bulk.insert_new(type(part[0])), [bulk.as_json(part)]))
         answers = []
         for row in rows:
             key = tuple(getattr(row, name) for name in SPECS[type(row)].key)
@@ -199,66 +176,55 @@ class PostgresTx:
         return answers
 
     def update(self, row: BaseModel) -> None:
-        """See Tx. The trigger guard_moves refuses a state change that domain.states does not allow."""
-        table, spec, values = TABLES[type(row)], SPECS[type(row)], to_row(row)
-        where = [table.c[name] == values.pop(name) for name in spec.key]
-        changed = self._connection.execute(sa.update(table).where(*where).values(**values)).rowcount
-        assert changed == 1, f"{type(row).__name__} to update is not there"
+        """See Tx."""
+        self.update_many([row])
 
     def update_many(self, rows: Sequence[BaseModel]) -> None:
-        """See Tx."""
-        for start in range(0, len(rows), bulk.ROWS_MAX):
-            part = rows[start : start + bulk.ROWS_MAX]
-            changed = self._connection.execute(bulk.update(type(part[0])), {"rows": bulk.as_json(part)}).rowcount
-            assert changed == len(part), f"{len(part)} {type(part[0]).__name__} to update, {changed} are there"
+        """See Tx. The trigger guard_moves refuses a state change that domain.states does not allow."""
+        for part in _parts(rows):
+            model = type(part[0])
+            changed = self._write(bulk.update(model), [bulk.as_json(part)])
+            assert changed == len(part), f"{len(part)} {model.__name__} to update, {changed} are there"
 
     def put(self, row: BaseModel) -> None:
         """See Tx."""
-        table, spec, values = TABLES[type(row)], SPECS[type(row)], to_row(row)
-        changed = {name: value for name, value in values.items() if name not in spec.key}
-        statement = pg_insert(table).values(**values)
-        self._connection.execute(statement.on_conflict_do_update(index_elements=list(spec.key), set_=changed))
+        self._write(bulk.put(type(row)), [bulk.as_json([row])])
 
     def delete(self, row: BaseModel) -> None:
         """See Tx."""
-        table, spec = TABLES[type(row)], SPECS[type(row)]
-        self._connection.execute(sa.delete(table).where(*(table.c[n] == getattr(row, n) for n in spec.key)))
+        key = {name: getattr(row, name) for name in SPECS[type(row)].key}
+        self._write(statements.delete(type(row), statements.shape_of(key)), statements.values_of(key))
 
     def next(self, counter: str) -> int:
         """See Tx. The row lock it takes makes the next caller wait for this transaction's end."""
-        table = TABLES[Counter]
-        statement = (
-            pg_insert(table)
-            .values(name=counter, value=1)
-            .on_conflict_do_update(index_elements=["name"], set_={"value": table.c.value + 1})
-            .returning(table.c.value)
-        )
-        return int(self._connection.execute(statement).scalar_one())
+        return self.add_many([counter], [1])[0]
 
     def add_many(self, counters: Sequence[str], steps: Sequence[int]) -> list[int]:
         """See Tx. Counters are taken in one order by everybody, so that two callers cannot wait for each other."""
-        if not counters:
+        pairs = sorted(zip(counters, steps, strict=True))
+        if not pairs:
             return []
-        table, pairs = TABLES[Counter], sorted(zip(counters, steps, strict=True))
-        statement = pg_insert(table).values([{"name": name, "value": step} for name, step in pairs])
-        added = {"value": table.c.value + statement.excluded.value}
-        statement = statement.on_conflict_do_update(index_elements=["name"], set_=added)
-        found = {r.name: r.value for r in self._connection.execute(statement.returning(table.c.name, table.c.value))}
+        found = dict(self._rows(statements.ADD_MANY, [[name for name, _ in pairs], [step for _, step in pairs]]))
         return [int(found[name]) for name in counters]
 
     def lock(self, name: str) -> None:
         """See Tx."""
-        self._connection.execute(sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+        self._write(statements.LOCK, [name])
 
     def lock_all(self, names: Iterable[str]) -> None:
         """See Tx."""
         ordered = sorted(set(names))
         if ordered:
-            text = "select pg_advisory_xact_lock(hashtextextended(name, 0)) from unnest(cast(:names as text[])) as name"
-            self._connection.execute(sa.text(text), {"names": ordered})
+            self._write(statements.LOCK_ALL, [ordered])
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """See Tx."""
         with self._connection.begin_nested():
             yield
+
+
+def _parts(rows: Sequence[M]) -> Iterator[Sequence[M]]:
+    """Rows in pieces that one statement takes."""
+    for start in range(0, len(rows), bulk.ROWS_MAX):
+        yield rows[start : start + bulk.ROWS_MAX]

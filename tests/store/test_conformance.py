@@ -18,9 +18,8 @@ from isthmus.domain.states import MOVES, PartState, may_move
 from isthmus.runtime.hashing import content_hash
 from isthmus.store.copying import columns_of
 from isthmus.store.memory import MemoryStore, key_of
-from isthmus.store.postgres import to_row
 from isthmus.store.records import AuditEntry, CrossReference, OutboxEvent, RunRow, RunState, Watermark
-from isthmus.store.tables import SPECS
+from isthmus.store.tables import SPECS, json_fields
 from isthmus.store.tx import Store, Tx
 from tests.store.samples import instances
 
@@ -489,7 +488,10 @@ class _Undone(Exception):
 
 
 def as_values(*rows: BaseModel) -> list[list[Any]]:
-    return [[to_row(row)[name] for name in columns_of(type(row))] for row in rows]
+    def value(row: BaseModel, name: str) -> Any:
+        return row.model_dump(mode="json")[name] if name in json_fields(type(row)) else getattr(row, name)
+
+    return [[value(row, name) for name in columns_of(type(row))] for row in rows]
 
 
 def unique_values(row: BaseModel) -> tuple[Any, ...]:
