@@ -115,6 +115,8 @@ class MemoryTx:
         **equals: Any,
     ) -> list[M]:
         """See Tx."""
+        if () in equals.values():
+            return []
         rows: list[M] = list(self._store.rows[model].values())  # type: ignore[arg-type]
         for name, value in equals.items():
             field = attrgetter(name)

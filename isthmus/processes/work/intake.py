@@ -6,19 +6,17 @@ A batch reads what it needs once and writes once, however many entries arrive to
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
 
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsDecision
-from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, Project, Rate, RateCard, TimeEntry
+from isthmus.domain.objects import BillableItem, TimeEntry
 from isthmus.domain.states import EngagementState
 from isthmus.policies.charges import Terms, by_the_day, charge_time, items_of, place_of
+from isthmus.processes.work.batch import Batch, day_of, distinct, read_batch
 from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.closing import flag_prior_period, reverse_accruals
 from isthmus.processes.work.evidence import place_in_new_order
@@ -37,95 +35,6 @@ def entries_of(message: InboxMessage) -> list[TimeEntry]:
         return [TimeEntry.model_validate(entry) for entry in content["entries"]]
     except (ValidationError, KeyError, TypeError, json.JSONDecodeError) as wrong:
         raise BadInput(f"message {message.message_id}: {wrong}") from wrong
-
-
-@dataclass
-class Batch:
-    """What is known about a batch's entries, and what it adds."""
-
-    engagements: dict[str, Engagement]
-    projects: dict[str, Project]
-    versions: dict[str, list[ContractVersion]]
-    latest: dict[str, TimeEntry]
-    same_day: dict[tuple[str, date], list[TimeEntry]]
-    earlier: dict[str, list[BillableItem]]
-    seen: dict[str, datetime]
-    cards: dict[str, list[Rate]]
-    approved_again: set[str] = field(default_factory=set)
-    entries: list[TimeEntry] = field(default_factory=list)
-    items: list[BillableItem] = field(default_factory=list)
-
-
-def read_batch(books: Books, entries: Iterable[TimeEntry]) -> Batch:
-    """Lock the entries and read everything their evidence depends on."""
-    entries = list(entries)
-    books.tx.lock_all(f"entry:{entry.key}" for entry in entries)
-    codes = _distinct(entry.project_code for entry in entries if entry.project_code)
-    engagements = books.tx.find(Engagement, project_code=codes) if codes else []
-    contracts = _distinct(engagement.contract_no for engagement in engagements)
-    versions: dict[str, list[ContractVersion]] = defaultdict(list)
-    for version in books.tx.find(ContractVersion, contract_no=contracts, order=("version",)) if contracts else []:
-        versions[version.contract_no].append(version)
-    days = _distinct(entry.service_date for entry in entries)
-    same_day: dict[tuple[str, date], list[TimeEntry]] = defaultdict(list)
-    people = _distinct(entry.person for entry in entries)
-    for known in books.tx.find(TimeEntry, project_code=codes, service_date=days, person=people) if codes else []:
-        same_day[known.project_code, known.service_date].append(known)
-    latest: dict[str, TimeEntry] = {}
-    concerned = [*entries, *_of_the_day(same_day, entries)]
-    ids, sources = _distinct(e.source_id for e in concerned), _distinct(e.source for e in concerned)
-    for known in books.tx.find(TimeEntry, source=sources, source_id=ids, order=("revision",)) if ids else []:
-        latest[known.key] = known
-    earlier: dict[str, list[BillableItem]] = defaultdict(list)
-    for item in books.tx.find(BillableItem, entry_key=tuple(latest), order=("revision",)) if latest else []:
-        earlier[item.entry_key].append(item)
-    # A correction changes parts that billing runs and placing read under these locks.
-    books.tx.lock_all(f"contract:{contract_no}" for contract_no in _corrected_contracts(earlier))
-    projects = (
-        {project.project_code: project for project in books.tx.find(Project, project_code=codes)} if codes else {}
-    )
-    marks = books.tx.find(EntrySeen, source=sources, source_id=ids) if ids else []
-    seen = {f"{mark.source}:{mark.source_id}": mark.approved_at for mark in marks}
-    cards = cards_of(books, versions)
-    return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier, seen, cards)
-
-
-def _of_the_day(same_day: dict[tuple[str, date], list[TimeEntry]], entries: list[TimeEntry]) -> list[TimeEntry]:
-    """Entries of the same people and days: what a line bills by the day, and how long a day may be, depend on them."""
-    people = {(entry.person, entry.service_date) for entry in entries}
-    return [e for known in same_day.values() for e in known if (e.person, e.service_date) in people]
-
-
-def cards_of(
-    books: Books, versions: dict[str, list[ContractVersion]], as_priced: Sequence[str] | None = None
-) -> dict[str, list[Rate]]:
-    """Rates agreed beside the contract, with the client or for the whole entity, by contract.
-
-    as_priced: the cards (code@version) to read instead of the active ones: those that something was priced by.
-    """
-    latest = {contract_no: known[-1] for contract_no, known in versions.items() if known}
-    if as_priced is None:
-        found = books.tx.find(RateCard, state="active") if latest else []
-    else:
-        codes = _distinct(key.rpartition("@")[0] for key in as_priced)
-        found = [card for card in (books.tx.find(RateCard, code=codes) if codes else []) if card.key in as_priced]
-    return {
-        contract_no: [
-            rate.model_copy(update={"currency": rate.currency or card.currency, "level": card.scope, "card": card.key})
-            for card in found
-            if (card.client_no == v.client_no if card.scope == "client" else card.entity == v.entity)
-            for rate in card.rates
-        ]
-        for contract_no, v in latest.items()
-    }
-
-
-def _corrected_contracts(earlier: dict[str, list[BillableItem]]) -> tuple[str, ...]:
-    return _distinct(item.contract_no for items in earlier.values() for item in items)
-
-
-def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(sorted(set(values)))
 
 
 def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[BillableItem]:
@@ -161,11 +70,11 @@ def price_stored(books: Books, keys: Sequence[tuple[str, str]], alone: str = "")
 
     In the order of their approval, as if each arrived now. An entry that needs a person gets a run of its own.
     """
-    sources, ids = _distinct(source for source, _ in keys), _distinct(name for _, name in keys)
+    sources, ids = distinct(source for source, _ in keys), distinct(name for _, name in keys)
     wanted = set(keys)
     kept = {e.key: e for e in books.tx.find(TimeEntry, source=sources, source_id=ids, order=("revision",))}
     entries = [e for e in kept.values() if (e.source, e.source_id) in wanted]
-    batch = read_batch(books, entries)
+    batch = read_batch(books, entries, evidence_of_all=True)
     new = [e for e in entries if e.revision > max((i.entry_revision for i in batch.earlier.get(e.key, ())), default=0)]
     # What waits for a person is kept too, but as long as it is no evidence it is nobody's twin and fills nobody's day.
     for day, known in batch.same_day.items():
@@ -210,14 +119,14 @@ def _price_one(books: Books, batch: Batch, entry: TimeEntry, alone: str) -> None
             raise
         books.start("price_entry", f"{entry.key}#{entry.revision}", {"source": entry.source, "entry": entry.source_id})
         return
-    batch.same_day[entry.project_code, entry.service_date].append(entry)
+    batch.same_day[day_of(entry)].append(entry)
     batch.items += items
     for item in items:
         batch.earlier.setdefault(item.entry_key, []).append(item)
 
 
 def _messages(books: Books, ids: list[tuple[str, str]]) -> list[InboxMessage]:
-    sources, names = _distinct(source for source, _ in ids), _distinct(name for _, name in ids)
+    sources, names = distinct(source for source, _ in ids), distinct(name for _, name in ids)
     found = {(m.source, m.message_id): m for m in books.tx.find(InboxMessage, source=sources, message_id=names)}
     return [found[source, name] for source, name in ids]
 
@@ -238,7 +147,7 @@ def _capture_one(books: Books, batch: Batch, entry: TimeEntry, message: InboxMes
             items = _charged(books, batch, new)
             batch.entries.append(new)
             batch.latest[new.key] = new
-            batch.same_day[new.project_code, new.service_date].append(new)
+            batch.same_day[day_of(new)].append(new)
             for item in items:
                 batch.items.append(item)
                 batch.earlier.setdefault(item.entry_key, []).append(item)
@@ -307,7 +216,7 @@ def _refuse_a_twin(books: Books, batch: Batch, entry: TimeEntry) -> None:
     Two tools tell the same hour in words of their own, each by the minutes its people have put down: there the person,
     the task and the day are enough.
     """
-    same_day = [e for e in batch.same_day.get((entry.project_code, entry.service_date), ()) if e.key != entry.key]
+    same_day = [e for e in batch.same_day.get(day_of(entry), ()) if e.key != entry.key]
     twins = [e for e in same_day if all(getattr(e, n) == getattr(entry, n) for n in SAME_WORK)]
     told = "task, day, hours and note"
     if not twins and entry.hours:
@@ -363,7 +272,7 @@ def _charged_together(batch: Batch, entry: TimeEntry, terms: Terms) -> list[Time
 
 def _beside(batch: Batch, entry: TimeEntry) -> list[TimeEntry]:
     """The person's other entries of the day on the project, as they stand now."""
-    keys = {e.key for e in batch.same_day.get((entry.project_code, entry.service_date), ())} - {entry.key}
+    keys = {e.key for e in batch.same_day.get(day_of(entry), ())} - {entry.key}
     known = [batch.latest[key] for key in sorted(keys) if key in batch.latest]
     return [e for e in known if (e.person, e.service_date) == (entry.person, entry.service_date)]
 

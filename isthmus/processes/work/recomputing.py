@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from isthmus.domain.objects import BillableItem, ContractVersion, Expense, Project, TimeEntry
 from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, items_of, place_of
+from isthmus.processes.work.batch import cards_of
 from isthmus.processes.work.deriving import DERIVED, Facts, charges_of
 from isthmus.processes.work.expensing import charge as charge_expense
-from isthmus.processes.work.intake import cards_of
 from isthmus.runtime.books import Books
 
 

@@ -9,9 +9,9 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Invoice, Project, TimeEntry
 from isthmus.policies.billing import PLACED
 from isthmus.policies.charges import Terms, charge_time, groups_of_days, items_of, same_worth
+from isthmus.processes.work.batch import cards_of
 from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.evidence import place
-from isthmus.processes.work.intake import cards_of
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)

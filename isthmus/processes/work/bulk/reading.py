@@ -23,9 +23,9 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import EngagementState, InvoiceLife, PartState, PeriodState
+from isthmus.processes.work.batch import cards_of
 from isthmus.processes.work.closing import booking_of, states_of
 from isthmus.processes.work.evidence import OPEN, USES_ROOM
-from isthmus.processes.work.intake import cards_of
 from isthmus.runtime.books import Books
 
 # What is read of an entry, in this order: all that its price, its place and its evidence depend on.
