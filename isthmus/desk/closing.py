@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from isthmus.desk.notes import note
 from isthmus.domain.states import CaseState
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case, OutboxEvent, RunRow, RunState
+from isthmus.store.tx import Tx
 
 # The event that says a record has succeeded, and what its record is called: the aggregate's kind is replaced.
 SUCCESSES: dict[str, tuple[str, str]] = {
@@ -18,14 +21,25 @@ SUCCESSES: dict[str, tuple[str, str]] = {
 OVER = (RunState.DONE, RunState.CANCELLED)
 
 
+def record_of(event: OutboxEvent) -> str:
+    """What a case about the event's record calls it."""
+    theirs, ours = SUCCESSES[event.type]
+    return ours + event.aggregate.removeprefix(theirs)
+
+
+def with_open_cases(tx: Tx, events: Sequence[OutboxEvent]) -> list[OutboxEvent]:
+    """Events about whose record a case is open: of thousands of hours that arrive, hardly any."""
+    records = tuple({record_of(event) for event in events})
+    open_of = {case.record for case in tx.find(Case, record=records, state=CaseState.OPEN)}
+    return [event for event in events if record_of(event) in open_of]
+
+
 def close_older(books: Books, event: OutboxEvent) -> None:
     """Close open cases of the record that were opened before it succeeded, by another run than theirs.
 
     Their run is set aside with them. One that has written something elsewhere stays: a person looks at what it left.
     """
-    theirs, ours = SUCCESSES[event.type]
-    record = ours + event.aggregate.removeprefix(theirs)
-    for case in books.tx.find(Case, record=record, state=CaseState.OPEN, order=("case_no",)):
+    for case in books.tx.find(Case, record=record_of(event), state=CaseState.OPEN, order=("case_no",)):
         if case.opened_at <= event.occurred_at and case.run_id != event.causation_id:
             _close(books, case, event)
 

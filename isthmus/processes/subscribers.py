@@ -6,9 +6,12 @@ later starts with what happens from then on; ``isthmus replay --subscriber NAME`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Subscriber
 from isthmus.store.records import Notice, OutboxEvent, StageTime
+from isthmus.store.tx import Tx
 
 # The first event of each type on a contract's way: lead times follow from them.
 STAGES = {
@@ -33,6 +36,17 @@ def keep_stage(books: Books, event: OutboxEvent) -> None:
         books.tx.put(row)
 
 
+def first_of_each(tx: Tx, events: Sequence[OutboxEvent]) -> list[OutboxEvent]:
+    """Of each contract and stage the earliest event, unless the contract was there before."""
+    first: dict[tuple[str, str], OutboxEvent] = {}
+    for event in sorted(events, key=lambda e: e.occurred_at, reverse=True):
+        if event.correlation_id.startswith("contract:"):
+            first[event.correlation_id, STAGES[event.type]] = event
+    contracts = tuple({correlation.removeprefix("contract:") for correlation, _ in first})
+    known = {(f"contract:{row.contract_no}", row.stage): row.at for row in tx.find(StageTime, contract_no=contracts)}
+    return [event for place, event in first.items() if place not in known or event.occurred_at < known[place]]
+
+
 def notify_queue(books: Books, event: OutboxEvent) -> None:
     """A notice to the queue that owns a new case, in plain words, once."""
     facts = event.payload
@@ -44,6 +58,6 @@ def notify_queue(books: Books, event: OutboxEvent) -> None:
 
 
 SUBSCRIBERS: dict[str, Subscriber] = {
-    "stages": (frozenset(STAGES), keep_stage),
-    "notices": (frozenset({"case.opened"}), notify_queue),
+    "stages": Subscriber(frozenset(STAGES), keep_stage, first_of_each),
+    "notices": Subscriber(frozenset({"case.opened"}), notify_queue),
 }

@@ -11,11 +11,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from isthmus.domain.envelopes import ApprovalEvidence, SignedEnvelope
-from isthmus.domain.errors import IsthmusError, Refused, StaleRead
+from isthmus.domain.errors import Refused, StaleRead
 from isthmus.domain.objects import Engagement, Expense, Invoice, MilestoneStatus, Payment, TimeEntry
 from isthmus.ports.messages import ContractNotice
 from isthmus.processes.work import asking, signing
-from isthmus.processes.work.intake import entries_of
 from isthmus.processes.work.withdrawing import withdrawn_expenses, withdrawn_time
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
@@ -333,7 +332,7 @@ def drain_time(kernel: Kernel, limit: int = BATCH_MAX) -> int:
 def _enough_under_way(tx: Tx) -> bool:
     """While some batches are worked on, what arrives meanwhile makes the next ones larger, and each hour cheaper."""
     moving = (RunState.QUEUED, RunState.RUNNING)
-    return len(tx.find(RunRow, process="capture_time", state=moving, limit=BATCHES_AT_ONCE)) == BATCHES_AT_ONCE
+    return len(tx.tuples(RunRow, ("run_id",), process="capture_time", state=moving)) >= BATCHES_AT_ONCE
 
 
 def drain_facts(kernel: Kernel, limit: int = BATCH_MAX) -> int:
@@ -368,10 +367,11 @@ def _correlation_of(books: Books, message: InboxMessage) -> str:
 
 
 def _projects_of(message: InboxMessage) -> set[str]:
+    """Codes of the projects a message names. Its run reads it as a whole, and quarantines what cannot be read."""
     try:
-        return {entry.project_code for entry in entries_of(message)}
-    except IsthmusError:
-        return set()  # its run quarantines it, with the reason
+        return {str(entry["project_code"]) for entry in json.loads(message.raw)["entries"]}
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def _entity_and_contract(message: InboxMessage, engagements: list[Engagement]) -> tuple[str, str]:

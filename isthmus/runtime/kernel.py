@@ -6,11 +6,11 @@ runs on PostgreSQL with DBOS and in memory under a seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -38,6 +38,7 @@ from isthmus.store.records import (
     Case,
     ConnectionState,
     Effect,
+    OutboxEvent,
     RunRow,
     RunState,
     RunStep,
@@ -92,7 +93,16 @@ class Pace:
     alert_after: timedelta = timedelta(minutes=15)
 
 
-Subscriber = tuple[frozenset[str], Callable[[Books, Any], None]]
+class Subscriber(NamedTuple):
+    """Who hears of which types of event, and what it does with one of them.
+
+    concerned: which of many events it has to look at one by one; the others mean nothing to it. Asked once for all that
+    are handed over together, so that a burst costs one question and not one for each event.
+    """
+
+    types: frozenset[str]
+    handle: Callable[[Books, OutboxEvent], None]
+    concerned: Callable[[Tx, Sequence[OutboxEvent]], list[OutboxEvent]] = lambda tx, events: list(events)
 
 
 @dataclass
@@ -122,7 +132,7 @@ class Kernel:
 
     def subscribers_of(self, event_type: str) -> Iterable[str]:
         """Names of the subscribers of an event type."""
-        return [name for name, (types, _) in self.subscribers.items() if event_type in types]
+        return [name for name, subscriber in self.subscribers.items() if event_type in subscriber.types]
 
     def books(self, tx: Tx, *, key: str, actor: str, correlation_id: str = "") -> Books:
         """Books for a request that is not a run."""
@@ -209,7 +219,7 @@ class Kernel:
         except BUGS as bug:
             log.error("bug", run_id=row.run_id, kind=type(bug).__name__, reason=str(bug))
             with self.store.transaction() as tx:
-                self._fail(tx, self.hold(tx) or self.locked(tx, row.run_id), f"{type(bug).__name__}: {bug}")
+                self._fail(tx, self._held_row(tx, row.run_id), f"{type(bug).__name__}: {bug}")
             return RunState.FAILED
 
     def _fail(self, tx: Tx, row: RunRow, bug: str) -> None:
@@ -237,19 +247,24 @@ class Kernel:
             raise NotFound(f"no run {run_id}")
         return row
 
-    def hold(self, tx: Tx) -> RunRow | None:
+    def hold(self, tx: Tx) -> None:
         """Keep the run this thread advances from being taken over before the transaction ends; Superseded when it was.
 
-        None outside of a run. A worker that stood still for longer than its lease finds out here, whatever it was at.
+        Nothing outside of a run. A worker that stood still for longer than its lease finds out here, whatever it was
+        at. Only the claim is read: what a run was started with may be long, and this is asked at every step.
         """
         claim = _held.get()
         if claim is None:
-            return None
-        current = self.locked(tx, claim.row.run_id)
-        if current.claim != claim.row.claim:
+            return
+        tx.lock(f"run:{claim.row.run_id}")
+        if tx.tuples(RunRow, ("claim",), run_id=claim.row.run_id) != [(claim.row.claim,)]:
             raise Superseded
         claim.seen_at = self.clock.now()
-        return current
+
+    def _held_row(self, tx: Tx, run_id: str) -> RunRow:
+        """The row of a run, which is still this worker's where this worker advances it."""
+        self.hold(tx)
+        return self.locked(tx, run_id)
 
     def fence_off(self) -> None:
         """Before every write to another system: Retryable when the lease may be over, Superseded when it was.
@@ -278,7 +293,7 @@ class Kernel:
     def park(self, row: RunRow, seq: int, phrase: str, error: NeedsDecision) -> Case:
         """Open the case (once for this run, step and type) and park the run."""
         with self.store.transaction() as tx:
-            current = self.hold(tx) or self.locked(tx, row.run_id)
+            current = self._held_row(tx, row.run_id)
             case = self.open_case(tx, current, seq, phrase, error)
             self._save(tx, current, state=RunState.PARKED, reason=f"{error.exception}: {error.message}", wake_at=None)
             return case
@@ -291,7 +306,7 @@ class Kernel:
         """Wait and try the same step again; tell a person when it takes long."""
         now = self.clock.now()
         with self.store.transaction() as tx:
-            current = self.hold(tx) or self.locked(tx, row.run_id)
+            current = self._held_row(tx, row.run_id)
             patience = min(self.pace.wait_seconds_first * 2 ** min(current.tries, 16), self.pace.wait_seconds_max)
             named = getattr(error, "after_seconds", None)
             wake_at = now + timedelta(seconds=named if named is not None else patience)
@@ -310,7 +325,7 @@ class Kernel:
             return
         with self.store.transaction() as tx:
             self.pause(tx, row, phrase, error)
-            current = self.hold(tx) or self.locked(tx, row.run_id)
+            current = self._held_row(tx, row.run_id)
             self._save(tx, current, state=RunState.WAITING, reason=f"connection:{error.connection}", wake_at=None)
 
     def pause(self, tx: Tx, row: RunRow, phrase: str, error: NeedsSetup) -> None:
@@ -334,10 +349,9 @@ class Kernel:
 
     def forget_waiting(self, tx: Tx, row: RunRow) -> None:
         """A step has succeeded: the next wait starts short again, and an alert about the wait closes itself."""
-        current = tx.get(RunRow, row.run_id)
-        if current is None or (current.tries == 0 and current.waiting_since is None):
+        if tx.tuples(RunRow, ("tries", "waiting_since"), run_id=row.run_id) in ([], [(0, None)]):
             return
-        self._save(tx, current, tries=0, waiting_since=None, reason="")
+        self._save(tx, self.locked(tx, row.run_id), tries=0, waiting_since=None, reason="")
         self.close_alert(tx, row.run_id, "EX-WAITING")
 
     def close_alert(self, tx: Tx, run_id: str, exception: str) -> None:
@@ -349,6 +363,9 @@ class Kernel:
         """Queue waiting runs whose time has come; the number of them."""
         now, woken = self.clock.now(), 0
         with self.store.transaction() as tx:
+            first = tx.find(RunRow, state=RunState.WAITING, order=("wake_at",), limit=1)
+            if not any(row.wake_at is not None and row.wake_at <= now for row in first):
+                return 0  # what waits is only looked at, and not locked, while nothing is due
             for row in tx.find(RunRow, state=RunState.WAITING, order=("wake_at",), limit=limit, skip_locked=True):
                 if row.wake_at is not None and row.wake_at <= now:
                     self.requeue(tx, row)

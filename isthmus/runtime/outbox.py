@@ -68,16 +68,16 @@ def _one_by_one(kernel: Kernel, subscriber: str, due: list[EventDelivery]) -> in
 
 
 def _hand_over(kernel: Kernel, subscriber: str, due: list[EventDelivery]) -> int:
-    _, handle = kernel.subscribers[subscriber]
+    listening = kernel.subscribers[subscriber]
     ids = tuple(delivery.event_id for delivery in due)
     with kernel.store.transaction() as tx:
         tx.lock(f"subscriber:{subscriber}")
         current = tx.find(EventDelivery, subscriber=subscriber, state=DeliveryState.PENDING, event_id=ids)
-        events = {event.event_id: event for event in tx.find(OutboxEvent, event_id=ids)}
-        for delivery in sorted(current, key=lambda d: (d.aggregate, d.sequence)):
-            event = events[delivery.event_id]
+        pending = {delivery.event_id for delivery in current}
+        events = tx.find(OutboxEvent, event_id=ids, order=("aggregate", "sequence"))
+        for event in listening.concerned(tx, [event for event in events if event.event_id in pending]):
             books = Books(kernel, tx, run_id=event.causation_id, correlation_id=event.correlation_id, actor=event.actor)
-            handle(books, event)
+            listening.handle(books, event)
         tx.update_many([d.model_copy(update={"state": DeliveryState.DONE, "reason": ""}) for d in current])
         kernel.checkpoint("handing event over")
     kernel.checkpoint("event handed over")
@@ -117,7 +117,7 @@ def replay(books: Books, subscriber: str, *, since: datetime | None = None, aggr
     A subscriber that joined later gets the events from before its time as well. Business keys make it a no-op for
     money: a run that exists is found, not started again.
     """
-    types, _ = books.kernel.subscribers[subscriber]
+    types = books.kernel.subscribers[subscriber].types
     count = 0
     for event in books.tx.find(OutboxEvent, order=("position",)):
         if event.type not in types or (since and event.occurred_at < since) or aggregate not in ("", event.aggregate):

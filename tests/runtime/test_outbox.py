@@ -12,6 +12,7 @@ from isthmus.domain.objects import BillableItem, BillablePart, Invoice
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime import outbox
 from isthmus.runtime.books import Books
+from isthmus.runtime.kernel import Subscriber
 from isthmus.store.records import DeliveryState, EventDelivery, Notice, OutboxEvent, StageTime
 from tests.processes.hub import Hub, contract, entry
 
@@ -19,7 +20,7 @@ from tests.processes.hub import Hub, contract, entry
 def seen_by(hub: Hub, name: str) -> list[str]:
     """Add a subscriber that notes the events it gets."""
     seen: list[str] = []
-    hub.kernel.subscribers[name] = (
+    hub.kernel.subscribers[name] = Subscriber(
         frozenset({"time.approved", "time.corrected"}),
         lambda books, e: seen.append(e.event_id),
     )
@@ -62,7 +63,7 @@ def test_a_failing_event_holds_back_its_own_aggregate_only_and_is_buried_with_a_
             raise LostRace("poison")
         handled.append(event.event_id)
 
-    hub.kernel.subscribers["picky"] = (frozenset({"time.approved", "time.corrected"}), handle)
+    hub.kernel.subscribers["picky"] = Subscriber(frozenset({"time.approved", "time.corrected"}), handle)
     hub.set_up()
     hub.capture(entry(1, "4.0"), entry(2, "3.0", day=4))
     later = entry(1, "5.0").model_copy(update={"approved_at": entry(1, "5.0").approved_at + timedelta(days=1)})
@@ -91,7 +92,7 @@ def test_what_is_held_back_hides_nothing_behind_it() -> None:
             raise LostRace("poison")
         handled.append(event.aggregate)
 
-    hub.kernel.subscribers["picky"] = (frozenset({"time.approved"}), handle)
+    hub.kernel.subscribers["picky"] = Subscriber(frozenset({"time.approved"}), handle)
     hub.set_up()
     hub.capture(*(entry(number, "1.0", note=f"work {number}") for number in range(1, 7)))
     for _ in range(3):
@@ -107,7 +108,7 @@ def test_a_bug_of_a_subscriber_ends_as_a_case_whose_decision_hands_the_event_ove
         assert not broken[0], "a wrong sign"
         handled.append(event.event_id)
 
-    hub.kernel.subscribers["picky"] = (frozenset({"time.approved"}), handle)
+    hub.kernel.subscribers["picky"] = Subscriber(frozenset({"time.approved"}), handle)
     hub.set_up()
     hub.capture(entry(1, "4.0"))
     for _ in range(outbox.ATTEMPTS_MAX + 2):

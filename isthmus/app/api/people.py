@@ -295,7 +295,7 @@ def _replay_events(visit: Visit, books: Books, asked: Replay) -> Replayed:
     if asked.subscriber not in known:
         raise NotFound(f"no subscriber {asked.subscriber}; there are: {', '.join(sorted(known)) or 'none'}")
     if asked.dry_run:
-        return Replayed(count=_events_for(books.tx, known[asked.subscriber][0], asked), dry_run=True)
+        return Replayed(count=_events_for(books.tx, known[asked.subscriber].types, asked), dry_run=True)
     count = outbox.replay(books, asked.subscriber, since=asked.since, aggregate=asked.aggregate)
     return Replayed(count=count, dry_run=False)
 

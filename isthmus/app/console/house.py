@@ -184,7 +184,7 @@ def catalog(look: Look) -> Response:
         "part": part if part in PARTS else "processes",
         "processes": [(card, lines_of(name)) for name, card in sorted(PROCESSES.items())],
         "events": [
-            (name, told, sorted(s for s, (kinds, _) in subscribers.items() if name in kinds))
+            (name, told, sorted(s for s, listening in subscribers.items() if name in listening.types))
             for name, told in EVENT_TYPES.items()
         ],
         "ports": [(name, (port.__doc__ or "").split("\n")[0], _verbs(port)) for name, port in sorted(PORTS.items())],
