@@ -6,9 +6,6 @@ bulk never takes the last place.
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +15,7 @@ from typing import Protocol
 from isthmus.domain.errors import Throttled
 from isthmus.kit.manifest import LimitFacts
 from isthmus.ports.calls import BULK
+from isthmus.ports.waiters import Waiters
 
 WAIT_SECONDS_MAX = 30.0
 
@@ -39,31 +37,6 @@ class Unlimited:
         yield
 
 
-class Waiters:
-    """Callers waiting in order of priority, then arrival. Everything under its condition."""
-
-    def __init__(self) -> None:
-        self.condition = threading.Condition()
-        self._arrivals = itertools.count()
-        self._waiting: list[tuple[int, int]] = []
-
-    def join(self, priority: int) -> tuple[int, int]:
-        """A ticket in the queue."""
-        ticket = (priority, next(self._arrivals))
-        heapq.heappush(self._waiting, ticket)
-        return ticket
-
-    def first(self, ticket: tuple[int, int]) -> bool:
-        """True when nobody goes before it."""
-        return self._waiting[0] == ticket
-
-    def leave(self, ticket: tuple[int, int]) -> None:
-        """Give the ticket back, and let the next one look."""
-        self._waiting.remove(ticket)
-        heapq.heapify(self._waiting)
-        self.condition.notify_all()
-
-
 class Concurrency:
     """A semaphore over the account's parallel requests. Bulk leaves one place free when there is more than one."""
 
@@ -80,10 +53,10 @@ class Concurrency:
     @contextmanager
     def slot(self, priority: int) -> Iterator[None]:
         """Wait for a place, at most wait_seconds_max."""
-        with self._queue.condition:
+        with self._queue.lock:
             ticket = self._queue.join(priority)
             try:
-                free = self._queue.condition.wait_for(
+                free = ticket.turn.wait_for(
                     lambda: self._queue.first(ticket) and self._room(priority), self._wait_seconds_max
                 )
             finally:
@@ -94,9 +67,9 @@ class Concurrency:
         try:
             yield
         finally:
-            with self._queue.condition:
+            with self._queue.lock:
                 self.in_use -= 1
-                self._queue.condition.notify_all()
+                self._queue.wake()
 
 
 class Window:
@@ -118,24 +91,24 @@ class Window:
     def slot(self, priority: int) -> Iterator[None]:
         """Wait until one of the counted requests is out of its window, at most wait_seconds_max."""
         deadline = time.monotonic() + self._wait_seconds_max
-        with self._queue.condition:
+        with self._queue.lock:
             ticket = self._queue.join(priority)
             try:
                 while not (self._queue.first(ticket) and self._room(priority)):
                     if time.monotonic() >= deadline:
                         text = f"no place among {self.limit} requests in {self.window_seconds:g} s"
                         raise Throttled(f"{text} within {self._wait_seconds_max:g} s")
-                    self._queue.condition.wait(min(self._wait(), deadline - time.monotonic()))
+                    ticket.turn.wait(min(self._wait(), deadline - time.monotonic()))
             finally:
                 self._queue.leave(ticket)
             self._under_way += 1
         try:
             yield
         finally:
-            with self._queue.condition:
+            with self._queue.lock:
                 self._under_way -= 1
                 self._answered.append(time.monotonic())
-                self._queue.condition.notify_all()
+                self._queue.wake()
 
     def _room(self, priority: int) -> bool:
         horizon = time.monotonic() - self.window_seconds

@@ -20,8 +20,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from isthmus.domain.errors import IsthmusError, OutcomeUnknown, Throttled, Unreachable
-from isthmus.kit.limits import WAIT_SECONDS_MAX, Budget, Waiters
+from isthmus.kit.limits import WAIT_SECONDS_MAX, Budget
 from isthmus.ports.calls import BULK
+from isthmus.ports.waiters import Waiters
 
 Monotonic = Callable[[], float]
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -194,13 +195,13 @@ class Pace:
         try:
             yield
         finally:
-            with self._waiters.condition:
+            with self._waiters.lock:
                 self._under_way -= 1
-                self._waiters.condition.notify_all()
+                self._waiters.wake()
 
     def _enter(self, priority: int) -> None:
         deadline = self._now() + self._wait_max
-        with self._waiters.condition:
+        with self._waiters.lock:
             ticket = self._waiters.join(priority)
             try:
                 while not (self._waiters.first(ticket) and self._free()):
@@ -208,7 +209,7 @@ class Pace:
                     if left > 1.0 or self._now() >= deadline:
                         raise Throttled("the other system has asked for patience", max(left, 1.0))
                     until = deadline if left <= 0 else min(deadline, self._not_before)
-                    self._waiters.condition.wait(max(0.001, until - self._now()))
+                    ticket.turn.wait(max(0.001, until - self._now()))
             finally:
                 self._waiters.leave(ticket)
             self._under_way += 1
@@ -218,13 +219,13 @@ class Pace:
 
     def answered(self) -> None:
         """One more at once, little by little."""
-        with self._waiters.condition:
+        with self._waiters.lock:
             self._allowed = min(float(self._most), self._allowed + 1 / max(self._allowed, 1.0))
-            self._waiters.condition.notify_all()
+            self._waiters.wake()
 
     def throttled(self, after_seconds: float | None) -> None:
         """Half as many as were under way, and none before the time it names; after half a minute one asks again."""
-        with self._waiters.condition:
+        with self._waiters.lock:
             busy = min(self._allowed, float(max(self._under_way, 1)))
             self._allowed = max(1.0, busy / 2)
             patience = min(after_seconds or 0.0, PATIENCE_SECONDS_MAX)
@@ -232,9 +233,9 @@ class Pace:
 
     def resume(self) -> None:
         """As at the beginning."""
-        with self._waiters.condition:
+        with self._waiters.lock:
             self._allowed, self._not_before = float(self._most), 0.0
-            self._waiters.condition.notify_all()
+            self._waiters.wake()
 
 
 # -- all of it ---------------------------------------------------------------------------------------------------

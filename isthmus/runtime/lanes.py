@@ -19,6 +19,7 @@ import structlog
 
 from isthmus.domain.errors import Throttled
 from isthmus.ports.calls import BULK
+from isthmus.ports.waiters import Waiters
 
 log = structlog.get_logger("isthmus.lanes")
 WAIT_SECONDS_MAX = 30.0
@@ -51,12 +52,10 @@ class SharedPlaces:
         self._space = _space_of(connection)
         self.limit = limit
         self._wait_seconds_max = wait_seconds_max
-        self._changed = threading.Condition()
+        self._waiters = Waiters()
         self._holder: sa.Connection | None = None
         self._held_since: dict[int, float] = {}  # places this worker holds
         self._idle_since: dict[int, float] = {}  # those of them that no request uses
-        self._waiting: list[tuple[int, int]] = []
-        self._arrivals = 0
         self._keeper: threading.Thread | None = None
 
     @contextmanager
@@ -70,18 +69,17 @@ class SharedPlaces:
 
     def _wait_for_place(self, priority: int) -> int:
         deadline = time.monotonic() + self._wait_seconds_max
-        with self._changed:
-            self._arrivals += 1
-            ticket = (priority, self._arrivals)
-            self._waiting.append(ticket)
+        with self._waiters.lock:
+            ticket = self._waiters.join(priority)
             try:
-                while time.monotonic() < deadline:
-                    if min(self._waiting) == ticket and (place := self._take(priority)) is not None:
+                while (left := deadline - time.monotonic()) > 0:
+                    first = self._waiters.first(ticket)
+                    if first and (place := self._take(priority)) is not None:
                         return place
-                    self._changed.wait(_ASK_AGAIN_SECONDS)
+                    # The first one asks again by itself: what another worker gives back, nobody tells.
+                    ticket.turn.wait(min(left, _ASK_AGAIN_SECONDS) if first else left)
             finally:
-                self._waiting.remove(ticket)
-                self._changed.notify_all()
+                self._waiters.leave(ticket)
         raise Throttled(f"no place among {self.limit} parallel requests within {self._wait_seconds_max:g} s")
 
     def _take(self, priority: int) -> int | None:
@@ -99,12 +97,12 @@ class SharedPlaces:
         return None
 
     def _put_back(self, place: int) -> None:
-        with self._changed:
+        with self._waiters.lock:
             if time.monotonic() - self._held_since.get(place, 0.0) > TURN_SECONDS:
                 self._give_up(place)
             else:
                 self._idle_since[place] = time.monotonic()
-            self._changed.notify_all()
+            self._waiters.wake()
 
     def _give_up(self, place: int) -> None:
         if self._held_since.pop(place, None) is not None:
@@ -120,7 +118,7 @@ class SharedPlaces:
         """Give idle places back; ends when none is held."""
         while True:
             time.sleep(IDLE_SECONDS / 2)
-            with self._changed:
+            with self._waiters.lock:
                 self._give_up_idle()
                 if not self._held_since:
                     self._keeper = None
@@ -149,7 +147,7 @@ class SharedPlaces:
 
     def close(self) -> None:
         """Give all places back."""
-        with self._changed:
+        with self._waiters.lock:
             self._held_since.clear()
             self._idle_since.clear()
             if self._holder is not None:
@@ -192,9 +190,9 @@ class SharedWindow(SharedPlaces):
         return found
 
     def _put_back(self, place: int) -> None:
-        with self._changed:
+        with self._waiters.lock:
             self._resting_until[place] = time.monotonic() + self.window_seconds
-            self._changed.notify_all()
+            self._waiters.wake()
 
     def _give_up_idle(self) -> None:
         """Also those whose window is over, so that other workers get them."""
