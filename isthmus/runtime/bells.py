@@ -57,13 +57,27 @@ def ring_everywhere(engine: sa.Engine, connection: str) -> None:
 
 def listen(url: str, bells: Bells, stopping: Callable[[], bool]) -> None:
     """Hand rings of other processes on until stopping. A lost database connection costs the rings meanwhile."""
+    hear(url, CHANNEL, bells.ring, stopping)
+
+
+def hear(
+    url: str,
+    channel: str,
+    heard: Callable[[str], None],
+    stopping: Callable[[], bool],
+    listening: Callable[[bool], None] = lambda _: None,
+) -> None:
+    """Hand on what is said on a channel until stopping. listening: told when it begins, and when it broke off."""
+    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
     while not stopping():
         try:
-            with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://", 1), autocommit=True) as held:
-                held.execute(f"listen {CHANNEL}")
+            with psycopg.connect(plain, autocommit=True) as held:
+                held.execute(f"listen {channel}")
+                listening(True)
                 while not stopping():
-                    for ring in held.notifies(timeout=LISTEN_SECONDS):
-                        bells.ring(ring.payload)
+                    for word in held.notifies(timeout=LISTEN_SECONDS):
+                        heard(word.payload)
         except psycopg.OperationalError as broken:
-            log.warning("bells", problem="the connection that listens broke", reason=str(broken))
+            listening(False)
+            log.warning("bells", problem="the connection that listens broke", channel=channel, reason=str(broken))
             threading.Event().wait(AGAIN_SECONDS)

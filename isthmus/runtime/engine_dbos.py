@@ -8,8 +8,10 @@ by one executor, handed to another when that one dies. See docs/decisions/0002-s
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,6 +20,7 @@ from dbos._serialization import WorkflowSerializationFormat
 
 from isthmus.domain.errors import Retryable
 from isthmus.runtime.engine import LANES
+from isthmus.runtime.lookout import CHANNEL, Lookout
 from isthmus.store.records import RunRow
 from isthmus.store.tx import Tx
 
@@ -56,6 +59,7 @@ class DbosEngine:
             run.run_id,
             run.attempt,
         )
+        tx.raw.exec_driver_sql("select pg_notify(%s, %s)", (CHANNEL, run.lane))  # heard when this is committed
 
     def close(self) -> None:
         """Give the connections back."""
@@ -72,7 +76,7 @@ class DbosWorker:
         advance: Callable[[str, int], Any],
         *,
         concurrency: int = 8,
-        polling_seconds: float = 0.035,
+        polling_seconds: float = 0.012,
     ) -> None:
         config: DBOSConfig = {
             "name": APPLICATION,
@@ -82,8 +86,10 @@ class DbosWorker:
             "sys_db_pool_size": concurrency + 8,
             "log_level": "ERROR",
             "run_migrations": False,
+            "notification_coalesce_sec": 1.0,  # no workflow of ours waits for another's word
         }
-        DBOS(config=config)
+        self._url, self._lookout, self._stopping = url, Lookout(LANES), threading.Event()
+        self._dbos = DBOS(config=config)
 
         @DBOS.workflow(name=WORKFLOW)
         def advance_run(run_id: str, attempt: int) -> str:
@@ -99,7 +105,11 @@ class DbosWorker:
 
     def start(self) -> None:
         """Begin to claim. The worker's heartbeat must be in the database already."""
+        # Before the launch, which starts the queue threads.
+        listening = partial(self._lookout.listen, self._url, self._stopping.is_set)
+        threading.Thread(target=listening, name="isthmus-lookout", daemon=True).start()
         DBOS.launch()
+        self._lookout.stand_before(self._dbos._sys_db)
         for lane in LANES:
             DBOS.register_queue(
                 lane,
@@ -110,4 +120,5 @@ class DbosWorker:
 
     def stop(self, patience_seconds: int = 10) -> None:
         """Finish what is being advanced, claim nothing more."""
+        self._stopping.set()
         DBOS.destroy(workflow_completion_timeout_sec=patience_seconds, destroy_registry=True)
