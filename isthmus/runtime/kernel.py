@@ -50,7 +50,7 @@ PRIORITY = {"financial": FINANCIAL, "standard": STANDARD, "bulk": BULK}
 LIVE = (RunState.QUEUED, RunState.RUNNING)
 BUGS = (AssertionError, TypeError, AttributeError, LookupError, ValueError, ArithmeticError)
 RESCUES_MAX = 5
-HELD_FOR = timedelta(milliseconds=50)
+HELD_FOR = timedelta(milliseconds=250)
 
 
 @dataclass
