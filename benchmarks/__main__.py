@@ -9,51 +9,37 @@ import sys
 import time
 from collections.abc import Callable
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bed import Bed, bed, count, peak_memory_mib, wait_for
+from benchmarks.bed import Bed, bed, count, cpu_seconds, peak_memory_mib, wait_for
+from benchmarks.callers import Callers
 from benchmarks.console import console
 from benchmarks.month import month_end, one_project
 from benchmarks.raw import commit_rates
 from isthmus.app.demo import world
 
 ACCEPTS = 6000
-END_TO_END = 1500
+END_TO_END = 3000
+WARM = 100
 CALLERS = 32
 FINISHED = "('done', 'found', 'resent')"
 Row = tuple[str, str, str]
 
 
-def call(url: str, first: int, number: int, project: str) -> dict[str, float]:
-    """Webhooks from a process of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.callers",
-        url,
-        "kantata",
-        str(first),
-        str(number),
-        str(CALLERS),
-        project,
-    ]
-    told: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert not told.pop("refused"), told
-    return told
-
-
 def accepting(one: Bed, url: str, raw: dict[int, float]) -> list[Row]:
     """Durable acceptance of webhooks by the API alone: the answer comes after the commit."""
     hub, address = one.start_hub("api", url)
-    call(address, 0, 300, "P-WARM")
-    told = call(address, 1000, ACCEPTS, "P-K-1002")
+    Callers(address, "kantata", 0, 300, CALLERS, "P-WARM").go()
+    callers, used = Callers(address, "kantata", 1000, ACCEPTS, CALLERS, "P-K-1002"), cpu_seconds(hub.pid)
+    told = callers.go()
+    used = (cpu_seconds(hub.pid) - used) / ACCEPTS
     kept = count(url, "select count(*) from hub.inbox where kind = 'webhook' and message_id like 'm%'")
     rate = told["per_second"]
     rows = [
         ("webhooks accepted durably, 32 callers", f"{rate:,.0f}/s", f"{rate / raw[1]:.2f} x raw commits of one client"),
         ("  p50, p99", f"{told['p50_ms']:.1f} ms, {told['p99_ms']:.1f} ms", f"{kept} kept of {ACCEPTS + 300} sent"),
+        ("  CPU per message, API", f"{used * 1e6:.0f} us", f"callers {told['cpu_seconds'] / ACCEPTS * 1e6:.0f} us"),
         ("  peak memory of the API", f"{peak_memory_mib(hub.pid):,.0f} MiB", ""),
     ]
     hub.terminate()
@@ -63,28 +49,56 @@ def accepting(one: Bed, url: str, raw: dict[int, float]) -> list[Row]:
 
 def end_to_end(one: Bed, url: str) -> list[Row]:
     """Webhook, validation and pricing, a write to the ERP with its own effect row, done."""
-    hub, address = one.start_hub("up", url, "--firm", str(one.firm_folder()))
+    firm = one.firm_folder()
+    one.slow_sweeps()
+    hub, address = one.start_hub("up", url, "--firm", str(firm))
     one.win(world.DEALS[1])
     wait_for(url, "select count(*) from hub.engagement where state = 'active'", 1, 60)
     done = f"select count(*) from hub.effect where verb = 'Erp.put_time' and state in {FINISHED}"
-    log = one.served["netsuite"].url + "/_control/log"
-    before = len(httpx.get(log, trust_env=False, timeout=30).json()["requests"])
-    started = time.perf_counter()
-    told = call(address, 100_000, END_TO_END, "P-K-1002")
-    wait_for(url, done, END_TO_END, 300)
+    Callers(address, "kantata", 50_000, WARM, CALLERS, "P-K-1002").go()
+    wait_for(url, done, WARM, 60)
+    callers = Callers(address, "kantata", 100_000, END_TO_END, CALLERS, "P-K-1002")
+    before, used, started = one.seen_by("netsuite"), _used(one, hub.pid), time.perf_counter()
+    told = callers.go()
+    wait_for(url, done, WARM + END_TO_END, 300)
     seconds = time.perf_counter() - started
-    seen = httpx.get(log, trust_env=False, timeout=60).json()
-    requests = (len(seen["requests"]) - before) / END_TO_END
+    used = {name: (now - used[name]) / END_TO_END for name, now in _used(one, hub.pid).items()}
+    used["callers"] = told["cpu_seconds"] / END_TO_END
+    seen = one.seen_by("netsuite")
     with_money = count(url, "select count(*) from hub.billable_part where state = 'ready'")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     rows = [
         ("webhook to evidence to ERP to done, 32 callers", f"{END_TO_END / seconds:,.0f}/s", "goal 300/s on 2 cores"),
-        ("  requests to the ERP per message", f"{requests:.2f}", f"most at once {seen['concurrent_max']}, limit 5"),
+        (
+            "  CPU per message, all processes",
+            f"{sum(used.values()) * 1e6:,.0f} us",
+            ", ".join(f"{name} {seconds * 1e6:,.0f}" for name, seconds in used.items()),
+        ),
+        (
+            "  2 idle cores would give at most",
+            f"{2 / sum(used.values()):,.0f}/s",
+            f"the hub's one process {1 / used['hub']:,.0f}/s; load {load} on {os.cpu_count()} cores",
+        ),
+        (
+            "  requests to the ERP per message",
+            f"{(seen[0] - before[0]) / END_TO_END:.2f}",
+            f"most at once {seen[1]}, limit 5",
+        ),
         ("  p99 of the webhook's answer meanwhile", f"{told['p99_ms']:.1f} ms", f"{with_money} parts ready"),
         ("  peak memory of hub, worker and API", f"{peak_memory_mib(hub.pid):,.0f} MiB", ""),
     ]
     hub.terminate()
     hub.wait()
     return rows
+
+
+def _used(one: Bed, hub: int) -> dict[str, float]:
+    """CPU seconds so far."""
+    return {
+        "hub": cpu_seconds(hub),
+        "PostgreSQL": one.cpu_of_postgres(),
+        "sandboxes": cpu_seconds(one.children[0].pid),
+    }
 
 
 def running(one: Bed, url: str) -> list[Row]:

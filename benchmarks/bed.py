@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import psutil
 import psycopg
 
 from isthmus.app import bootstrap
@@ -74,6 +75,11 @@ class Bed:
         answer = httpx.post(f"{self.served[system].url}/_control/{path}", json=body, timeout=30, trust_env=False)
         return answer.raise_for_status().json()
 
+    def seen_by(self, system: str) -> tuple[int, int]:
+        """How many requests a sandbox has had, and how many at once at most."""
+        told = httpx.get(f"{self.served[system].url}/_control/log", trust_env=False, timeout=60).json()
+        return len(told["requests"]), int(told["concurrent_max"])
+
     def firm_folder(self) -> Path:
         """The demo firm on these sandboxes."""
         people = sorted({person for _, person in world.TEAM.values()})
@@ -98,6 +104,17 @@ class Bed:
             }
             ids[name] = self.control("salesforce", "seed", {name: [filled]})[name][0]["Id"]
 
+    def slow_sweeps(self) -> None:
+        """Ask other systems for changes as often as the product does by itself, not as often as the demo."""
+        connections = self.folder / "firm" / "connections.toml"
+        connections.write_text(connections.read_text().replace("sweep_seconds = 0.3", "sweep_seconds = 5.0"))
+
+    def cpu_of_postgres(self) -> float:
+        """Seconds all server processes have used so far."""
+        pid = next((self.folder / "postgres").rglob("postmaster.pid")).read_text().split()[0]
+        root = psutil.Process(int(pid))
+        return cpu_seconds(root.pid) + sum(cpu_seconds(child.pid) for child in root.children(recursive=True))
+
     def close(self) -> None:
         """End everything and remove the folder."""
         for child in self.children:
@@ -117,6 +134,15 @@ def bed() -> Iterator[Bed]:
         yield made
     finally:
         made.close()
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far; 0 when it is gone."""
+    try:
+        spent = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(spent.user + spent.system)
 
 
 def count(url: str, query: str) -> int:

@@ -1,9 +1,13 @@
-"""Callers: keep-alive connections that send signed webhooks one after the other. A process of its own, bounded."""
+"""Callers: keep-alive connections that send signed webhooks one after the other. A process of its own, bounded.
+
+It says "ready" when everything is signed, and sends when it is told to go.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -61,12 +65,11 @@ async def _caller(host: str, port: int, work: list[bytes], latencies: list[float
     writer.close()
 
 
-async def send(url: str, connection: str, first: int, number: int, callers: int, project: str) -> dict[str, object]:
-    """Send all and tell how it went."""
-    address = urlsplit(url)
+async def send(url: str, work: list[bytes], callers: int) -> dict[str, object]:
+    """Send all and tell how it went; cpu_seconds: what sending took of this process."""
+    address, latencies, refused = urlsplit(url), list[float](), list[bytes]()
     assert address.hostname == "127.0.0.1" and address.port, "loopback only"
-    work, latencies, refused = requests(address.netloc, connection, first, number, project), [], []
-    started = time.perf_counter()
+    number, started, used = len(work), time.perf_counter(), time.process_time()
     await asyncio.gather(*(_caller("127.0.0.1", address.port, work, latencies, refused) for _ in range(callers)))
     seconds = time.perf_counter() - started
     ranked = sorted(latencies)
@@ -74,10 +77,37 @@ async def send(url: str, connection: str, first: int, number: int, callers: int,
         "per_second": number / seconds,
         "p50_ms": ranked[len(ranked) // 2] * 1000,
         "p99_ms": ranked[int(len(ranked) * 0.99)] * 1000,
+        "cpu_seconds": time.process_time() - used,
         "refused": [r.decode(errors="replace") for r in refused[:3]],
     }
 
 
+class Callers:
+    """The process, as whoever measures sees it: ready when it is made."""
+
+    def __init__(self, url: str, connection: str, first: int, number: int, callers: int, project: str) -> None:
+        arguments = (url, connection, first, number, callers, project)
+        command = [sys.executable, "-m", "benchmarks.callers", *map(str, arguments)]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._child.stdout is not None
+        assert self._child.stdout.readline() == "ready\n"
+
+    def go(self) -> dict[str, float]:
+        """Send, and what came of it. Nothing may be refused."""
+        out, _ = self._child.communicate("go\n")
+        told: dict[str, float] = json.loads(out)
+        assert not told.pop("refused"), told
+        return told
+
+
+def main() -> None:
+    """Sign, wait, send."""
+    url, connection, first, number, callers, project = sys.argv[1:7]
+    work = requests(urlsplit(url).netloc, connection, int(first), int(number), project)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(json.dumps(asyncio.run(send(url, work, int(callers)))))
+
+
 if __name__ == "__main__":
-    target, name, start, total, parallel, code = sys.argv[1:7]
-    print(json.dumps(asyncio.run(send(target, name, int(start), int(total), int(parallel), code))))
+    main()

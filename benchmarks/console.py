@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 
 from benchmarks.bed import Bed, count, plain
 from benchmarks.console_data import enlarge
-from benchmarks.month import NOW, bill, cpu_of_postgres, seed
+from benchmarks.month import NOW, bill, seed
 from isthmus.app import bootstrap, figures
 from isthmus.app.api import create_app
 from isthmus.app.api.reading import reading

@@ -18,7 +18,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 
 from benchmarks.bed import Bed, count, peak_memory_mib, plain
@@ -138,19 +137,6 @@ def _entries(contract: int, number: int) -> Iterator[list[Any]]:
 # -- measuring -------------------------------------------------------------------------------------------------
 
 
-def cpu_of_postgres(folder: Path) -> float:
-    """Seconds all server processes have used so far."""
-    root = psutil.Process(int((folder / "postgres").rglob("postmaster.pid").__next__().read_text().split()[0]))
-    used = 0.0
-    for process in [root, *root.children(recursive=True)]:
-        try:
-            spent = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        used += spent.user + spent.system
-    return used
-
-
 def bill(one: Bed, url: str, workers: int = WORKERS) -> dict[str, float]:
     """Bill everything; seconds of hub time, CPU seconds of workers and of PostgreSQL, peak memory of a worker."""
     command = [sys.executable, "-m", "benchmarks.month"]
@@ -163,7 +149,7 @@ def bill(one: Bed, url: str, workers: int = WORKERS) -> dict[str, float]:
     ]
     for child in children:
         assert child.stdout is not None and child.stdout.readline() == "ready\n"
-    hub, before = bootstrap.build(url), cpu_of_postgres(one.folder)
+    hub, before = bootstrap.build(url), one.cpu_of_postgres()
     started = time.perf_counter()
     args = {"entity": "US01", "cutoff": "2026-01-31", "name": "2026-01", "prepared_by": "ana"}
     with hub.store.transaction() as tx:
@@ -175,7 +161,7 @@ def bill(one: Bed, url: str, workers: int = WORKERS) -> dict[str, float]:
         child.stdin.flush()
     told = [json.loads(child.stdout.readline()) for child in children if child.stdout is not None]
     seconds = time.perf_counter() - started
-    postgres = cpu_of_postgres(one.folder) - before
+    postgres = one.cpu_of_postgres() - before
     peak = max(peak_memory_mib(child.pid) for child in children)
     for child in children:
         child.communicate("", timeout=60)
