@@ -71,9 +71,11 @@ class PostgresStore:
             raise Unreachable(f"no connection to the database came free: {none_free}") from none_free
         except (sa.exc.DBAPIError, psycopg.Error) as error:
             ours = _in_house_words(error)
-            if ours is None:
-                raise
-            raise ours from error
+            if ours is not None:
+                raise ours from error
+            if isinstance(error, psycopg.Error):  # whichever way a statement went, its error is the same
+                raise sa.exc.DBAPIError.instance(None, None, error, psycopg.Error) from error
+            raise
 
     def close(self) -> None:
         """Give all connections back."""

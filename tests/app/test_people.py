@@ -294,9 +294,12 @@ def test_runs_are_listed_by_state_and_journey(stage: Stage) -> None:
 @pytest.mark.requirement("EVT-15", "RES-04")
 def test_a_subscriber_gets_its_events_again(stage: Stage) -> None:
     from isthmus.runtime import outbox
+    from isthmus.runtime.kernel import Subscriber
 
     seen: list[str] = []
-    stage.kernel.subscribers["audit"] = (frozenset({"engagement.activated"}), lambda _, event: seen.append(event.type))
+    stage.kernel.subscribers["audit"] = Subscriber(
+        frozenset({"engagement.activated"}), lambda _, event: seen.append(event.type)
+    )
     stage.set_up()
     outbox.dispatch(stage.kernel, "audit")
     body = {"subscriber": "audit", "reason": "lost its database"}

@@ -263,14 +263,16 @@ def test_a_message_is_taken_again_but_not_in_a_dry_run(billable: World, isthmus:
 
 
 def test_a_subscriber_gets_its_events_again(billable: World, isthmus: Isthmus, monkeypatch: pytest.MonkeyPatch) -> None:
-    from isthmus.runtime.kernel import Kernel
+    from isthmus.runtime.kernel import Kernel, Subscriber
     from isthmus.store.records import EventDelivery
 
     ready = Kernel.__post_init__
 
     def subscribed(kernel: Any) -> None:
         ready(kernel)
-        kernel.subscribers["warehouse"] = (frozenset({"billing.part_state_changed"}), lambda books, event: None)
+        kernel.subscribers["warehouse"] = Subscriber(
+            frozenset({"billing.part_state_changed"}), lambda books, event: None
+        )
 
     monkeypatch.setattr(Kernel, "__post_init__", subscribed)
     asked = ("replay", "--subscriber", "warehouse", "--reason", "new warehouse", "--as", "ines", "--json")

@@ -30,6 +30,7 @@ from isthmus.processes import sweeps
 from isthmus.runtime import outbox
 from isthmus.runtime.books import Books
 from isthmus.runtime.clock import ShiftedClock
+from isthmus.runtime.kernel import Subscriber
 from isthmus.store.records import Case, OutboxEvent
 
 worker.TICK_SECONDS, worker.IDLE_SECONDS = 0.02, 0.06
@@ -75,7 +76,7 @@ def run_hub(spec: dict[str, Any]) -> None:
     began = datetime.fromisoformat(spec["began"])
     hub = bootstrap.build(spec["url"], clock=ShiftedClock(began + timedelta(seconds=spec["elapsed"])))
     hub.kernel.parallel_sends = spec.get("parallel_sends", 1)
-    hub.kernel.subscribers[WITNESS] = (WITNESSED, witness)
+    hub.kernel.subscribers[WITNESS] = Subscriber(WITNESSED, witness)
     looked = _count_first_looks(hub)
     if spec.get("gathers_whole", True):
         _gather_whole_messages()

@@ -20,7 +20,7 @@ from isthmus.ports.messages import TimePage
 from isthmus.processes import sweeps
 from isthmus.runtime import inbox, outbox
 from isthmus.runtime.books import Books
-from isthmus.runtime.kernel import Kernel
+from isthmus.runtime.kernel import Kernel, Subscriber
 from isthmus.store.records import (
     Case,
     DeliveryState,
@@ -106,7 +106,10 @@ class Simulation:
             self.clock,
             self.engine,
             self.systems,
-            subscribers={"biller": (frozenset({"cap.raised"}), self._bill_after), "ledger": (LEDGER, self._note)},
+            subscribers={
+                "biller": Subscriber(frozenset({"cap.raised"}), self._bill_after),
+                "ledger": Subscriber(LEDGER, self._note),
+            },
             looks_up=self.looks_up,
             checkpoint=self.storm.checkpoint,
         )
