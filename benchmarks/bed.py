@@ -111,9 +111,7 @@ class Bed:
 
     def cpu_of_postgres(self) -> float:
         """Seconds all server processes have used so far."""
-        pid = next((self.folder / "postgres").rglob("postmaster.pid")).read_text().split()[0]
-        root = psutil.Process(int(pid))
-        return cpu_seconds(root.pid) + sum(cpu_seconds(child.pid) for child in root.children(recursive=True))
+        return cpu_of_postgres(self.folder)
 
     def close(self) -> None:
         """End everything and remove the folder."""
@@ -143,6 +141,13 @@ def cpu_seconds(pid: int) -> float:
     except psutil.NoSuchProcess:
         return 0.0
     return float(spent.user + spent.system)
+
+
+def cpu_of_postgres(folder: Path) -> float:
+    """Seconds all processes of the server of a bed have used so far."""
+    pid = next((folder / "postgres").rglob("postmaster.pid")).read_text().split()[0]
+    root = psutil.Process(int(pid))
+    return cpu_seconds(root.pid) + sum(cpu_seconds(child.pid) for child in root.children(recursive=True))
 
 
 def count(url: str, query: str) -> int:

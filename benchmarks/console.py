@@ -21,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from benchmarks.bed import Bed, count, plain
+from benchmarks.bed import Bed, count, cpu_of_postgres, plain
 from benchmarks.console_data import enlarge
 from benchmarks.month import NOW, bill, seed
 from isthmus.app import bootstrap, figures

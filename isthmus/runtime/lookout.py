@@ -65,7 +65,8 @@ class Lookout:
         def start_queued_workflows(asked: Any, *args: Any, **more: Any) -> tuple[list[str], Any]:
             with self._lock:  # before the look: what is queued meanwhile says so again
                 self._due.discard(asked.name)
-                self._looked_at[asked.name] = self._clock() if asked.name in self._looked_at else 0.0
+                if asked.name in self._looked_at:
+                    self._looked_at[asked.name] = self._clock()
             try:
                 claimed, why_not = start(asked, *args, **more)
             except BaseException:

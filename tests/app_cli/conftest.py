@@ -44,7 +44,12 @@ class Outcome:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        if self.exception is not None:
+            raise self.exception
+        try:
+            return json.loads(self.out)
+        except json.JSONDecodeError as no_json:
+            raise AssertionError(f"exit code {self.code}, on stdout {self.out!r}, on stderr {self.err!r}") from no_json
 
 
 Isthmus = Callable[..., Outcome]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
 
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsDecision
-from isthmus.domain.objects import BillableItem, TimeEntry
+from isthmus.domain.objects import BillableItem, Project, TimeEntry
 from isthmus.domain.states import EngagementState
 from isthmus.policies.charges import Terms, by_the_day, charge_time, items_of, place_of
 from isthmus.processes.work.batch import Batch, day_of, distinct, read_batch
