@@ -29,7 +29,6 @@ CONNECTORS = sorted(p for p in (HUB / "connectors").iterdir() if (p / "__init__.
 # The one exception to "runtime, kit and app catch": a function of these takes one message or entry out of its batch and
 # keeps it, so that one wrong hour does not hold up the others.
 TAKES_ONE_OUT_OF_ITS_BATCH = {
-    "_projects_of": "an unreadable message goes on alone and is quarantined by its run",
     "_entries_or_quarantine": "an unreadable message is quarantined with its reason",
     "_with_document": "an envelope whose document is gone is kept as evidence without it, and says so",
     "_capture_one": "an entry that needs a person goes on in a run of its own",
