@@ -25,9 +25,7 @@ ITEMS_AT_ONCE = 25
 
 def desk_subscribers(config: DeskConfig) -> dict[str, Subscriber]:
     """The desk's own subscribers: independent of all others, and told again when they fail."""
-    told: dict[str, Subscriber] = {
-        "standing": Subscriber(frozenset({"case.opened", "case.resolved"}), tell_the_source)
-    }
+    told: dict[str, Subscriber] = {"standing": Subscriber(frozenset({"case.opened", "case.resolved"}), tell_the_source)}
     return {
         "closing": Subscriber(frozenset(closing.SUCCESSES), closing.close_older, closing.with_open_cases),
         "rules": Subscriber(frozenset({"case.opened"}), _applying(config)),
