@@ -51,3 +51,10 @@ def test_a_dry_run_shows_every_contract_and_starts_nothing(world: World, isthmus
     assert "1 invoice of 1 contract up to 2026-03-31: net 1,000.00 USD, tax on top" in picture
     assert not world.rows(RunRow, process="bill_month")
     assert isthmus("month-end", "XX99", "--cutoff", "2026-03-31", "--dry-run", "--as", "ana").code == 1
+
+
+def test_nobody_lends_to_itself_and_thresholds_are_shown(world: World, isthmus: Isthmus) -> None:
+    world.set_up()
+    assert isthmus("charge-entities", "US01", "US01", "--period", "2026-03", "--as", "finn").code == 2
+    assert isthmus("charge-entities", "US01", "XX99", "--period", "2026-03", "--as", "finn").code == 1
+    assert "no sales in a state with a threshold" in isthmus("thresholds", "US01").out

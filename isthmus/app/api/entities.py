@@ -15,6 +15,7 @@ from isthmus.app.api.idempotency import Reply, once
 from isthmus.app.api.money import Month, known_entity
 from isthmus.app.api.reading import reading
 from isthmus.app.api.starts import Name, Number, Started, started
+from isthmus.domain.errors import BadInput
 from isthmus.domain.lending import LendingAgreement, TaxThreshold
 from isthmus.domain.money import Exact
 from isthmus.domain.terms import TransferPrice
@@ -96,6 +97,9 @@ def agree_to_lend(visit: Visiting, asked: AgreementAsked) -> Response:
 @endpoint("POST /v1/intercompany-charges", answer=Started, status=202)
 def charge_between(visit: Visiting, asked: ChargesAsked) -> Response:
     """Charge hours lent in a month; corrected hours are reversed as they were charged and charged anew."""
+
+    if asked.lender == asked.borrower:
+        raise BadInput(f"{asked.lender} lends to itself: there is nothing to charge")
 
     def act(books: Books) -> Reply:
         for code in (asked.lender, asked.borrower):

@@ -40,6 +40,8 @@ def charge_entities(
 
     if not by.strip():
         raise WrongUsage("--as names the person who decides")
+    if lender == borrower:
+        raise WrongUsage(f"{lender} lends to itself: there is nothing to charge")
     last_day(period)
     key = f"{lender}>{borrower}:{period}:{name}"
     with desk() as kernel, kernel.store.transaction() as tx:
