@@ -1,6 +1,6 @@
 """Failures of six causes, cleared through the console: by hand one by one, and by cause; counted, with evidence.
 
-ISTHMUS_FAILURES=500 pytest -s tests/console/test_cleared.py prints the table of 500; without it there are 18.
+make cleared (ISTHMUS_FAILURES=504) prints the table; without it there are 18 failures.
 Real sandboxes, a real worker, real pages; every page that is opened and every form that is sent is one action.
 """
 
