@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -246,3 +247,10 @@ def test_the_log_goes_to_stderr_from_warnings_up_and_names_no_secret(capsys: pyt
     log.info("quiet")
     assert "quiet" in capsys.readouterr().err
     structlog.reset_defaults()
+
+
+def test_no_command_prints_markup() -> None:
+    """Data is never read as markup, so a tag would be printed as it stands: styles are given beside the text."""
+    folder = ROOT / "isthmus" / "app" / "cli"
+    tags = re.compile(r"\[/?(?:bold|dim|red|green|yellow|cyan)\]")
+    assert [path.name for path in sorted(folder.glob("*.py")) if tags.search(path.read_text())] == []

@@ -39,7 +39,7 @@ INDEX: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "SC-02": (
         ("test_scenarios:SC_02",),
-        ("sc02a-increase", "sc02b-decrease", "sc02c-no-day-split", "sc02d-not-invoiced"),
+        ("sc02a-increase", "sc02b-decrease", "sc02c-no-day-split", "sc02d-not-invoiced", "sc02e-credit-memo"),
     ),
     "SC-03": (("test_splits:SC_03", "test_cap_scopes:ITEMS"), ("sc03-three-payers", "sc03b-reversal-frees-room")),
     "SC-04": (("test_scenarios:SC_04", "test_periods:BOOKED"), ("sc04-late-approval", "sc04b-reopened")),

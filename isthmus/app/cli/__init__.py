@@ -6,11 +6,14 @@ a dangerous change of the firm folder).
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Entry point of the console script."""
+    # Sandboxes stream over gRPC beside child processes; its notes about that are no messages to whoever runs a command.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     import typer
 
     from isthmus.app.cli.application import app

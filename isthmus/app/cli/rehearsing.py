@@ -49,7 +49,7 @@ def rehearse(
 
 
 def _print(console: Console, outcome: Report) -> None:
-    console.print(f"[bold]{outcome.title}[/bold]: {outcome.acts} acts")
+    console.print(f"{outcome.title}: {outcome.acts} acts", style="bold")
     for contract, states in outcome.evidence.items():
         told = ", ".join(f"{state} {amount:,.2f}" for state, amount in sorted(states.items()))
         console.print(f"  {contract}: {told}")
@@ -80,7 +80,7 @@ def _print(console: Console, outcome: Report) -> None:
     for case in outcome.cases:
         console.print(f"  waits for {case.queue}: {case.exception}: {case.cause}")
     if outcome.failures:
-        console.print(f"[red]{len(outcome.failures)} not as expected[/red]")
+        console.print(f"{len(outcome.failures)} not as expected", style="red")
         for failure in outcome.failures:
             console.print(f"  {failure}", style="red")
     else:
