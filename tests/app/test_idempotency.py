@@ -64,7 +64,7 @@ def test_a_key_is_forgotten_after_a_day(stage: Stage) -> None:
 @pytest.mark.parametrize("route", sorted(r for r, a in ROUTES.items() if a.key == "required"))
 def test_a_write_without_a_key_is_refused(stage: Stage, route: str) -> None:
     path = route.split(" ")[1].replace("{", "").replace("}", "")
-    people = {"ana", "pia", "finn", "cora"}
+    people = {"ana", "pia", "finn", "cora", "tara"}
     told = [stage.post(path, {}, by=person, key="") for person in people]
     refused = [a for a in told if a.status_code != 403] or [stage.post(path, {}, by="adam", key="")]
     for answer in refused:
