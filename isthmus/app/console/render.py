@@ -65,6 +65,7 @@ PORT_NAMES = {
 FILLS = {
     "Delivery": "delivery",
     "ExpenseSource": "expenses",
+    "JournalBook": "journals",
     "RateBook": "rates",
     "ScheduleBook": "billing schedule",
     "TimeSource": "approved time",
