@@ -12,12 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.requirements_plugin import (  # noqa: F401 - hooks of this test run
     pytest_runtest_logreport,
     pytest_runtest_setup,
     pytest_sessionfinish,
 )
+
+# How fast examples come is a figure of the machine and of what else it does, not of the law that is tested.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("house")
 
 _TEMPLATE, _API_TEMPLATE = "isthmus_template", "isthmus_api_template"
 _NUMBERS = itertools.count(1)
