@@ -36,6 +36,7 @@ SIMPLE: dict[type, st.SearchStrategy[Any]] = {
 # Where a model checks what its field types do not say.
 CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("TimeEntry", "hours"): st.decimals(0, 24, places=4),
+    ("SubmittedTime", "hours"): st.decimals(0, 24, places=4),
     ("MilestoneStatus", "number"): st.integers(1, 2**31),
     ("LegalEntity", "tax_rates"): st.dictionaries(st.text(max_size=3), st.decimals(0, "0.99", places=4), max_size=3),
     ("Expense", "gross"): st.decimals(10, 10**9, places=6),
