@@ -10,7 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from isthmus.domain.objects import Allocation, BillablePart, Engagement, Invoice, Payment, Project, TimeEntry
+from isthmus.domain.objects import (
+    Allocation,
+    BillablePart,
+    Engagement,
+    Invoice,
+    LegalEntity,
+    Payment,
+    Project,
+    TimeEntry,
+)
 from isthmus.policies.authority import Actor, demand_entity
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.records import Case, Effect, OutboxEvent, RunRow
@@ -68,6 +77,8 @@ def _payments(actor: Actor, payment: sa.Table) -> Condition:
 
 def entity_of(tx: PostgresTx, found: BaseModel | None) -> str:
     """The legal entity a single object belongs to; empty when it has none (yet)."""
+    if isinstance(found, LegalEntity):
+        return found.code
     own = str(getattr(found, "entity", "") or "")
     if own or found is None:
         return own

@@ -48,13 +48,26 @@ class Action:
     def allowed(self, role: str, limit: str) -> bool:
         """By the tables alone."""
         may = role in PERMISSIONS[self.permission] and (not self.queue or role in deciders(self.queue))
-        return may and not (self.of_us01 and limit == "gb")
+        return may and not (self.of_us01 and limit == "gb") and not (self.name in BETWEEN and limit != "all")
 
 
 # Bodies that are complete, so that what is refused is refused for who asks. Routes about no single thing have no entry.
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/processes/contract-to-project": {"contract_no": "K-1", "version": 1},
     "POST /v1/billing-runs": {"contract_no": "K-1", "cutoff": "2026-04-30", "name": "m"},
+    "POST /v1/client-billing-runs": {"client_no": "C-1", "cutoff": "2026-04-30", "name": "m"},
+    "POST /v1/files/rate-card": {},
+    "POST /v1/tax-thresholds": {"entity": "US01", "state": "US-TX", "amount": "100000.00"},
+    "POST /v1/lending-agreements": {
+        "agreement_no": "A-1",
+        "lender": "US01",
+        "borrower": "GB01",
+        "people": ["ann"],
+        "price": {"kind": "cost_plus", "percent": "10"},
+        "currency": "USD",
+        "effective_from": "2026-01-01",
+    },
+    "POST /v1/intercompany-charges": {"lender": "US01", "borrower": "GB01", "period": "2026-02", "name": "c"},
     "POST /v1/change-orders": {
         "contract_no": "K-1",
         "change_order": "CO-9",
@@ -97,12 +110,16 @@ BODIES: dict[str, dict[str, Any]] = {
 # Writes that name no thing of one legal entity: whoever has the permission may, and the facts are checked row by row.
 OF_THE_FIRM = {
     "POST /v1/files/time",
+    "POST /v1/files/expenses",
+    "POST /v1/fx-rates/ecb",
     "POST /v1/files/price-list",
     "POST /v1/expenses",
     "POST /v1/milestones",
     "POST /v1/time/submitted",
     "POST /v1/replays",
 }
+# Between two legal entities: who serves one of them alone does not speak for the other.
+BETWEEN = {"POST /v1/lending-agreements", "POST /v1/intercompany-charges"}
 FORMS: dict[str, dict[str, str]] = {
     "POST /groups/{group_key}": {
         "action": "fill",
@@ -237,7 +254,12 @@ class World:
             "rule_no": self.rule.rule_no,
             "hold_id": "K-1/first",
         }
-        query = {"readiness": "?cutoff=2026-04-30"}.get(path.rpartition("/")[2], "")
+        if path.startswith("/v1/entities/"):
+            keys["code"] = "US01"
+        query = {
+            "readiness": "?cutoff=2026-04-30",
+            "rate-card": "?code=RC-9&currency=USD&entity=US01&dry_run=true",
+        }.get(path.rpartition("/")[2], "")
         return re.sub(r"\{(\w+)(:path)?\}", lambda found: keys[found[1]], path) + query
 
     def attempt(self, action: Action, role: str, limit: str) -> int:
