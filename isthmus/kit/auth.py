@@ -12,7 +12,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -62,7 +62,13 @@ class Auth(ABC):
 
     def forget(self) -> None:
         """The vendor no longer accepts the token: get a new one at the next request."""
-        self.expires = None
+        if self.expires is not None:
+            self.expires = datetime.min.replace(tzinfo=UTC)
+
+    @property
+    def signed_in(self) -> bool:
+        """True when there has been a token, whether it still lasts or not."""
+        return self.expires is not None
 
     def alone(self) -> AbstractContextManager[None]:
         """What keeps other workers from getting a token at the same time, where only one of them could use it."""

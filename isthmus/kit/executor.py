@@ -183,10 +183,12 @@ class Connection:
         return answer
 
     def _renewable(self) -> bool:
-        """True when another attempt may be let in: with a new token, or with credentials changed meanwhile."""
-        had_token = self.auth.expires is not None
+        """True when another attempt may be let in: with a new token, or with credentials changed meanwhile.
+
+        Of several requests that meet one dead token at the same time each may try again, not only the first.
+        """
         self.auth.forget()
-        return had_token or self.secrets.reread()
+        return self.auth.signed_in or self.secrets.reread()
 
     def _attempt(self, request: Request) -> Answer:
         with self.traffic.place(priority_of_call.get()):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -184,6 +186,30 @@ def test_without_a_shared_place_the_second_worker_is_told_that_its_token_is_spen
     assert first.send(Request("GET", "x")).status == 200
     with pytest.raises(NeedsSetup, match="login refused"):
         second.send(Request("GET", "x"))
+
+
+def test_requests_that_meet_one_dead_token_together_all_go_on_with_a_new_one() -> None:
+    """The second to be turned away must not take the token, already given up by the first, for a refused login."""
+    facts = manifest(
+        auth='kinds = ["client_credentials"]\ntoken_path = "token"\ncredentials = ["client_id", "client_secret"]'
+    )
+    callers = 4
+    given, together = [0], threading.Barrier(callers)
+
+    def vendor(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            given[0] += 1
+            return httpx.Response(200, json={"access_token": f"t-{given[0]}", "expires_in": 3600})
+        if request.headers["Authorization"] == "Bearer t-1" and request.url.path != "/first":
+            together.wait(10)
+            return httpx.Response(401, json={})
+        return httpx.Response(200, json={})
+
+    conn = connection(vendor, facts, "client_credentials", secrets=CLIENT)
+    assert conn.send(Request("GET", "first")).status == 200
+    with ThreadPoolExecutor(callers) as pool:
+        told = list(pool.map(lambda _: conn.send(Request("GET", "x")).status, range(callers)))
+    assert told == [200] * callers
 
 
 # -- credentials changed while the hub runs ----------------------------------------------------------------------
