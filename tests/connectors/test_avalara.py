@@ -28,7 +28,7 @@ from isthmus.ports.messages import TaxDocument, TaxLineIn
 from isthmus.sandbox.server import Running, running
 
 Record = dict[str, Any]
-CLIENT = httpx.Client(trust_env=False, timeout=10)
+CLIENT = httpx.Client(trust_env=False, timeout=60)
 DOCUMENT = TaxDocument(
     code="INV-DRAFT/1 #7",  # characters the vendor wants escaped in its own way
     entity="US01",

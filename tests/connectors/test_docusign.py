@@ -22,7 +22,7 @@ from isthmus.sandbox.server import Running, running
 from tests.sandbox.receiver import receiving
 
 Record = dict[str, Any]
-CLIENT = httpx.Client(trust_env=False, timeout=10)
+CLIENT = httpx.Client(trust_env=False, timeout=60)
 LEGAL: Record = {"name": "Lea Legal", "email": "lea@firm.example", "roleName": "Legal"}
 FINANCE: Record = {"name": "Fred", "email": "fred@firm.example", "roleName": "Finance", "routingOrder": "2"}
 CARL: Record = {"name": "Carl Client", "email": "carl@client.example", "roleName": "Client", "routingOrder": "3"}

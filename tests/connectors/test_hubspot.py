@@ -30,7 +30,7 @@ from isthmus.sandbox.server import Running, running
 from tests.vendor_specs import OpenApi, specification
 
 Record = dict[str, Any]
-CLIENT = httpx.Client(trust_env=False, timeout=10)
+CLIENT = httpx.Client(trust_env=False, timeout=60)
 STATUS = ContractStatus(
     contract_no="CT-1",
     state="active",

@@ -27,7 +27,7 @@ from isthmus.ports.messages import ContractStatus
 from isthmus.sandbox.server import Running, running
 
 Record = dict[str, Any]
-CLIENT = httpx.Client(trust_env=False, timeout=10)
+CLIENT = httpx.Client(trust_env=False, timeout=60)
 STATUS = ContractStatus(
     contract_no="CT-1",
     state="active",

@@ -125,7 +125,7 @@ def test_too_many_requests_halve_what_is_sent_at_once_and_answers_bring_it_back(
         def hold() -> None:
             with pace.slot(STANDARD):
                 held.wait(5)
-                go.wait(5)
+                go.wait(60)
 
         for _ in range(8):
             pool.submit(hold)
@@ -204,7 +204,7 @@ def test_a_better_priority_goes_first_when_the_pace_is_slow() -> None:
     def first() -> None:
         with pace.slot(STANDARD):
             ready.set()
-            go.wait(5)
+            go.wait(60)
 
     def caller(name: str, priority: int) -> None:
         with pace.slot(priority):
@@ -212,14 +212,14 @@ def test_a_better_priority_goes_first_when_the_pace_is_slow() -> None:
 
     threads = [threading.Thread(target=first)]
     threads[0].start()
-    ready.wait(5)
+    ready.wait(60)
     for name, priority in (("bulk", BULK), ("standard", STANDARD), ("posting", FINANCIAL)):
         threads.append(threading.Thread(target=caller, args=(name, priority)))
         threads[-1].start()
-        time.sleep(0.05)
+        time.sleep(0.2)
     go.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert order == ["posting", "standard", "bulk"]
 
 
@@ -305,13 +305,13 @@ def test_what_is_under_way_is_waited_for() -> None:
 
     def vendor(request: httpx.Request) -> httpx.Response:
         ready.set()
-        go.wait(5)
+        go.wait(60)
         return httpx.Response(200, json={})
 
     conn = connection(vendor)
     under_way = threading.Thread(target=conn.send, args=(Request("GET", "x"),))
     under_way.start()
-    ready.wait(5)
+    ready.wait(60)
     assert not conn.traffic.drained(0.05)
     go.set()
     assert conn.traffic.drained(5)

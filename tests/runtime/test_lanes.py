@@ -47,13 +47,13 @@ with ThreadPoolExecutor(6) as pool:
 @pytest.fixture(params=["one process", "shared"])
 def make(request: pytest.FixtureRequest) -> Make:
     if request.param == "one process":
-        return lambda: Concurrency(LIMIT, wait_seconds_max=5)
+        return lambda: Concurrency(LIMIT, wait_seconds_max=60)
     url = request.getfixturevalue("fresh_database")
     engine = sa.create_engine(url)
     request.addfinalizer(engine.dispose)
 
     def make() -> SharedPlaces:
-        places = SharedPlaces(engine, "erp", LIMIT, wait_seconds_max=5)
+        places = SharedPlaces(engine, "erp", LIMIT, wait_seconds_max=60)
         request.addfinalizer(places.close)
         return places
 
@@ -100,7 +100,7 @@ def test_a_financial_call_goes_before_waiting_bulk_and_bulk_leaves_a_place(make:
 
     def holder(priority: int) -> None:
         with budget.slot(priority):
-            hold.wait(5)
+            hold.wait(60)
 
     def caller(name: str, priority: int) -> None:
         with budget.slot(priority):
@@ -109,23 +109,23 @@ def test_a_financial_call_goes_before_waiting_bulk_and_bulk_leaves_a_place(make:
     holders = [threading.Thread(target=holder, args=(BULK,)) for _ in range(LIMIT)]
     for thread in holders:
         thread.start()
-    time.sleep(0.1)
+    time.sleep(0.3)
     # Bulk holds all places but one: money goes through at once.
     started = time.monotonic()
     caller("invoice", FINANCIAL)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30
     waiting = [threading.Thread(target=caller, args=("bulk", BULK))]
     hold_last = threading.Thread(target=holder, args=(STANDARD,))
     hold_last.start()
-    time.sleep(0.1)
+    time.sleep(0.3)
     waiting[0].start()
-    time.sleep(0.05)
+    time.sleep(0.3)
     waiting.append(threading.Thread(target=caller, args=("posting", FINANCIAL)))
     waiting[1].start()
-    time.sleep(0.1)
+    time.sleep(0.3)
     hold.set()
     for thread in [*holders, hold_last, *waiting]:
-        thread.join(5)
+        thread.join(60)
     assert order == ["invoice", "posting", "bulk"]
 
 
@@ -202,7 +202,7 @@ def test_a_shared_window_holds_its_rate_over_two_workers(fresh_database: str) ->
 
 def test_places_of_a_window_are_for_all_once_it_is_over(fresh_database: str) -> None:
     engine = sa.create_engine(fresh_database)
-    one, other = (SharedWindow(engine, "crm", 2, 0.2, wait_seconds_max=5) for _ in range(2))
+    one, other = (SharedWindow(engine, "crm", 2, 0.2, wait_seconds_max=60) for _ in range(2))
     for _ in range(2):
         with one.slot(STANDARD):
             pass

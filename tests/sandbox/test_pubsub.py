@@ -175,7 +175,7 @@ def test_more_is_delivered_only_as_it_is_asked_for(client: Client) -> None:
     assert (len(answer.events), answer.pending_num_requested) == (1, 0)
     asked: queue.Queue[Any] = queue.Queue()
     asked.put(client.fetch(1))
-    stream = client.stub.Subscribe(iter(asked.get, None), metadata=client.metadata, timeout=5)
+    stream = client.stub.Subscribe(iter(asked.get, None), metadata=client.metadata, timeout=60)
     next(stream)
     threading.Timer(0.1, asked.put, [client.fetch(5)]).start()
     assert len(next(stream).events) == 2

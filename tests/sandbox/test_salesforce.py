@@ -47,7 +47,7 @@ def box(plain: server.Running) -> SalesforceSandbox:
 @pytest.fixture
 def http(plain: server.Running, box: SalesforceSandbox) -> Iterator[httpx.Client]:
     """A signed-in client whose paths are relative to the API version."""
-    with httpx.Client(base_url=plain.url, timeout=10, verify=False, trust_env=False) as client:
+    with httpx.Client(base_url=plain.url, timeout=60, verify=False, trust_env=False) as client:
         answer = client.post("/services/oauth2/token", data={"grant_type": "client_credentials"}, auth=_app(box))
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         client.base_url = plain.url + DATA
