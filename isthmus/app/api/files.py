@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -121,37 +121,37 @@ def _of_connection(visit: Visit, file: File, options: records.Options) -> Respon
     return _pass(visit, way)
 
 
+@dataclass(frozen=True)
+class RecordsSaid:
+    """What a sender of records says beside the file, in the address."""
+
+    connection: str
+    sheet: Sheet = ""
+    dry_run: DryRun = False
+    whole: Whole = False
+    require_totals: Totals = False
+
+
+Beside = Annotated[RecordsSaid, Depends()]
+
+
 @endpoint("POST /v1/files/time", answer=FileTaken, status=202, extra=_EXTRA)
-async def receive_time_file(
-    request: Request,
-    visit: Visiting,
-    connection: str,
-    sheet: Sheet = "",
-    dry_run: DryRun = False,
-    whole: Whole = False,
-    require_totals: Totals = False,
-) -> Response:
+async def receive_time_file(request: Request, visit: Visiting, said: Beside) -> Response:
     """Take a time file of a connection: good rows in, bad rows named, nothing when its control totals disagree."""
-    content, name = await _content(request)
-    options = records.Options(dry_run, require_totals, whole)
-    return await run_in_threadpool(_of_connection, visit, File("file.time", connection, name, content, sheet), options)
+    return await _records("file.time", request, visit, said)
 
 
 @endpoint("POST /v1/files/expenses", answer=FileTaken, status=202, extra=_EXTRA)
-async def receive_expense_file(
-    request: Request,
-    visit: Visiting,
-    connection: str,
-    sheet: Sheet = "",
-    dry_run: DryRun = False,
-    whole: Whole = False,
-    require_totals: Totals = False,
-) -> Response:
+async def receive_expense_file(request: Request, visit: Visiting, said: Beside) -> Response:
     """Take an expense file of a connection: good rows in, bad rows named, nothing when its control totals disagree."""
+    return await _records("file.expenses", request, visit, said)
+
+
+async def _records(kind: str, request: Request, visit: Visit, said: RecordsSaid) -> Response:
     content, name = await _content(request)
-    options = records.Options(dry_run, require_totals, whole)
+    options = records.Options(said.dry_run, said.require_totals, said.whole)
     return await run_in_threadpool(
-        _of_connection, visit, File("file.expenses", connection, name, content, sheet), options
+        _of_connection, visit, File(kind, said.connection, name, content, said.sheet), options
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,8 +39,8 @@ Totals = Annotated[bool, typer.Option("--require-totals", help="Refuse a file wi
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("prices", rich_help_panel=PANEL)(common(prices))
-    imports.command("time")(common(import_time))
-    imports.command("expenses")(common(import_expenses))
+    imports.command("time")(records_command("file.time", TIME))
+    imports.command("expenses")(records_command("file.expenses", EXPENSES))
     imports.command("rate-card")(common(import_rate_card))
     imports.command("ecb-rates")(common(import_ecb_rates))
     app.add_typer(imports, name="import", rich_help_panel=TAKES)
@@ -48,42 +49,38 @@ def register(app: typer.Typer) -> None:
 # -- taking in ------------------------------------------------------------------------------------------------------
 
 
-def import_time(
-    file: FilePath,
-    connection: Connection,
-    by: By = "",
-    sheet: Sheet = "",
-    dry_run: DryRun = False,
-    whole: Whole = False,
-    require_totals: Totals = False,
-) -> None:
-    """Take approved time in: good rows used, bad rows named with line, column and reason, the file kept as it came.
+TIME = """Take approved time in: good rows used, bad rows named with line, column and reason, the file kept as it came.
 
-    Exit code 1 when a row is refused, 3 when one will wait for a person. Nothing is used of a file whose control totals
-    disagree.
+Exit code 1 when a row is refused, 3 when one will wait for a person. Nothing is used of a file whose control totals
+disagree.
 
-    Example: isthmus import time night.csv --connection psa --dry-run
-    """
-    _import_records("file.time", file, connection, by, sheet, (dry_run, require_totals, whole))
+Example: isthmus import time night.csv --connection psa --dry-run
+"""
+EXPENSES = """Take approved expenses in: good rows used, bad rows named, the file kept as it came.
+
+Exit code 1 when a row is refused, 3 when one will wait for a person. Nothing is used of a file whose control totals
+disagree.
+
+Example: isthmus import expenses march.xlsx --connection psa --as ines
+"""
 
 
-def import_expenses(
-    file: FilePath,
-    connection: Connection,
-    by: By = "",
-    sheet: Sheet = "",
-    dry_run: DryRun = False,
-    whole: Whole = False,
-    require_totals: Totals = False,
-) -> None:
-    """Take approved expenses in: good rows used, bad rows named, the file kept as it came.
+def records_command(kind: str, told: str) -> Callable[..., None]:
+    """The command that takes records of this kind of file (taking.records.FILES) in. told: its help."""
 
-    Exit code 1 when a row is refused, 3 when one will wait for a person. Nothing is used of a file whose control totals
-    disagree.
+    def take(
+        file: FilePath,
+        connection: Connection,
+        by: By = "",
+        sheet: Sheet = "",
+        dry_run: DryRun = False,
+        whole: Whole = False,
+        require_totals: Totals = False,
+    ) -> None:
+        _import_records(kind, file, connection, by, sheet, (dry_run, require_totals, whole))
 
-    Example: isthmus import expenses march.xlsx --connection psa --as ines
-    """
-    _import_records("file.expenses", file, connection, by, sheet, (dry_run, require_totals, whole))
+    take.__doc__ = told
+    return common(take)
 
 
 def _import_records(
