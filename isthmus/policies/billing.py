@@ -33,8 +33,11 @@ CONSUMES = frozenset({PartState.READY, PartState.HELD, PartState.DEFERRED, PartS
 PLACED = frozenset({PartState.ON_DRAFT, PartState.INVOICED, PartState.WRITTEN_OFF, PartState.TRANSFERRED})
 
 
-def line_of(version: ContractVersion, task_line_uid: str, role: str) -> ContractLine:
-    """The one contract line an entry belongs to: by its task, else by role. Never a guess between two."""
+def line_of(version: ContractVersion, task_line_uid: str, role: str, chosen: str = "") -> ContractLine:
+    """The one contract line an entry belongs to: by its task, else by role. Never a guess between two.
+
+    chosen: the line its earlier evidence is on, which decides where the role fits several.
+    """
     known = {line.line_uid for line in version.lines}
     if task_line_uid in known:
         return version.line(task_line_uid)
@@ -51,6 +54,8 @@ def line_of(version: ContractVersion, task_line_uid: str, role: str) -> Contract
         if line.billing_type is not BillingType.FIXED_MILESTONE
         and (role in line.roles or any(rate.role == role for rate in line.rates))
     ]
+    if len(fitting) > 1 and chosen:
+        fitting = [line for line in fitting if line.line_uid == chosen] or fitting
     if len(fitting) == 1:
         return fitting[0]
     names = ", ".join(line.line_uid for line in fitting)

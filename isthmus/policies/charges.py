@@ -74,13 +74,15 @@ class Charge:
 class Terms:
     """Where prices and lines come from: the versions of the contract, the project's tasks, cards beside the contract.
 
-    assigned: the line a person has chosen for an entry, by entry key.
+    By entry key, assigned: the line a person has chosen; chosen: the line its earlier evidence is on, which decides
+    where a role fits several.
     """
 
     versions: Sequence[ContractVersion]
     tasks: Mapping[str, Task] = field(default_factory=dict)
     cards: Sequence[Rate] = ()
     assigned: Mapping[str, str] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
 
 def by_the_day(line: ContractLine) -> bool:
@@ -95,7 +97,8 @@ def place_of(entry: TimeEntry, terms: Terms) -> tuple[ContractVersion, ContractL
     """
     version = version_in_force(list(terms.versions), entry.service_date)
     task = terms.tasks.get(entry.task_code)
-    line = line_of(version, terms.assigned.get(entry.key) or (task.line_uid if task else ""), entry.role)
+    told = terms.assigned.get(entry.key) or (task.line_uid if task else "")
+    line = line_of(version, told, entry.role, terms.chosen.get(entry.key, ""))
     several = len(entry.days) > 1
     for day in entry.days:
         other = version_in_force(list(terms.versions), day)

@@ -10,6 +10,7 @@ from datetime import date
 
 from isthmus.ports import Erp
 from isthmus.processes.work import billing, costing, deriving, drafting, evidence, intake
+from isthmus.processes.work import day as day_charging
 from isthmus.processes.work.issuing import issue_and_post
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -40,6 +41,20 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
     run.for_entity(run.decide("Place it under the caps", evidence.place, items))
     for costs in run.decide("Work out its cost entries", costing.costs_of, items):
         run.effects("Record the hours as cost in the ERP", Erp.put_time, [(cost,) for cost in costs])
+    return len(items)
+
+
+@process(
+    starts="a correction that has moved hours away from a day on a line that is billed by the day",
+    owner="Project managers; pricing for rates",
+    key="project, person and day, and the revision that has moved",
+    parks=("EX-NO-CONTRACT-LINE", "EX-LINE-AMBIGUOUS", "EX-RATE-MISSING", "EX-RATE-AMBIGUOUS", "EX-COST-RATE"),
+    undo="nothing: evidence is corrected by a new revision, never taken back",
+)
+def charge_day_again(run: Run, project_code: str, person: str, day: str) -> int:
+    """P2, steps 3 to 6, for what stays of the day: increments, bands and least hours are of all its hours together."""
+    items = run.decide("Charge what stays of the day", day_charging.charge_again, project_code, person, day)
+    run.for_entity(run.decide("Place it under the caps", evidence.place, items))
     return len(items)
 
 

@@ -83,6 +83,27 @@ def test_a_corrected_hour_is_reversed_as_it_was_and_charged_anew() -> None:
     assert audit(hub.kernel) == []
 
 
+@pytest.mark.parametrize("moved", [{"project_code": "P-K-2"}, {"person": "bob"}], ids=["project", "person"])
+def test_hours_that_are_lent_no_more_are_reversed_and_not_charged_anew(moved: dict[str, Any]) -> None:
+    hub = lent({"kind": "fixed", "rate": "100.00"}, "8", "2")
+    hub.set_up(contract(contract_no="K-2", entity="UK01", caps=()))
+    charge(hub)
+    hub.capture(entry(1, "8", day=3, approved_at=APRIL, **moved))
+    charge(hub, "second")
+    told = [(c.charge_id, c.amount) for c in hub.rows(LentHours, source_key="psa:1", order=("charge_id",))]
+    assert told == [("psa:1#1", Decimal("800.00")), ("psa:1#1/reversed", Decimal("-800.00"))]
+    charge(hub, "third")
+    assert len(hub.rows(LentHours)) == 3 and audit(hub.kernel) == []
+
+
+def test_hours_that_were_moved_away_in_time_are_never_charged() -> None:
+    hub = lent({"kind": "fixed", "rate": "100.00"}, "8")
+    hub.set_up(contract(contract_no="K-2", entity="UK01", caps=()))
+    hub.capture(entry(1, "8", day=3, approved_at=APRIL, project_code="P-K-2"))
+    charge(hub)
+    assert hub.rows(LentHours) == []
+
+
 def test_a_correction_waits_until_both_books_have_the_charge() -> None:
     hub = lent({"kind": "fixed", "rate": "100.00"}, "8")
     del hub.systems.by_port["JournalBook"]

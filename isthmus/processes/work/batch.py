@@ -31,10 +31,11 @@ class Batch:
     approved_again: set[str] = field(default_factory=set)
     entries: list[TimeEntry] = field(default_factory=list)
     items: list[BillableItem] = field(default_factory=list)
+    left: list[tuple[Day, str]] = field(default_factory=list)  # days hours have moved away from, and by which revision
 
 
-def day_of(entry: TimeEntry) -> Day:
-    """The day an entry is about: what else was worked on it matters."""
+def day_of(entry: TimeEntry | BillableItem) -> Day:
+    """The day an entry or its evidence is about: what else was worked on it matters."""
     return entry.project_code, entry.person.casefold(), entry.service_date
 
 
@@ -55,7 +56,7 @@ def read_batch(books: Books, entries: Iterable[TimeEntry], *, evidence_of_all: b
         versions[version.contract_no].append(version)
     same_day = _worked_on(books, entries)
     beside = [known for day in same_day.values() for known in day]
-    latest = _latest_of(books, entries, beside)
+    latest = latest_of(books, beside, entries)
     earlier: dict[str, list[BillableItem]] = defaultdict(list)
     concerned = [*entries, *beside] if evidence_of_all or _any_by_the_day(versions) else entries
     wanted = {entry.key for entry in concerned} & set(latest)
@@ -85,14 +86,29 @@ def _worked_on(books: Books, entries: list[TimeEntry]) -> dict[Day, list[TimeEnt
     return known
 
 
-def _latest_of(books: Books, entries: list[TimeEntry], beside: list[TimeEntry]) -> dict[str, TimeEntry]:
-    """The latest revision kept of each entry, and of those of the same days, which a revision may have moved away."""
-    concerned = [*entries, *beside]
+def beside(batch: Batch, entry: TimeEntry) -> list[TimeEntry]:
+    """The person's other entries of the day on the project, as they stand now."""
+    keys = {e.key for e in batch.same_day.get(day_of(entry), ())} - {entry.key}
+    known = [batch.latest[key] for key in sorted(keys) if key in batch.latest]
+    return [e for e in known if e.person == entry.person and day_of(e) == day_of(entry)]
+
+
+def is_evidence(batch: Batch, entry: TimeEntry) -> bool:
+    """True for an entry whose revision has been priced."""
+    return any(item.entry_revision >= entry.revision for item in batch.earlier.get(entry.key, ()))
+
+
+def latest_of(books: Books, kept: Sequence[TimeEntry], arrived: Sequence[TimeEntry] = ()) -> dict[str, TimeEntry]:
+    """The latest revision kept of each entry: it may have moved the hours to another day, person or project.
+
+    arrived: entries that may be kept under the same name, and are themselves not kept yet.
+    """
+    concerned = [*kept, *arrived]
     named = {"source": distinct(e.source for e in concerned), "source_id": distinct(e.source_id for e in concerned)}
     revisions: dict[tuple[str, str], int] = {}
     for source, source_id, revision in books.tx.tuples(TimeEntry, ("source", "source_id", "revision"), **named):
         revisions[source, source_id] = max(revision, revisions.get((source, source_id), 0))
-    latest = {e.key: e for e in beside if revisions[e.source, e.source_id] == e.revision}
+    latest = {e.key: e for e in kept if revisions[e.source, e.source_id] == e.revision}
     others = [
         (e.source, e.source_id) for e in concerned if e.key not in latest and (e.source, e.source_id) in revisions
     ]

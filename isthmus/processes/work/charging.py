@@ -37,6 +37,12 @@ def _next(books: Books, wanted: BillableItem, earlier: Sequence[BillableItem]) -
     return correct(books, item, earlier)
 
 
+def chosen_lines(items: Iterable[BillableItem], contract_no: str) -> dict[str, str]:
+    """By entry, the line of a contract that its last evidence there is on."""
+    ordered = sorted((i for i in items if i.contract_no == contract_no), key=lambda i: (i.entry_revision, i.revision))
+    return {item.entry_key: item.line_uid for item in ordered}
+
+
 def chains_of(items: Iterable[BillableItem]) -> dict[str, list[BillableItem]]:
     """Items by source key, oldest first."""
     chains: dict[str, list[BillableItem]] = {}

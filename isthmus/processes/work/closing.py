@@ -25,6 +25,7 @@ from isthmus.policies.charges import Terms, charge_time
 from isthmus.policies.deposits import on_account
 from isthmus.policies.periods import Booking, accounting_date, accrue, needs_controller, snapshot_hash
 from isthmus.policies.proration import first_day, last_day, month_of
+from isthmus.processes.work.batch import cards_of
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import place_hold, release_hold
 from isthmus.processes.work.milestones import open_work
@@ -90,9 +91,11 @@ def unapproved(books: Books, entity: str, period: str) -> list[tuple[SubmittedTi
     found = []
     for engagement in books.tx.find(Engagement, entity=entity, order=("contract_no",)):
         versions = books.tx.find(ContractVersion, contract_no=engagement.contract_no, order=("version",))
+        cards = cards_of(books, {engagement.contract_no: versions})
         waiting = {work.entry_key for work in open_work(books, engagement.contract_no)}
         for project in books.tx.find(Project, contract_no=engagement.contract_no):
-            terms = Terms(versions=versions, tasks={task.code: task for task in project.tasks})
+            tasks = {task.code: task for task in project.tasks}
+            terms = Terms(versions=versions, tasks=tasks, cards=cards.get(engagement.contract_no, ()))
             for time in books.tx.find(SubmittedTime, project_code=project.project_code, order=("source_id",)):
                 if time.key in waiting and month_of(time.service_date) == period:
                     charges = charge_time([_as_entry(time)], terms)

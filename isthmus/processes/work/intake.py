@@ -16,10 +16,9 @@ from pydantic import ValidationError
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsDecision
 from isthmus.domain.objects import BillableItem, Project, TimeEntry
 from isthmus.domain.states import EngagementState
-from isthmus.policies.charges import Terms, by_the_day, charge_time, items_of, place_of
-from isthmus.processes.work.batch import Batch, day_of, distinct, read_batch
-from isthmus.processes.work.charging import bring_to, chains_of
+from isthmus.processes.work.batch import Batch, beside, day_of, distinct, is_evidence, read_batch
 from isthmus.processes.work.closing import flag_prior_period, reverse_accruals
+from isthmus.processes.work.day import charge_again_what_stays, charged
 from isthmus.processes.work.evidence import place_in_new_order
 from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
@@ -60,6 +59,7 @@ def capture(books: Books, messages: list[tuple[str, str]], alone: str) -> list[B
     books.tx.insert_many(batch.items)
     for entity in {e.entity for e in batch.engagements.values()}:
         reverse_accruals(books, batch.items, entity)
+    charge_again_what_stays(books, batch)
     for contract_no in sorted(batch.approved_again):
         place_in_new_order(books, contract_no)
     _announce(books, batch)
@@ -79,13 +79,14 @@ def price_stored(books: Books, keys: Sequence[tuple[str, str]], alone: str = "")
     new = [e for e in entries if e.revision > max((i.entry_revision for i in batch.earlier.get(e.key, ())), default=0)]
     # What waits for a person is kept too, but as long as it is no evidence it is nobody's twin and fills nobody's day.
     for day, known in batch.same_day.items():
-        batch.same_day[day] = [e for e in known if _is_evidence(batch, e)]
+        batch.same_day[day] = [e for e in known if is_evidence(batch, e)]
     for entry in sorted(new, key=lambda e: (e.approved_at, e.key)):
         _price_one(books, batch, entry, alone)
     batch.items = flag_prior_period(books, batch.items)
     books.tx.insert_many(batch.items)
     for entity in {e.entity for e in batch.engagements.values()}:
         reverse_accruals(books, batch.items, entity)
+    charge_again_what_stays(books, batch)
     return sorted(batch.items, key=lambda item: item.item_id)
 
 
@@ -104,17 +105,13 @@ def unpriced(books: Books, contract_no: str, through: date) -> list[tuple[str, s
     )
 
 
-def _is_evidence(batch: Batch, entry: TimeEntry) -> bool:
-    return any(item.entry_revision >= entry.revision for item in batch.earlier.get(entry.key, ()))
-
-
 def _price_one(books: Books, batch: Batch, entry: TimeEntry, alone: str) -> None:
     try:
         _check_engagement(batch, entry)
         _refuse_a_long_day(books, batch, entry)
         if entry.revision == 1:
             _refuse_a_twin(books, batch, entry)
-        items = _charged(books, batch, entry)
+        items = charged(books, batch, entry)
     except IsthmusError:
         if alone:
             raise
@@ -145,7 +142,7 @@ def _capture_one(books: Books, batch: Batch, entry: TimeEntry, message: InboxMes
         _check_engagement(batch, entry)
         new = _as_new_revision(books, batch, entry)
         if new is not None:
-            items = _charged(books, batch, new)
+            items = charged(books, batch, new)
             batch.entries.append(new)
             batch.latest[new.key] = new
             batch.same_day[day_of(new)].append(new)
@@ -199,7 +196,7 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
 
 def _refuse_a_long_day(books: Books, batch: Batch, entry: TimeEntry) -> None:
     """More than 24 hours of one person on one day of a project cannot all be true: a person looks."""
-    others = [e for e in _beside(batch, entry) if not e.days]
+    others = [e for e in beside(batch, entry) if not e.days]
     hours = entry.hours + sum((e.hours for e in others), Decimal(0))
     if hours > 24 and not entry.days and books.answers.get("EX-LONG-DAY", {}).get("action") != "accept":
         raise NeedsDecision(
@@ -217,12 +214,13 @@ def _refuse_a_twin(books: Books, batch: Batch, entry: TimeEntry) -> None:
     Two tools tell the same hour in words of their own, each by the minutes its people have put down: there the person,
     the task and the day are enough.
     """
-    same_day = [e for e in batch.same_day.get(day_of(entry), ()) if e.key != entry.key]
+    now = {e.key: batch.latest.get(e.key, e) for e in batch.same_day.get(day_of(entry), ()) if e.key != entry.key}
+    same_day = [e for e in now.values() if day_of(e) == day_of(entry)]
     twins = [e for e in same_day if all(getattr(e, n) == getattr(entry, n) for n in SAME_WORK)]
     told = "task, day, hours and note"
     if not twins and entry.hours:
-        known = {e.key: batch.latest.get(e.key, e) for e in same_day if e.source != entry.source}
-        twins, told = [e for e in known.values() if e.hours and _same_in_other_words(e, entry)], "task and day"
+        others = [e for e in same_day if e.source != entry.source and e.hours]
+        twins, told = [e for e in others if _same_in_other_words(e, entry)], "task and day"
     if twins and books.answers.get("EX-DUP-SUSPECT", {}).get("action") != "accept":
         raise NeedsDecision(
             "EX-DUP-SUSPECT",
@@ -239,50 +237,6 @@ def _same_in_other_words(one: TimeEntry, other: TimeEntry) -> bool:
     if facts != (other.project_code, other.person.casefold(), other.service_date):
         return False
     return one.task_code == other.task_code or not (one.task_code and other.task_code)
-
-
-def _charged(books: Books, batch: Batch, entry: TimeEntry) -> list[BillableItem]:
-    """New items that bring the books to what the entry is worth, and those of its day that it changes."""
-    project = batch.projects[entry.project_code]
-    tasks = {task.code: task for task in project.tasks}
-    if entry.task_code and entry.task_code not in tasks:
-        cause = f"time entry {entry.key}: project {project.project_code} has no task {entry.task_code}"
-        raise NeedsDecision("EX-NO-CONTRACT-LINE", cause, queue="contract-operations", context={"entry": entry.key})
-    assigned = _assigned_line(books)
-    terms = Terms(
-        versions=batch.versions.get(project.contract_no, []),
-        tasks=tasks,
-        cards=batch.cards.get(project.contract_no, ()),
-        assigned={entry.key: assigned} if assigned else {},
-    )
-    group = _charged_together(batch, entry, terms)
-    wanted = [item for charge in charge_time(group, terms) for item in items_of(charge)]
-    known = [item for one in group for item in batch.earlier.get(one.key, ())]
-    new = bring_to(books, wanted, chains_of(known))
-    # The hours of the entries beside it are cost already.
-    return [i if i.entry_key == entry.key else i.model_copy(update={"raw_quantity": None}) for i in new]
-
-
-def _charged_together(batch: Batch, entry: TimeEntry, terms: Terms) -> list[TimeEntry]:
-    """The entry, and on a line that is billed by the day the person's other entries of that day and line."""
-    _, line = place_of(entry, terms)
-    if not by_the_day(line):
-        return [entry]
-    return [entry, *(e for e in _beside(batch, entry) if place_of(e, terms)[1].line_uid == line.line_uid)]
-
-
-def _beside(batch: Batch, entry: TimeEntry) -> list[TimeEntry]:
-    """The person's other entries of the day on the project, as they stand now."""
-    keys = {e.key for e in batch.same_day.get(day_of(entry), ())} - {entry.key}
-    known = [batch.latest[key] for key in sorted(keys) if key in batch.latest]
-    return [e for e in known if (e.person, e.service_date) == (entry.person, entry.service_date)]
-
-
-def _assigned_line(books: Books) -> str:
-    """The contract line a person has chosen for the entry of this run; empty when nobody had to."""
-    answers = books.answers
-    told = answers.get("EX-LINE-AMBIGUOUS") or answers.get("EX-NO-CONTRACT-LINE") or {}
-    return str(told.get("line_uid", ""))
 
 
 def _announce(books: Books, batch: Batch) -> None:

@@ -14,6 +14,7 @@ from isthmus.domain.objects import BillableItem, Engagement, TimeEntry
 from isthmus.policies.costs import IntercompanyCharge, charge, mirror
 from isthmus.policies.proration import last_day, month_of
 from isthmus.processes.work import journals
+from isthmus.processes.work.batch import latest_of
 from isthmus.processes.work.drafting import run_key
 from isthmus.runtime.books import Books
 
@@ -31,12 +32,14 @@ def charge_hours(books: Books, lender: str, borrower: str, period: str) -> str:
     """
     books.tx.lock(f"lending:{lender}:{borrower}")
     agreements = books.tx.find(LendingAgreement, lender=lender, borrower=borrower, order=("agreement_no",))
-    entries = _lent(books, agreements, borrower, period)
+    codes = tuple(sorted(e.project_code for e in books.tx.find(Engagement, entity=borrower) if e.project_code))
+    entries = _ever_lent(books, agreements, codes, period)
     known = _charges(books, entries)
     rates = _bill_rates(books, entries)
     made: list[LentHours] = []
     for entry in entries:
-        agreement = next(a for a in agreements if a.covers(entry.person, entry.service_date))
+        mine = agreements if entry.project_code in codes else ()
+        agreement = next((a for a in mine if a.covers(entry.person, entry.service_date)), None)
         made += _brought_to(books, entry, agreement, known.get(entry.key, ()), rates.get(entry.key))
     books.tx.insert_many(made)
     _book(books, made, period)
@@ -44,23 +47,19 @@ def charge_hours(books: Books, lender: str, borrower: str, period: str) -> str:
     return f"{len(made)} charges of {total} from {lender} to {borrower}" if made else "there is nothing to charge"
 
 
-def _lent(books: Books, agreements: Sequence[LendingAgreement], borrower: str, period: str) -> list[TimeEntry]:
-    """The last word on each entry of lent people on the borrower's projects, by day."""
+def _ever_lent(
+    books: Books, agreements: Sequence[LendingAgreement], codes: tuple[str, ...], period: str
+) -> list[TimeEntry]:
+    """The last word, in a month, on each entry that some revision has on lent people and the borrower's projects.
+
+    The last word may say another project or person: then it is lent no more.
+    """
     people = tuple(sorted({person for agreement in agreements for person in agreement.people}))
-    codes = tuple(sorted(e.project_code for e in books.tx.find(Engagement, entity=borrower) if e.project_code))
     if not people or not codes:
         return []
     found = books.tx.find(TimeEntry, project_code=codes, person=people, order=("revision",))
-    last = {entry.key: entry for entry in found}
-    return sorted(
-        (
-            entry
-            for entry in last.values()
-            if month_of(entry.service_date) == period
-            and any(a.covers(entry.person, entry.service_date) for a in agreements)
-        ),
-        key=lambda entry: (entry.service_date, entry.key),
-    )
+    last = [entry for entry in latest_of(books, found).values() if month_of(entry.service_date) == period]
+    return sorted(last, key=lambda entry: (entry.service_date, entry.key))
 
 
 def _charges(books: Books, entries: Sequence[TimeEntry]) -> dict[str, list[LentHours]]:
@@ -79,35 +78,62 @@ def _bill_rates(books: Books, entries: Sequence[TimeEntry]) -> dict[str, Billabl
 
 
 def _brought_to(
-    books: Books, entry: TimeEntry, agreement: LendingAgreement, known: Sequence[LentHours], item: BillableItem | None
+    books: Books,
+    entry: TimeEntry,
+    agreement: LendingAgreement | None,
+    known: Sequence[LentHours],
+    item: BillableItem | None,
 ) -> list[LentHours]:
     """The reversal of what stands charged and the new charge; nothing where the charge is of this revision.
 
-    A charge that is not booked in both books yet waits: its reversal would stand alone in one of them.
+    agreement: None where the hours are lent no more. A charge that is not booked in both books yet waits: its reversal
+    would stand alone in one of them.
     """
     reversed_ones = {one.reversal_of for one in known if one.reversal_of}
     standing = [one for one in known if not one.reversal_of and one.charge_id not in reversed_ones]
     if item is None or any(one.entry_revision >= entry.revision for one in known if not one.reversal_of):
         return []  # it is no evidence yet, or charged as it stands
+    if agreement is None and item.entry_revision < entry.revision:
+        return []  # the borrower has the hours until they are evidence elsewhere
     if any(not _is_booked(books, one) for one in standing):
         books.quiet("intercompany", f"time:{entry.key}", "its charge is not booked in both books: the correction waits")
         return []
-    mirrors = [mirror(_as_charge(one), f"{one.charge_id}/reversed", {one.charge_id}) for one in standing]
-    made = [_kept(books, entry, agreement, item, back) for back in mirrors]
-    if entry.hours:
-        new = charge(
-            f"{entry.key}#{entry.revision}",
-            lender=agreement.lender,
-            borrower=agreement.borrower,
-            source_key=entry.key,
-            quantity=entry.hours,
-            terms=agreement.price,
-            currency=agreement.currency,
-            cost_rate=entry.cost_rate,
-            bill_rate=item.unit_price,
-        )
-        made.append(_kept(books, entry, agreement, item, new))
+    made = [_reversal(books, entry, one) for one in standing]
+    if agreement is not None and entry.hours:
+        made.append(_new(books, entry, agreement, item))
     return made
+
+
+def _reversal(books: Books, entry: TimeEntry, original: LentHours) -> LentHours:
+    back = mirror(_as_charge(original), f"{original.charge_id}/reversed", {original.charge_id})
+    facts: dict[str, Any] = {**vars(back), "entry_revision": entry.revision}
+    return original.model_copy(update={**facts, "run": run_key(books), "recorded_at": books.now})
+
+
+def _new(books: Books, entry: TimeEntry, agreement: LendingAgreement, item: BillableItem) -> LentHours:
+    made = charge(
+        f"{entry.key}#{entry.revision}",
+        lender=agreement.lender,
+        borrower=agreement.borrower,
+        source_key=entry.key,
+        quantity=entry.hours,
+        terms=agreement.price,
+        currency=agreement.currency,
+        cost_rate=entry.cost_rate,
+        bill_rate=item.unit_price,
+    )
+    facts: dict[str, Any] = {**vars(made)}
+    return LentHours(
+        **facts,
+        agreement_no=agreement.agreement_no,
+        entry_revision=entry.revision,
+        contract_no=item.contract_no,
+        project_code=entry.project_code,
+        person=entry.person,
+        service_date=entry.service_date,
+        run=run_key(books),
+        recorded_at=books.now,
+    )
 
 
 def _as_charge(kept: LentHours) -> IntercompanyCharge:
@@ -122,23 +148,6 @@ def _as_charge(kept: LentHours) -> IntercompanyCharge:
         kept.currency,
         kept.reversal_of,
         kept.trace,
-    )
-
-
-def _kept(
-    books: Books, entry: TimeEntry, agreement: LendingAgreement, item: BillableItem, made: IntercompanyCharge
-) -> LentHours:
-    facts: dict[str, Any] = {**vars(made)}
-    return LentHours(
-        **facts,
-        agreement_no=agreement.agreement_no,
-        entry_revision=entry.revision,
-        contract_no=item.contract_no,
-        project_code=entry.project_code,
-        person=entry.person,
-        service_date=entry.service_date,
-        run=run_key(books),
-        recorded_at=books.now,
     )
 
 

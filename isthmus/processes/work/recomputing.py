@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from isthmus.domain.objects import BillableItem, ContractVersion, Expense, Project, TimeEntry
 from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, items_of, place_of
-from isthmus.processes.work.batch import cards_of
+from isthmus.processes.work.batch import cards_of, day_of, distinct, latest_of
+from isthmus.processes.work.charging import chosen_lines
 from isthmus.processes.work.deriving import DERIVED, Facts, charges_of
 from isthmus.processes.work.expensing import charge as charge_expense
 from isthmus.runtime.books import Books
@@ -55,20 +57,22 @@ def _of_time(books: Books, item: BillableItem) -> list[Charge]:
         assigned={entry.key: item.line_uid},
     )
     _, line = place_of(entry, terms)
-    group = [entry, *_beside(books, entry)] if by_the_day(line) else [entry]
-    return charge_time(group, terms)
+    if not by_the_day(line):
+        return charge_time([entry], terms)
+    others = _beside(books, entry)
+    evidence = books.tx.find(BillableItem, entry_key=distinct(e.key for e in others)) if others else []
+    terms = replace(terms, chosen=chosen_lines(evidence, item.contract_no))
+    same_line = [e for e in others if place_of(e, terms)[1].line_uid == line.line_uid]
+    return charge_time([entry, *same_line], terms)
 
 
 def _beside(books: Books, entry: TimeEntry) -> list[TimeEntry]:
     """The person's other entries of that day, each by its last revision."""
-    latest: dict[str, TimeEntry] = {}
     same_day = books.tx.find(
         TimeEntry, project_code=entry.project_code, service_date=entry.service_date, order=("revision",)
     )
-    for other in same_day:
-        if other.person == entry.person and other.key != entry.key:
-            latest[other.key] = other
-    return list(latest.values())
+    latest = latest_of(books, same_day).values()
+    return [e for e in latest if e.person == entry.person and e.key != entry.key and day_of(e) == day_of(entry)]
 
 
 def _of_expense(books: Books, item: BillableItem) -> list[Charge]:

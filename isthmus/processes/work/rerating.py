@@ -9,8 +9,8 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Invoice, Project, TimeEntry
 from isthmus.policies.billing import PLACED
 from isthmus.policies.charges import Terms, charge_time, groups_of_days, items_of, same_worth
-from isthmus.processes.work.batch import cards_of
-from isthmus.processes.work.charging import bring_to, chains_of
+from isthmus.processes.work.batch import cards_of, latest_of
+from isthmus.processes.work.charging import bring_to, chains_of, chosen_lines
 from isthmus.processes.work.evidence import place
 from isthmus.runtime.books import Books
 
@@ -79,17 +79,21 @@ def _changed(books: Books, contract: ContractVersion) -> list[tuple[BillableItem
     versions = books.tx.find(ContractVersion, contract_no=contract.contract_no, order=("version",))
     found: list[tuple[BillableItem, Sequence[BillableItem]]] = []
     for project in projects:
+        kept = books.tx.find(TimeEntry, project_code=project.project_code, order=("revision",))
+        latest = {
+            entry.key: entry
+            for entry in latest_of(books, kept).values()
+            if entry.project_code == project.project_code
+            and max(entry.service_date, *entry.days, entry.service_date) >= contract.effective_from
+        }
+        keys = tuple(sorted(latest))
+        items = books.tx.find(BillableItem, entry_key=keys, order=("revision",)) if keys else []
         terms = Terms(
             versions=versions,
             tasks={task.code: task for task in project.tasks},
             cards=cards_of(books, {contract.contract_no: versions})[contract.contract_no],
+            chosen=chosen_lines(items, contract.contract_no),
         )
-        latest: dict[str, TimeEntry] = {}
-        for entry in books.tx.find(TimeEntry, project_code=project.project_code, order=("revision",)):
-            if max(entry.service_date, *entry.days, entry.service_date) >= contract.effective_from:
-                latest[entry.key] = entry
-        keys = tuple(sorted(latest))
-        items = books.tx.find(BillableItem, entry_key=keys, order=("revision",)) if keys else []
         chains = chains_of(item for item in items if item.contract_no == contract.contract_no)
         for group in groups_of_days(latest.values(), terms):
             for charge in charge_time(group, terms):

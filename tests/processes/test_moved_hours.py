@@ -1,0 +1,122 @@
+"""Hours a correction has moved to another contract, day or line: they count where they are, and only there."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from isthmus.app.controls import audit
+from isthmus.domain.objects import BillablePart, ContractLine, ContractVersion, Rate
+from isthmus.domain.states import PartState
+from isthmus.domain.terms import Band, DayRule
+from isthmus.store.records import Case
+from tests.processes.hub import Hub, contract, entry
+
+EIGHT_HOURS = DayRule(bands=(Band(up_to_hours=Decimal(8), multiplier=Decimal(1)),))
+LATER = datetime(2026, 3, 20, tzinfo=UTC)
+
+
+def amend(hub: Hub, lines: tuple[ContractLine, ...] = contract().lines) -> None:
+    """From 10 March on an hour costs 200.00."""
+    since = date(2026, 3, 10)
+    ended = lines[0].rates[0].model_copy(update={"effective_to": since})
+    risen = Rate(role="Consultant", bill_rate=Decimal("200.00"), effective_from=since)
+    raised = tuple(line.model_copy(update={"rates": (ended, risen)}) for line in lines)
+    hub.systems.crm.put_contract(contract(version=2, effective_from=since, lines=raised))
+    assert hub.start("amend_contract", "K-1@2", contract_no="K-1", version=2).state == "done"
+
+
+def worth(hub: Hub) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for part in hub.rows(BillablePart):
+        if part.state in (PartState.READY, PartState.INVOICED, PartState.ON_DRAFT):
+            sums[part.contract_no] = sums.get(part.contract_no, Decimal(0)) + part.net
+    return {number: total for number, total in sums.items() if total}
+
+
+def test_an_amendment_prices_no_hour_that_has_moved_to_another_contract() -> None:
+    hub = Hub()
+    hub.set_up()
+    hub.set_up(contract(contract_no="K-2", caps=()))
+    hub.capture(entry(1, "8", day=12))
+    hub.capture(entry(1, "8", day=12, project_code="P-K-2", approved_at=LATER))
+    assert worth(hub) == {"K-2": Decimal("1480.00")}
+    amend(hub)
+    assert worth(hub) == {"K-2": Decimal("1480.00")}
+    assert audit(hub.kernel) == []
+
+
+def test_an_amendment_prices_no_hour_that_has_moved_out_of_its_window() -> None:
+    hub = Hub()
+    hub.set_up()
+    hub.capture(entry(1, "8", day=12))
+    hub.capture(entry(1, "8", day=5, approved_at=LATER))
+    assert worth(hub) == {"K-1": Decimal("1480.00")}
+    amend(hub)
+    assert worth(hub) == {"K-1": Decimal("1480.00")}
+    assert audit(hub.kernel) == []
+
+
+def by_the_day(**changes: Any) -> ContractVersion:
+    (line,) = contract().lines
+    first = line.model_copy(update={"day_rule": EIGHT_HOURS})
+    second = line.model_copy(update={"line_uid": "L2", "description": "Training"})
+    return contract(lines=(first, second), caps=(), **changes)
+
+
+def test_a_day_has_room_for_other_hours_when_some_have_moved_to_another_contract() -> None:
+    hub = Hub()
+    hub.set_up(by_the_day())
+    hub.set_up(by_the_day(contract_no="K-2"))
+    hub.capture(entry(1, "8", day=12))
+    hub.capture(entry(1, "8", day=12, project_code="P-K-2", approved_at=LATER))
+    hub.capture(entry(2, "6", day=12, note="Handover"))
+    assert worth(hub) == {"K-1": Decimal("1110.00"), "K-2": Decimal("1480.00")}
+    assert hub.rows(Case) == [] and audit(hub.kernel) == []
+
+
+def test_an_hour_is_no_twin_of_one_that_has_moved_to_another_day() -> None:
+    hub = Hub()
+    hub.set_up()
+    hub.capture(entry(1, "8", day=12))
+    hub.capture(entry(1, "8", day=13, approved_at=LATER))
+    hub.capture(entry(2, "8", day=12))
+    assert hub.rows(Case) == []
+    assert worth(hub) == {"K-1": Decimal("2960.00")}
+
+
+MOVES = {
+    "day": {"day": 13},
+    "contract": {"day": 12, "project_code": "P-K-2"},
+    "line": {"day": 12, "task_code": "L2"},
+    "person": {"day": 12, "person": "bob"},
+}
+
+
+@pytest.mark.requirement("INV-08")
+@pytest.mark.parametrize("moved", MOVES.values(), ids=MOVES)
+def test_hours_beside_those_that_move_away_are_billed_by_what_is_left_of_their_day(moved: dict[str, Any]) -> None:
+    hub = Hub()
+    hub.set_up(by_the_day())
+    hub.set_up(by_the_day(contract_no="K-2"))
+    hub.capture(entry(1, "8", day=12), entry(2, "6", day=12, note="Handover"))
+    assert worth(hub) == {"K-1": Decimal("1480.00")}, "eight hours of a day are billed"
+    hub.capture(entry(1, "8", approved_at=LATER, **moved))
+    assert sum(worth(hub).values()) == Decimal("2590.00")
+    assert hub.rows(Case) == [] and audit(hub.kernel) == []
+
+
+def test_an_amendment_keeps_the_line_that_a_person_has_chosen() -> None:
+    hub = Hub()
+    (line,) = contract().lines
+    lines = (line, line.model_copy(update={"line_uid": "L2", "description": "Training"}))
+    hub.set_up(contract(lines=lines))
+    hub.capture(entry(1, "8", day=12, task_code=""))
+    hub.resolve("assign", line_uid="L2")
+    assert worth(hub) == {"K-1": Decimal("1480.00")}
+    amend(hub, lines)
+    assert worth(hub) == {"K-1": Decimal("1600.00")}
+    assert hub.rows(Case, state="open") == [] and audit(hub.kernel) == []
