@@ -148,6 +148,7 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
         _P.ON_DRAFT: frozenset({_P.READY, _P.INVOICED}),
         _P.INVOICED: frozenset({_P.CREDITED, _P.SUPERSEDED}),  # superseded only by the parts it is split into
         _P.WRITTEN_OFF: frozenset({_P.READY, _P.SUPERSEDED}),
+        _P.TRANSFERRED: frozenset({_P.SUPERSEDED}),  # by the entry's own move to where it belongs
     },
     _L: {_L.DRAFT: frozenset({_L.ISSUED, _L.DISCARDED}), _L.ISSUED: frozenset({_L.CREDITED})},
     _C: {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from isthmus.app.controls import audit
-from isthmus.domain.objects import BillablePart, ContractLine, ContractVersion, Rate
+from isthmus.domain.objects import BillablePart, ContractLine, ContractVersion, Invoice, Rate
 from isthmus.domain.states import PartState
 from isthmus.domain.terms import Band, DayRule
 from isthmus.store.records import Case
@@ -25,7 +25,7 @@ def amend(hub: Hub, lines: tuple[ContractLine, ...] = contract().lines) -> None:
     ended = lines[0].rates[0].model_copy(update={"effective_to": since})
     risen = Rate(role="Consultant", bill_rate=Decimal("200.00"), effective_from=since)
     raised = tuple(line.model_copy(update={"rates": (ended, risen)}) for line in lines)
-    hub.systems.crm.put_contract(contract(version=2, effective_from=since, lines=raised))
+    hub.systems.crm.put_contract(contract(version=2, effective_from=since, lines=raised, caps=()))
     assert hub.start("amend_contract", "K-1@2", contract_no="K-1", version=2).state == "done"
 
 
@@ -57,6 +57,60 @@ def test_an_amendment_prices_no_hour_that_has_moved_out_of_its_window() -> None:
     assert worth(hub) == {"K-1": Decimal("1480.00")}
     amend(hub)
     assert worth(hub) == {"K-1": Decimal("1480.00")}
+    assert audit(hub.kernel) == []
+
+
+def credited(disposition: str) -> Hub:
+    """Eight hours are billed on K-1 and credited: to be billed again, or because they belong to K-2."""
+    hub = Hub()
+    hub.set_up()
+    hub.set_up(contract(contract_no="K-2", caps=()))
+    hub.capture(entry(1, "8", day=12))
+    hub.bill("first")
+    (invoice,) = hub.rows(Invoice)
+    args = {"invoice_id": invoice.invoice_id, "amounts": {"1": "1480.00"}, "disposition": disposition}
+    hub.start("credit_invoice", "one", reason="error_rebill", requested_by="ana", **args)
+    hub.resolve("approve")
+    return hub
+
+
+@pytest.mark.requirement("INV-22")
+@pytest.mark.parametrize(("hours", "net"), [("6", "1110.00"), ("10", "1850.00"), ("0", None)])
+def test_credited_hours_are_corrected_and_billed_again_as_they_are_now(hours: str, net: str | None) -> None:
+    hub = credited("ready")
+    hub.capture(entry(1, hours, day=12, approved_at=LATER))
+    assert worth(hub) == ({"K-1": Decimal(net)} if net else {})
+    hub.bill("second")
+    numbers = [(i.number, i.net) for i in hub.rows(Invoice, kind="standard", order=("number",))]
+    assert numbers[1:] == ([("US01-INV-2026-00002", Decimal(net))] if net else [])
+    assert hub.rows(Case, state="open") == [] and audit(hub.kernel) == []
+
+
+def test_transferred_hours_are_billed_where_their_entry_is_moved_to() -> None:
+    hub = credited("transferred")
+    hub.capture(entry(1, "8", day=12, project_code="P-K-2", approved_at=LATER))
+    assert worth(hub) == {"K-2": Decimal("1480.00")}
+    assert hub.rows(Case, state="open") == [] and audit(hub.kernel) == []
+
+
+@pytest.mark.parametrize("hours", ["0", "6"])
+def test_transferred_hours_that_are_corrected_give_nothing_back_again(hours: str) -> None:
+    hub = credited("transferred")
+    hub.capture(entry(1, hours, day=12, approved_at=LATER))
+    assert worth(hub) == {}
+    assert hub.rows(Case, state="open") == [] and audit(hub.kernel) == []
+
+
+def test_an_amendment_bills_no_difference_on_hours_that_are_written_off() -> None:
+    hub = Hub()
+    hub.set_up(contract(caps=()))
+    hub.capture(entry(1, "8", day=12), entry(2, "2", day=13))
+    args = {"amount": "1850.00", "state": "ready", "requested_by": "ana", "reason": "gesture"}
+    hub.start("write_off", "one", contract_no="K-1", **args)
+    hub.resolve("approve")
+    hub.capture(entry(3, "4", day=14))
+    amend(hub)
+    assert worth(hub) == {"K-1": Decimal("800.00")}
     assert audit(hub.kernel) == []
 
 

@@ -9,7 +9,7 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart
 from isthmus.domain.states import PartState
 from isthmus.policies.billing import PLACED, as_correction
-from isthmus.processes.work.evidence import CORRECTED, order_key, place_contract
+from isthmus.processes.work.evidence import CORRECTED, OPEN, order_key, place_contract
 from isthmus.processes.work.partition import add_parts, move_parts, split_parts
 from isthmus.runtime.books import Books
 
@@ -17,16 +17,19 @@ from isthmus.runtime.books import Books
 def correct(books: Books, item: BillableItem, earlier: Sequence[BillableItem]) -> BillableItem:
     """The item as a correction of the earlier ones, which hand over whatever no invoice, draft or write-off holds.
 
-    EX-LINE-AMBIGUOUS when it would move billed hours to another line or contract.
+    EX-LINE-AMBIGUOUS when it would move billed hours to another line or contract. What was credited to be transferred
+    may move: the revision that names another contract is its arrival there.
     """
     parts = books.tx.find(BillablePart, item_id=tuple(e.item_id for e in earlier), order=("part_id",))
-    paper = [part for part in parts if part.state in PLACED]
+    arriving = [p for p in parts if p.state is PartState.TRANSFERRED and p.contract_no != item.contract_no]
+    paper = [part for part in parts if part.state in PLACED and part not in arriving]
     held = {part.item_id for part in paper}
     item = _on_the_line_it_corrects(item, [e for e in earlier if e.item_id in held], paper)
-    _hand_over(books, earlier, parts)
+    move_parts(books, arriving, PartState.SUPERSEDED, reason=CORRECTED)
+    _hand_over(books, earlier, [part for part in parts if part not in arriving])
     corrected = as_correction(item, _sum(p.quantity for p in paper), _sum(p.net for p in paper))
     if corrected.net < 0:
-        corrected = _release_write_offs(books, corrected, paper)
+        corrected = _release_given_up(books, corrected, paper)
     for contract_no in sorted({e.contract_no for e in earlier} - {item.contract_no}):
         place_contract(books, contract_no)  # moved away: what was over its caps may have room now
     return corrected
@@ -56,7 +59,7 @@ def _on_the_line_it_corrects(
 
 def _hand_over(books: Books, earlier: Sequence[BillableItem], parts: Sequence[BillablePart]) -> None:
     """Close earlier revisions. One that has no part yet gets a superseded one, so that no one places it later."""
-    still_open = [part for part in parts if part.state not in PLACED and part.state is not PartState.SUPERSEDED]
+    still_open = [part for part in parts if part.state in OPEN]
     move_parts(books, still_open, PartState.SUPERSEDED, reason=CORRECTED)
     known = {part.item_id for part in parts}
     for item in earlier:
@@ -98,7 +101,7 @@ def reunite(books: Books, returned: Sequence[BillablePart]) -> None:
 
 def _take_over(books: Books, item: BillableItem, older: Sequence[BillablePart]) -> None:
     known = books.tx.find(BillablePart, item_id=item.item_id, order=("part_id",))
-    own = [part for part in known if part.state not in PLACED and part.state is not PartState.SUPERSEDED]
+    own = [part for part in known if part.state in OPEN]
     move_parts(books, [*older, *own], PartState.SUPERSEDED, reason=CORRECTED)
     quantity, net = _sum(p.quantity for p in [*older, *own]), _sum(p.net for p in [*older, *own])
     if not known:  # it waits for its first place
@@ -113,9 +116,9 @@ def _entry_of(part: BillablePart) -> str:
     return part.item_id.rsplit("#", 1)[0]
 
 
-def _release_write_offs(books: Books, item: BillableItem, paper: Sequence[BillablePart]) -> BillableItem:
-    """Hours that are gone need not be given up either: a write-off never turns into money given back."""
-    for part in reversed([p for p in paper if p.state is PartState.WRITTEN_OFF]):
+def _release_given_up(books: Books, item: BillableItem, paper: Sequence[BillablePart]) -> BillableItem:
+    """Hours that are gone need be neither given up nor transferred: neither ever turns into money given back."""
+    for part in reversed([p for p in paper if p.state in (PartState.WRITTEN_OFF, PartState.TRANSFERRED)]):
         released = min(part.net, -item.net)
         if released <= 0:
             break

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Invoice, Project, TimeEntry
+from isthmus.domain.states import PartState
 from isthmus.policies.billing import PLACED
 from isthmus.policies.charges import Terms, charge_time, groups_of_days, items_of, same_worth
 from isthmus.processes.work.batch import cards_of, latest_of
@@ -99,9 +100,16 @@ def _changed(books: Books, contract: ContractVersion) -> list[tuple[BillableItem
             for charge in charge_time(group, terms):
                 for wanted in items_of(charge):
                     chain = chains.get(wanted.source_key, ())
-                    if chain and not same_worth(chain[-1], wanted):
+                    if chain and not same_worth(chain[-1], wanted) and not _is_given_up(books, chain):
                         found.append((wanted, chain))
     return found
+
+
+def _is_given_up(books: Books, chain: Sequence[BillableItem]) -> bool:
+    """Hours that are written off or transferred whole keep the price they were given up at: no difference is billed."""
+    ids = tuple(item.item_id for item in chain)
+    parts = books.tx.find(BillablePart, item_id=ids, state=(PartState.WRITTEN_OFF, PartState.TRANSFERRED))
+    return bool(parts) and sum((part.net for part in parts), ZERO) == chain[-1].entry_net
 
 
 def _is_billed(books: Books, chain: Sequence[BillableItem]) -> bool:
