@@ -320,10 +320,13 @@ def same_worth(a: BillableItem, b: BillableItem) -> bool:
     return all(getattr(a, name) == getattr(b, name) for name in SAME_WORTH)
 
 
+NO_LONGER = "no longer charged"
+
+
 def no_longer(item: BillableItem) -> BillableItem:
     """The next word on a source key that is no longer charged: worth nothing."""
     gone = {"entry_quantity": ZERO, "entry_net": ZERO, "quantity": ZERO, "net": ZERO, "raw_quantity": None}
-    return item.model_copy(update={**gone, "price_trace": {"policy": POLICY, "reason": "no longer charged"}})
+    return item.model_copy(update={**gone, "price_trace": {"policy": POLICY, "reason": NO_LONGER}})
 
 
 def groups_of_days(entries: Iterable[TimeEntry], terms: Terms) -> list[list[TimeEntry]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 
 from isthmus.domain.objects import BillableItem, Expense, TimeEntry
+from isthmus.policies.charges import NO_LONGER
 from isthmus.reconciliation.findings import Finding
-from isthmus.reconciliation.view import GONE, NO_LONGER, ContractBooks, read_contracts, source_of, total
+from isthmus.reconciliation.view import GONE, ContractBooks, read_contracts, source_of, total
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)
@@ -30,7 +33,7 @@ def check_parts(books: ContractBooks) -> list[Finding]:
     findings = []
     for key, item in books.latest.items():
         wanted, count = (item.entry_net, item.entry_quantity) if item.billable else (ZERO, ZERO)
-        if (net[key], quantity[key]) == (wanted, count) or _has_moved_away(books, item, net[key], quantity[key]):
+        if (net[key], quantity[key]) == (wanted, count):
             continue
         problem = f"{wanted} {item.currency} of evidence, {net[key]} in parts"
         if net[key] == wanted:
@@ -39,12 +42,6 @@ def check_parts(books: ContractBooks) -> list[Finding]:
     orphans = [part for part in books.parts if part.item_id not in books.item and part.state not in GONE]
     findings += [Finding("INV-01", p.part_id, "no evidence", "billing", abs(p.net), p.currency) for p in orphans]
     return findings
-
-
-def _has_moved_away(books: ContractBooks, item: BillableItem, net: Decimal, quantity: Decimal) -> bool:
-    """Its next revision is on another contract, which has taken all of it."""
-    newest = books.newest(item.source_key)
-    return newest is not None and newest.contract_no != books.contract_no and not net and not quantity
 
 
 def check_sources(books: ContractBooks) -> list[Finding]:
@@ -83,20 +80,24 @@ def check_corrections(books: ContractBooks) -> list[Finding]:
     for key, chain in chains.items():
         numbers, last = [item.revision for item in chain], chain[-1]
         problem = ""
-        if numbers != list(range(numbers[0], numbers[0] + len(chain))):
+        if not _follow_each_other(chain):
             problem = f"revisions {', '.join(map(str, numbers))}: one is missing or there twice"
         elif last.source_type in CORRECTED and last.entry_quantity < 0:
             problem = f"corrected to {last.entry_quantity}, which is less than nothing"
-        elif (
-            len(chain) > 1
-            and last.billable
-            and placed[key] != last.entry_quantity
-            and not _has_moved_away(books, last, ZERO, placed[key])
-        ):
+        elif len(chain) > 1 and last.billable and placed[key] != last.entry_quantity:
             problem = f"revisions place {placed[key]} in all, {last.entry_quantity} is approved"
         if problem:
             findings.append(Finding("INV-22", key, problem, "billing", abs(last.entry_net), last.currency))
     return findings
+
+
+def _follow_each_other(chain: Sequence[BillableItem]) -> bool:
+    """Each revision is one after the last; what has moved away and come back has had revisions elsewhere between."""
+    return all(
+        later.revision == earlier.revision + 1
+        or (later.revision > earlier.revision and earlier.price_trace.get("reason") == NO_LONGER)
+        for earlier, later in pairwise(chain)
+    )
 
 
 def check_shares(books: ContractBooks) -> list[Finding]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from isthmus.domain.objects import BillableItem
+from isthmus.policies.charges import NO_LONGER
 from isthmus.reconciliation.findings import Finding
-from isthmus.reconciliation.view import NO_LONGER, ContractBooks
+from isthmus.reconciliation.view import ContractBooks
 
 # An item as its source, terms and policies make it now; None when they make none.
 Again = Callable[[BillableItem], BillableItem | None]
@@ -21,8 +22,6 @@ def check_prices(books: ContractBooks, again: Again) -> list[Finding]:
     for key, item in books.latest.items():
         if item.source_type not in OF_ITSELF or item.price_trace.get("reason") == NO_LONGER:
             continue
-        if _has_gone_on(books, item):
-            continue
         anew = again(item)
         worth = anew.entry_net if anew else Decimal(0)
         if worth != item.entry_net or (anew is not None and anew.unit_price != item.unit_price):
@@ -31,9 +30,3 @@ def check_prices(books: ContractBooks, again: Again) -> list[Finding]:
             gap = abs(worth - item.entry_net)
             findings.append(Finding("INV-08", key, problem, "pricing", gap, item.currency))
     return findings
-
-
-def _has_gone_on(books: ContractBooks, item: BillableItem) -> bool:
-    """Its next revision is on another contract."""
-    newest = books.newest(item.source_key)
-    return newest is not None and newest.item_id != item.item_id

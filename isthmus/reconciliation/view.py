@@ -25,7 +25,6 @@ from isthmus.store.tx import Tx
 
 # What does not count as evidence any more: a later part says where it went.
 GONE = (PartState.SUPERSEDED, PartState.CREDITED)
-NO_LONGER = "no longer charged"
 
 
 @dataclass(frozen=True)

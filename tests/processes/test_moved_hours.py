@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from isthmus.app.controls import audit
-from isthmus.domain.objects import BillablePart, ContractLine, ContractVersion, Invoice, Rate
+from isthmus.domain.objects import BillablePart, BillingType, ContractLine, ContractVersion, Invoice, Rate
 from isthmus.domain.states import PartState
 from isthmus.domain.terms import Band, DayRule
 from isthmus.store.records import Case
 from tests.processes.hub import Hub, contract, entry
+from tests.processes.test_lending import UK
 
 EIGHT_HOURS = DayRule(bands=(Band(up_to_hours=Decimal(8), multiplier=Decimal(1)),))
 LATER = datetime(2026, 3, 20, tzinfo=UTC)
@@ -112,6 +113,49 @@ def test_an_amendment_bills_no_difference_on_hours_that_are_written_off() -> Non
     amend(hub)
     assert worth(hub) == {"K-1": Decimal("800.00")}
     assert audit(hub.kernel) == []
+
+
+def retained(**changes: Any) -> ContractVersion:
+    """Ten hours a month for 1,500.00, each further one for 200.00."""
+    (line,) = contract().lines
+    terms: dict[str, Any] = {"fee": "1500.00", "quota_hours": "10", "overage_rate": "200.00", "start": date(2026, 3, 1)}
+    retainer = line.model_copy(update={"billing_type": BillingType.RETAINER, "retainer": terms})
+    return contract(lines=(ContractLine.model_validate(retainer.model_dump()),), caps=(), **changes)
+
+
+def test_hours_that_have_moved_to_another_contract_use_no_quota_here() -> None:
+    hub = Hub()
+    hub.set_up(retained())
+    hub.set_up(contract(contract_no="K-2", caps=()))
+    hub.capture(entry(1, "8", day=12), entry(2, "4", day=13))
+    hub.capture(entry(1, "8", day=12, project_code="P-K-2", approved_at=LATER))
+    hub.later(days=31)
+    hub.bill("first")
+    assert [i.net for i in hub.rows(Invoice)] == [Decimal("1500.00")], "four of ten hours are used: no overage"
+    assert audit(hub.kernel) == []
+
+
+def test_hours_may_move_away_and_come_back() -> None:
+    hub = Hub()
+    hub.set_up()
+    hub.set_up(contract(contract_no="K-2", caps=()))
+    for number, code in enumerate(("P-K-1", "P-K-2", "P-K-1", "P-K-2", "P-K-1")):
+        hub.capture(entry(1, "8", day=12, project_code=code, approved_at=LATER.replace(hour=number)))
+        assert worth(hub) == {code[2:]: Decimal("1480.00")} and audit(hub.kernel) == []
+    hub.capture(entry(1, "6", day=12, approved_at=LATER.replace(hour=9)))
+    assert worth(hub) == {"K-1": Decimal("1110.00")} and audit(hub.kernel) == []
+
+
+def test_hours_may_move_to_a_contract_of_another_legal_entity() -> None:
+    hub = Hub()
+    with hub.store.transaction() as tx:
+        tx.insert(UK)
+    hub.set_up()
+    hub.set_up(contract(contract_no="K-2", entity="UK01", caps=()))
+    hub.capture(entry(1, "8", day=12))
+    hub.capture(entry(1, "8", day=12, project_code="P-K-2", approved_at=LATER))
+    assert worth(hub) == {"K-2": Decimal("1480.00")}
+    assert hub.rows(Case) == [] and audit(hub.kernel) == []
 
 
 def by_the_day(**changes: Any) -> ContractVersion:

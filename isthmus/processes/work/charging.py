@@ -19,22 +19,29 @@ def bring_to(books: Books, wanted: Iterable[BillableItem], chains: Chains) -> li
     is brought to nothing; what of it is on paper comes back as a credit.
     """
     by_key = {item.source_key: item for item in wanted}
-    new = [_next(books, item, chains.get(key, ())) for key, item in by_key.items()]
+    new = [one for key, item in by_key.items() for one in _next(books, item, chains.get(key, ()))]
     for key, chain in chains.items():
         if key not in by_key and chain and (chain[-1].entry_net or chain[-1].entry_quantity):
-            new.append(_next(books, no_longer(chain[-1]), chain))
-    return [item for item in new if item is not None]
+            new += _next(books, no_longer(chain[-1]), chain)
+    return new
 
 
-def _next(books: Books, wanted: BillableItem, earlier: Sequence[BillableItem]) -> BillableItem | None:
+def _next(books: Books, wanted: BillableItem, earlier: Sequence[BillableItem]) -> list[BillableItem]:
+    """Nothing, or the next word on a source; where it has moved, one that ends it on the contract it has left first."""
     if not earlier:
-        return wanted
+        return [wanted]
     latest = earlier[-1]
     if same_worth(latest, wanted):
-        return None
+        return []
+    if latest.contract_no == wanted.contract_no:
+        return [correct(books, _after(latest, wanted), earlier)]
+    left = _after(latest, no_longer(latest))
+    return [left, correct(books, _after(left, wanted), earlier)]
+
+
+def _after(latest: BillableItem, wanted: BillableItem) -> BillableItem:
     number = latest.revision + 1
-    item = wanted.model_copy(update={"revision": number, "item_id": f"{wanted.source_key}#{number}"})
-    return correct(books, item, earlier)
+    return wanted.model_copy(update={"revision": number, "item_id": f"{wanted.source_key}#{number}"})
 
 
 def chosen_lines(items: Iterable[BillableItem], contract_no: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from isthmus.domain.states import PartState
 from isthmus.policies.billing import PLACED
 from isthmus.policies.caps import Placement, Share, cap_use
 from isthmus.policies.caps import place as place_shares
+from isthmus.policies.charges import NO_LONGER
 from isthmus.processes.work.holding import Holds
 from isthmus.processes.work.partition import add_parts, move_parts
 from isthmus.runtime.books import Books
@@ -23,8 +24,11 @@ USES_ROOM = (PartState.ON_DRAFT, PartState.INVOICED)
 
 
 def place(books: Books, items: list[BillableItem]) -> str:
-    """P2.6: give every contract's open evidence its place. Returns the legal entity of the batch."""
-    entities = set()
+    """P2.6: give every contract's open evidence its place. Returns the legal entity of the batch.
+
+    A contract that hours have only left may be of another legal entity.
+    """
+    entities, charged = set(), {i.contract_no for i in items if i.price_trace.get("reason") != NO_LONGER}
     for contract_no in sorted({item.contract_no for item in items}):
         version = _latest_version(books, contract_no)
         if is_capped(version):
@@ -32,7 +36,8 @@ def place(books: Books, items: list[BillableItem]) -> str:
         else:
             _place_new(books, version, [item for item in items if item.contract_no == contract_no])
         engagement = books.tx.get(Engagement, contract_no)
-        entities.add(engagement.entity if engagement else "")
+        if contract_no in charged or not charged:
+            entities.add(engagement.entity if engagement else "")
     assert len(entities) <= 1, "a batch is of one legal entity"
     return entities.pop() if entities else ""
 
