@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.end_of_run import pytest_terminal_summary  # noqa: F401 - a hook of this test run
 from tests.requirements_plugin import (  # noqa: F401 - hooks of this test run
     pytest_runtest_logreport,
     pytest_runtest_setup,

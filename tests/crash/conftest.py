@@ -1,4 +1,4 @@
-"""The stage of the crash tests, once per test process, and a line at the end that says how much was tried."""
+"""The stage of the crash tests, once per test process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import structlog
@@ -14,8 +13,6 @@ import structlog
 from tests.crash.outcome import Outcome
 from tests.crash.points import PATHS, walk
 from tests.crash.stage import Stage, open_folder, raise_stage
-
-COUNTED = "crash"
 
 
 @dataclass(frozen=True)
@@ -45,16 +42,3 @@ def walked(stage: Stage) -> Walked:
     ends = {path: walk(stage, path) for path in PATHS}
     points = {path: passed for path, (passed, _) in ends.items()}
     return Walked(points, ends["plain"][1], {path: end for path, (_, end) in ends.items()})
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many points and variants were tried, over all test processes."""
-    counts: dict[str, list[int]] = {}
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            for name, value in getattr(report, "user_properties", []):
-                if name == COUNTED and getattr(report, "when", "") == "call":
-                    count = counts.setdefault(value[0], [0, 0])
-                    count[0], count[1] = count[0] + value[1], count[1] + value[2]
-    for kind, (tried, failed) in sorted(counts.items()):
-        terminalreporter.write_line(f"crash harness: {kind}: {tried} tried, {failed} failed")

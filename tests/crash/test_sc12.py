@@ -11,12 +11,13 @@ from collections.abc import Callable
 import pytest
 
 from isthmus.store.records import EffectState
-from tests.crash.conftest import COUNTED, Walked
+from tests.crash.conftest import Walked
 from tests.crash.expected import breaks
 from tests.crash.outcome import Outcome
 from tests.crash.points import PATHS, Point, crash_points, double_points, fault_points
 from tests.crash.stage import Stage
 from tests.crash.trial import Trial
+from tests.end_of_run import COUNTED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 REPLAY = "ISTHMUS_CRASH_POINT"  # the label of one point, to play it alone
@@ -61,7 +62,7 @@ def _play(stage: Stage, point: Point) -> tuple[Trial, Outcome]:
 
 
 def _report(record_property: Callable[[str, object], None], kind: str, points: list[Point], failed: list[str]) -> None:
-    record_property(COUNTED, (kind, len(points), len(failed)))
+    record_property(COUNTED, (f"crash harness: {kind}", len(points), len(failed)))
     assert not failed, "\n".join([f"{len(failed)} of {len(points)} points failed", *failed])
 
 

@@ -11,7 +11,7 @@ import pytest
 from isthmus.app.controls import audit
 from isthmus.domain.objects import BillablePart, BillingType, ContractLine, ContractVersion, Invoice, Rate
 from isthmus.domain.states import PartState
-from isthmus.domain.terms import Band, DayRule
+from isthmus.domain.terms import Band, DayRule, Retainer
 from isthmus.store.records import Case
 from tests.processes.hub import Hub, contract, entry
 from tests.processes.test_lending import UK
@@ -118,9 +118,9 @@ def test_an_amendment_bills_no_difference_on_hours_that_are_written_off() -> Non
 def retained(**changes: Any) -> ContractVersion:
     """Ten hours a month for 1,500.00, each further one for 200.00."""
     (line,) = contract().lines
-    terms: dict[str, Any] = {"fee": "1500.00", "quota_hours": "10", "overage_rate": "200.00", "start": date(2026, 3, 1)}
-    retainer = line.model_copy(update={"billing_type": BillingType.RETAINER, "retainer": terms})
-    return contract(lines=(ContractLine.model_validate(retainer.model_dump()),), caps=(), **changes)
+    quota = {"fee": Decimal(1500), "quota_hours": Decimal(10), "overage_rate": Decimal(200)}
+    terms = {"billing_type": BillingType.RETAINER, "retainer": Retainer(start=date(2026, 3, 1), **quota)}
+    return contract(lines=(line.model_copy(update=terms),), caps=(), **changes)
 
 
 def test_hours_that_have_moved_to_another_contract_use_no_quota_here() -> None:

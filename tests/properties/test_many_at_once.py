@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -22,6 +23,7 @@ from isthmus.runtime.engine import MemoryEngine
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.postgres import PostgresStore
 from isthmus.store.records import Case, RunRow, RunState
+from tests.end_of_run import TOLD
 from tests.processes.hub import ENTITY, contract, entry
 from tests.simulation.fakes import FakeSystems
 
@@ -151,7 +153,9 @@ def deadlocks_and_waits(url: str) -> tuple[int, int, int]:
 
 @pytest.mark.slow
 @pytest.mark.requirement("WF-50", "OBJ-17")
-def test_twenty_people_approve_and_issue_at_once(fresh_database: str) -> None:
+def test_twenty_people_approve_and_issue_at_once(
+    fresh_database: str, record_property: Callable[[str, object], None]
+) -> None:
     store, systems = PostgresStore(fresh_database, pool_size=USERS + 4), Locked()
     people = [Person(store, systems, f"user-{n}") for n in range(USERS)]
     set_up(people[0], systems)
@@ -179,8 +183,9 @@ def test_twenty_people_approve_and_issue_at_once(fresh_database: str) -> None:
     assert {run.state for run in rows(store, RunRow)} == {RunState.DONE}
     assert deadlocks_and_waits(fresh_database) == (0, 0, 0)
     assert audit(people[0].kernel) == []
-    print(
-        f"\n{USERS} people, {USERS * RUNS_EACH} billing runs and as many approvals at once: {len(issued)} invoices,"
-        f" numbers gapless, {len(on_lines)} parts on one line each, 0 deadlocks, {seconds:.1f} s"
+    record_property(
+        TOLD,
+        f"{USERS} people, {USERS * RUNS_EACH} billing runs and as many approvals at once: {len(issued)} invoices,"
+        f" numbers gapless, {len(on_lines)} parts on one line each, 0 deadlocks, {seconds:.1f} s",
     )
     store.close()

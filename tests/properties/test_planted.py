@@ -44,6 +44,7 @@ from isthmus.processes.work import invoicing
 from isthmus.reconciliation import CONTROLS
 from isthmus.store.memory import key_of
 from isthmus.store.records import Case, EffectState, OutboxEvent, RunRow, RunState
+from tests.end_of_run import TOLD
 from tests.processes.hub import contract
 from tests.properties.histories import NOON, Act, History, time_entry
 
@@ -600,9 +601,10 @@ def test_a_planted_defect_is_caught(defect: Defect) -> None:
 
 
 @pytest.mark.requirement("OBJ-17", "OBJ-19", "WF-50", "WF-53")
-def test_every_control_has_a_defect_and_all_are_caught() -> None:
+def test_every_control_has_a_defect_and_all_are_caught(record_property: Callable[[str, object], None]) -> None:
     caught = [defect for defect in DEFECTS if defect.control in found_for(defect)]
     controls = {defect.control for defect in caught}
-    print(f"\nplanted defects: {len(caught)} caught of {len(DEFECTS)} planted, {len(controls)} controls")
+    told = f"planted defects: {len(caught)} caught of {len(DEFECTS)} planted, {len(controls)} controls"
+    record_property(TOLD, told)
     assert caught == list(DEFECTS)
     assert set(CONTROLS) == controls

@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -39,6 +40,7 @@ from isthmus.policies.composition import plan_invoices
 from isthmus.policies.layouts import Evidence, compose
 from isthmus.processes.work.drafting import with_holdback
 from isthmus.processes.work.evidence import order_key
+from tests.end_of_run import TOLD
 from tests.processes.hub import contract, entry
 from tests.properties import naive
 
@@ -223,7 +225,7 @@ def difference(terms: dict[str, Any], entries: list[dict[str, Any]]) -> tuple[De
 
 
 @pytest.mark.timeout(3600)
-def test_policies_and_naive_sums_bill_the_same() -> None:
+def test_policies_and_naive_sums_bill_the_same(record_property: Callable[[str, object], None]) -> None:
     """The auditor agrees on every contract, to the minor unit, payer by payer, asked for and held back apart."""
     dice, begun = random.Random(SEED), time.monotonic()
     apart, billed, capped, entries_seen = Decimal(0), Counter[str](), 0, 0
@@ -237,10 +239,11 @@ def test_policies_and_naive_sums_bill_the_same() -> None:
         capped += bool(terms["caps"])
         entries_seen += len(entries)
     seconds = time.monotonic() - begun
-    print(
-        f"\nrecomputed: {CONTRACTS} contracts ({capped} with caps), {entries_seen} entries,"
+    record_property(
+        TOLD,
+        f"recomputed: {CONTRACTS} contracts ({capped} with caps), {entries_seen} entries,"
         f" billed {', '.join(f'{amount} {code}' for code, amount in sorted(billed.items()))},"
-        f" difference {apart:.2f}, {seconds:.1f} s"
+        f" difference {apart:.2f}, {seconds:.1f} s",
     )
     assert set(billed) == set(DECIMALS) and capped > 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -21,7 +22,13 @@ def own_server(pg_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISTHMUS_DATABASE_URL", pg_server.replace("+psycopg", ""))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def _claimed(path: Path) -> list[pytest.MarkDecorator]:
+    """The scenario a file or its variant plays, by the file's name: shown when all its files are."""
+    number = re.match(r"sc(\d+)", path.stem)
+    return [pytest.mark.requirement(f"SC-{number[1]}")] if number else []
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, marks=_claimed(path), id=path.stem) for path in FILES])
 def test_a_scenario_meets_its_expectations(path: Path) -> None:
     outcome = rehearse(read_script(path))
     assert outcome.failures == []

@@ -5,6 +5,7 @@ A failing seed says how to see it again. The last tests show that the simulation
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from isthmus.runtime.kernel import Kernel
 from isthmus.runtime.process import PROCESSES, Process
 from isthmus.runtime.run import Run
 from isthmus.store.records import Case, InboxMessage, RunRow, RunState
+from tests.end_of_run import COUNTED
 from tests.simulation.auditor import Auditor
 from tests.simulation.driver import Simulation
 from tests.simulation.histories import Unsound, compare_orders, judge, judge_all, quietly
@@ -47,8 +49,9 @@ def _quietly() -> None:
     "OBJ-17",
 )
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_every_history_is_sound(chunk: int) -> None:
+def test_every_history_is_sound(chunk: int, record_property: Callable[[str, object], None]) -> None:
     counts = judge_all(range(chunk * CHUNK, (chunk + 1) * CHUNK))
+    record_property(COUNTED, ("simulation: seeds", counts.seeds, counts.duplicates))
     assert counts.seeds == CHUNK and counts.duplicates == 0
     # A storm that does nothing would prove nothing.
     assert min(counts.crashes, counts.faults, counts.lookups, counts.resends, counts.invoices) > CHUNK / 4
@@ -56,9 +59,11 @@ def test_every_history_is_sound(chunk: int) -> None:
 
 @pytest.mark.requirement("INV-31")
 @pytest.mark.parametrize("chunk", range(3))
-def test_the_order_of_messages_changes_nothing(chunk: int) -> None:
-    for seed in range(chunk * ORDERS // 3, (chunk + 1) * ORDERS // 3):
+def test_the_order_of_messages_changes_nothing(chunk: int, record_property: Callable[[str, object], None]) -> None:
+    seeds = range(chunk * ORDERS // 3, (chunk + 1) * ORDERS // 3)
+    for seed in seeds:
         compare_orders(seed)
+    record_property(COUNTED, ("simulation: seeds in two orders of arrival", len(seeds), 0))
 
 
 def test_without_the_look_up_before_a_resend_there_are_duplicates() -> None:

@@ -7,7 +7,7 @@ not changes nothing. So it does not matter when, or how often, a billing run ask
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from isthmus.domain.objects import (
@@ -34,6 +34,7 @@ from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.drafting import latest_version
 from isthmus.processes.work.evidence import place
 from isthmus.runtime.books import Books
+from isthmus.runtime.clock import local_day
 
 ZERO, ONE = Decimal(0), Decimal(1)
 COMMITTED = ("usage", "volume", "subscription", "milestone", "percent")
@@ -48,6 +49,10 @@ class Facts:
         self.items = books.tx.find(BillableItem, contract_no=version.contract_no, order=("source_key", "revision"))
         projects = books.tx.find(Project, contract_no=version.contract_no, limit=1)
         self.project = projects[0].project_code if projects else ""
+
+    def day_of(self, instant: datetime) -> date:
+        """The calendar day where the contract's legal entity is."""
+        return local_day(instant, self.books.entity(self.version.entity).time_zone)
 
     def latest(self, line_uid: str, types: Iterable[str] = ("time", "expense")) -> list[BillableItem]:
         """The last word on each source of a line, of these types."""
@@ -113,7 +118,7 @@ def _milestones(facts: Facts, line: ContractLine) -> list[Charge]:
     for milestone in line.milestones:
         known = statuses_of(facts.books, facts.version, line, milestone)
         verdict = acceptance(milestone, known)
-        day = max((status.at.date() for status in known), default=facts.through)
+        day = max((facts.day_of(status.at) for status in known), default=facts.through)
         if verdict.billable and day <= facts.through:
             trace = {"policy": POLICY, "milestone": milestone.number, "reason": verdict.why, "clause": line.clause}
             for name, amount in milestone_lines(milestone, amounts[milestone.number], facts.version.currency):
@@ -164,7 +169,7 @@ def retainer_months(facts: Facts, line: ContractLine) -> list[RetainerMonth]:
         month = month_of(item.service_date)
         ended = closed.get(month)
         if ended and item.approved_at and item.approved_at > ended.changed_at:
-            late.append(LateHours(month, month_of(item.approved_at.date()), item.entry_quantity))
+            late.append(LateHours(month, month_of(facts.day_of(item.approved_at)), item.entry_quantity))
         else:
             hours[month] = hours.get(month, ZERO) + item.entry_quantity
     through = month_of(facts.through)
