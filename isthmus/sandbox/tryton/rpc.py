@@ -118,6 +118,11 @@ def day(value: date | str) -> dict[str, Any]:
     return {"__class__": "date", "year": found.year, "month": found.month, "day": found.day}
 
 
+def content(text: str) -> dict[str, str]:
+    """The content of a file in Tryton's typed JSON."""
+    return {"__class__": "bytes", "base64": base64.b64encode(text.encode()).decode()}
+
+
 def plain(value: Any) -> Any:
     """Typed JSON as plain JSON: numbers and days as text, spans as seconds."""
     if isinstance(value, list):
