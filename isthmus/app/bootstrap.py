@@ -137,7 +137,7 @@ class ConnectedSystems:
 
     def filling(self, port: str, entity: str, source: str = "", about: Mapping[str, str] | None = None) -> Connection:
         """See kernel.Systems."""
-        found = self._all_filling(port, entity, source, about)
+        found = self._serving(port, entity, source, about)
         if found:
             return found[0]
         told = f"no connection fills {port} for {entity or 'any entity'}"
@@ -147,9 +147,13 @@ class ConnectedSystems:
 
     def fills(self, port: str, entity: str, source: str = "", about: Mapping[str, str] | None = None) -> bool:
         """See kernel.Systems."""
-        return bool(self._all_filling(port, entity, source, about))
+        return bool(self._serving(port, entity, source, about))
 
-    def _all_filling(self, port: str, entity: str, source: str, about: Mapping[str, str] | None) -> list[Connection]:
+    def all_filling(self, port: str, entity: str) -> list[Connection]:
+        """See kernel.Systems."""
+        return self._serving(port, entity, "", None)
+
+    def _serving(self, port: str, entity: str, source: str, about: Mapping[str, str] | None) -> list[Connection]:
         """Those that fill it for the entity, that are this system, and that serve contracts with these dimensions."""
         able = self._filling.get((port, entity)) or self._filling.get((port, ""), [])
         return [

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from isthmus.domain.errors import IsthmusError
-from isthmus.domain.objects import Invoice
+from isthmus.domain.errors import IsthmusError, RemoteRefusal
+from isthmus.domain.objects import ContractVersion, Invoice
 from isthmus.domain.states import InvoiceLife, Posting
+from isthmus.kit.posting import TWICE
 from isthmus.ports.messages import PostedInvoice, PostInvoice
 from isthmus.processes.work.closing import totals_of
 from isthmus.processes.work.invoicing import posting_of
 from isthmus.processes.work.recomputing import worked_out_again
-from isthmus.reconciliation import Finding, Recompute, audit_books, check_receivables, reconcile_books
+from isthmus.reconciliation import (
+    Finding,
+    Recompute,
+    Unanswered,
+    audit_books,
+    check_listed,
+    check_receivables,
+    reconcile_books,
+)
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
 
 
 def reconcile(kernel: Kernel, *, ask_systems: bool = True) -> list[Finding]:
-    """Evidence, lines, numbers, standstill, and each invoice in the ERP; the largest amount first."""
+    """Evidence, lines, numbers, standstill, and each document of the hub and of the ERP; the largest amount first."""
     with kernel.store.transaction() as tx:
         books = kernel.books(tx, key="reconcile", actor="hub")
         findings = reconcile_books(tx, books.now)
         postings = _postings(books) if ask_systems else []
-    return _sorted([*findings, *_receivables(kernel, postings)])
+    return _sorted([*findings, *(_receivables(kernel, postings) if ask_systems else [])])
 
 
 def audit(kernel: Kernel, *, ask_systems: bool = True) -> list[Finding]:
@@ -29,7 +38,7 @@ def audit(kernel: Kernel, *, ask_systems: bool = True) -> list[Finding]:
         books = kernel.books(tx, key="audit", actor="hub")
         findings = audit_books(tx, books.now, recompute(books))
         postings = _postings(books) if ask_systems else []
-    return _sorted([*findings, *_receivables(kernel, postings)])
+    return _sorted([*findings, *(_receivables(kernel, postings) if ask_systems else [])])
 
 
 def recompute(books: Books) -> Recompute:
@@ -46,17 +55,52 @@ def _postings(books: Books) -> list[tuple[Invoice, PostInvoice]]:
 
 
 def _receivables(kernel: Kernel, postings: list[tuple[Invoice, PostInvoice]]) -> list[Finding]:
-    return check_receivables(postings, lambda invoice, posting: _ask(kernel, invoice, posting))
+    """Both ways: what the hub has posted, asked for one by one, and what the ERPs list.
+
+    What an ERP has posted twice under one number is told once.
+    """
+    asked = check_receivables(postings, lambda invoice, posting: _ask(kernel, invoice, posting))
+    told = {finding.key for finding in asked if finding.kind == "duplicate"}
+    for entity in billing_entities(kernel):
+        try:
+            asked += [each for each in listed(kernel, entity) if each.key not in told]
+        except IsthmusError as error:
+            problem = f"cannot be listed: {error.message}"
+            asked.append(Finding("INV-09", entity, problem, "receivables", kind="unasked", entity=entity))
+    return asked
+
+
+def billing_entities(kernel: Kernel) -> list[str]:
+    """Legal entities that have contracts, and an ERP that lists its receivables."""
+    with kernel.store.transaction() as tx:
+        entities = sorted({version.entity for version in tx.find(ContractVersion)})
+    return [entity for entity in entities if kernel.systems.all_filling("ReceivableList", entity)]
+
+
+def listed(kernel: Kernel, entity: str) -> list[Finding]:
+    """INV-09 by what the ERPs of a legal entity list since its first contract began: what is unknown, or twice."""
+    with kernel.store.transaction() as tx:
+        versions = tx.find(ContractVersion, entity=entity)
+        invoices = tx.find(Invoice, entity=entity, order=("invoice_id",))
+    if not versions:
+        return []
+    since, clients = min(each.effective_from for each in versions), {each.client_no for each in versions}
+    documents: list[PostedInvoice] = []
+    for connection in kernel.systems.all_filling("ReceivableList", entity):
+        documents += connection.receivables(entity, since)
+    return check_listed(entity, invoices, clients, documents)
 
 
 def _sorted(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: (-finding.amount, finding.control, finding.key))
 
 
-def _ask(kernel: Kernel, invoice: Invoice, posting: PostInvoice) -> PostedInvoice | str | None:
+def _ask(kernel: Kernel, invoice: Invoice, posting: PostInvoice) -> PostedInvoice | Unanswered | None:
     try:
         erp = kernel.systems.filling("Erp", invoice.entity)
         found: PostedInvoice | None = (erp.find_credit if invoice.kind == "credit" else erp.find_invoice)(posting)
         return found
+    except RemoteRefusal as refused:
+        return Unanswered(refused.message, twice=refused.remote_code == TWICE)
     except IsthmusError as error:
-        return error.message
+        return Unanswered(error.message)

@@ -83,6 +83,7 @@ HARMLESS_READS: dict[str, Callable[[Any, str], Any]] = {
     "JournalBook": lambda connection, entity: connection.find_journal(_NO_JOURNAL),
     "Psa": lambda connection, entity: connection.read_project(NOBODY),
     "RateBook": lambda connection, entity: connection.find_rates(_NO_CARD),
+    "ReceivableList": lambda connection, entity: connection.receivables(entity, date.max),
     "ScheduleBook": lambda connection, entity: connection.find_schedule(
         ScheduleIn(project_code=NOBODY, currency="USD", milestones=())
     ),

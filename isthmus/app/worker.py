@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import structlog
 
-from isthmus.app import alerting, desk_tasks, tidying
+from isthmus.app import alerting, comparing, desk_tasks, tidying
 from isthmus.app.bootstrap import Hub
 from isthmus.desk import watching
 from isthmus.domain.errors import NeedsSetup
@@ -79,6 +79,9 @@ class Worker:
         self._loop("desk", "work at the desk", 1.0, lambda: desk_tasks.tick(self.hub.kernel, self.hub.desk))
         if self._watching:
             self._loop("watch", "look for silence and standstill", WATCH_SECONDS, self._watch)
+        self._loop(
+            "compare", "compare receivables with the ERP", CLOCK_SECONDS, lambda: comparing.tick(self.hub.kernel)
+        )
         self._loop("alerts", "send alerts", ALERT_SECONDS, lambda: alerting.turn(self.hub))
         self._loop("tidy", "tidy up", TIDY_SECONDS, lambda: tidying.tidy(self.hub))
         self._loop("audit", "seal the audit", 1.0, lambda: audit.seal(self.hub.store))

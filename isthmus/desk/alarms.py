@@ -1,4 +1,4 @@
-"""What the desk's watch tells people about: one shape for what did not come and for what does not move."""
+"""What the desk's watch tells people about: one shape for what did not come, what does not move, what is not ours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 SILENCE, WEDGE = "EX-SILENCE", "EX-WEDGE"
+DUPLICATE, UNKNOWN = "EX-DUPLICATE", "EX-UNKNOWN-RECEIVABLE"
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def _feeds(kernel: Kernel, tx: Tx, expected: Expectation, entities: list[LegalEn
     """Connections that fill the port and have not sent anything for too long, while there is work to report on."""
     serving: dict[str, list[LegalEntity]] = {}
     for entity in entities:
-        if kernel.systems.fills(expected.feed, entity.code):
-            serving.setdefault(str(kernel.systems.filling(expected.feed, entity.code).name), []).append(entity)
+        for one in kernel.systems.all_filling(expected.feed, entity.code):
+            serving.setdefault(str(one.name), []).append(entity)
     for name, served in sorted(serving.items()):
         since = _last_message(tx, name, expected.feed) or _first_work(tx, served)
         if since is None:

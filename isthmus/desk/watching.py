@@ -6,7 +6,7 @@ not asked again about the same silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from isthmus.desk.alarms import SILENCE, WEDGE, Alarm
@@ -28,15 +28,20 @@ def tick(kernel: Kernel, config: DeskConfig, watched_since: datetime) -> int:
     """
     with kernel.store.transaction() as tx:
         tx.lock("desk-watch")
-        alarms = {alarm.run_id: alarm for alarm in _alarms(kernel, tx, config, watched_since)}
-        over = [
-            case
-            for case in tx.find(Case, state=CaseState.OPEN, exception=(SILENCE, WEDGE), order=("case_no",))
-            if case.run_id not in alarms
-        ]
-        for case in over:
-            kernel.close_alert(tx, case.run_id, case.exception)
-        return len(over) + sum(_raise(kernel, tx, alarm) for alarm in alarms.values())
+        return settle(kernel, tx, _alarms(kernel, tx, config, watched_since), (SILENCE, WEDGE), "")
+
+
+def settle(kernel: Kernel, tx: Tx, alarms: Iterable[Alarm], kinds: tuple[str, ...], under: str) -> int:
+    """Open a case for every alarm, close those of these types, under run ids that begin so, which are over."""
+    raised = {alarm.run_id: alarm for alarm in alarms}
+    over = [
+        case
+        for case in tx.find(Case, state=CaseState.OPEN, exception=kinds, order=("case_no",))
+        if case.run_id not in raised and case.run_id.startswith(under)
+    ]
+    for case in over:
+        kernel.close_alert(tx, case.run_id, case.exception)
+    return len(over) + sum(_raise(kernel, tx, alarm) for alarm in raised.values())
 
 
 def _alarms(kernel: Kernel, tx: Tx, config: DeskConfig, watched_since: datetime) -> Iterator[Alarm]:

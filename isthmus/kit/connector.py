@@ -141,6 +141,11 @@ class Connector:
         codes = {theirs: ours for ours, theirs in self.setting(name).items()}
         return StatusTable(f"{self.system} {name}", codes).read(remote)
 
+    def our_terms(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Payment terms by our code, where the setting terms has one for that name, else by name."""
+        codes = {name: code for code, name in self.setting("terms").items()}
+        return tuple(str(codes.get(name, name)) for name in names)
+
     def ids_by_name(self, rows: Iterable[Row], names: Iterable[str], what: str) -> dict[str, str]:
         """Ids of master data by name. A refusal names what is missing: a person decides on it, we make none up."""
         ids = {str(row["name"]): str(row["id"]) for row in rows}

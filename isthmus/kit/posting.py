@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 from isthmus.domain.errors import RemoteRefusal
 from isthmus.domain.journals import JournalLine
-from isthmus.kit.wire import Row
+from isthmus.kit.wire import Row, Verb
 from isthmus.ports.messages import PostedInvoice, PostInvoice
+
+TWICE = "DUPLICATE"  # the remote code of a refusal because something is posted more than once
 
 
 def same_total(posted: PostedInvoice, invoice: PostInvoice) -> PostedInvoice:
@@ -38,8 +41,27 @@ def same_number(number: str, ours: str, system: str) -> str:
     return number
 
 
+def made_once(
+    look: Callable[[], Verb[tuple[Row | None, list[Row]]]],
+    make: Callable[[], Verb[Any]],
+    drop: Callable[[Row], Verb[Any]],
+) -> Verb[Row | None]:
+    """The one document of our number where the vendor knows no key: looked for, else made and looked for again, as one
+    that came meanwhile is ours too; copies that a repeated request has left are dropped. None: it does not show yet.
+
+    look: what one_of_copies says of the documents that are there.
+    """
+    held, copies = yield from look()
+    if held is None:
+        yield from make()
+        held, copies = yield from look()
+    for copy in copies:
+        yield from drop(copy)
+    return held
+
+
 def one_of_copies(
-    copies: list[Row], is_posted: Callable[[Row], bool], invoice: PostInvoice, system: str
+    copies: list[Row], is_posted: Callable[[Row], bool], number: str, system: str
 ) -> tuple[Row | None, list[Row]]:
     """The one document of our number to go on with, and unposted copies that a request carried out twice has left.
 
@@ -47,8 +69,8 @@ def one_of_copies(
     """
     posted = [copy for copy in copies if is_posted(copy)]
     if len(posted) > 1:
-        cause = f"{system} has posted {invoice.number} {len(posted)} times"
-        raise RemoteRefusal(cause, remote_code="DUPLICATE", field="number", system=system)
+        cause = f"{system} has posted {number} {len(posted)} times"
+        raise RemoteRefusal(cause, remote_code=TWICE, field="number", system=system)
     kept = posted or copies[:1]
     return (kept[0] if kept else None), [copy for copy in copies if copy not in kept]
 

@@ -143,6 +143,21 @@ class ModelConnector(Connector):
             answer = yield Request("POST", f"model/{model}", json=body | (first or {}), headers=headers)
         return self.ref(model, answer.body["id"])
 
+    def make(self, model: str, body: Row, company: int) -> Verb[None]:
+        """A new record in a company's context."""
+        yield Request("POST", f"model/{model}", json=body, headers=self.context(company))
+
+    def drop(self, model: str, held: Row) -> Verb[None]:
+        """Delete a record."""
+        yield Request("DELETE", f"model/{model}/{held['id']}")
+
+    def press(self, model: str, held: Row, button: str, fields: tuple[str, ...], **context: Any) -> Verb[Row]:
+        """The record after a button of it was pressed."""
+        path, headers = f"model/{model}/{held['id']}/{button}", self.context(**context)
+        answer = yield Request("POST", path, query={"f": fields}, json={}, headers=headers)
+        pressed: Row = answer.body
+        return pressed
+
     def ids_of(self, model: str, field: str, values: Iterable[str], *domain: Any) -> Verb[dict[str, int]]:
         """Ids of master data by the values of a field. A refusal names those that are missing."""
         wanted = sorted(set(values))

@@ -1,7 +1,7 @@
 """What the hub asks of other systems: one Protocol per capability."""
 
 from isthmus.ports.crm import Crm
-from isthmus.ports.erp import Erp, JournalBook, ScheduleBook
+from isthmus.ports.erp import Erp, JournalBook, ReceivableList, ScheduleBook
 from isthmus.ports.esign import Esign
 from isthmus.ports.psa import Psa, RateBook, TimeSource
 from isthmus.ports.tax import TaxEngine
@@ -18,6 +18,7 @@ PORTS: dict[str, type] = {
         JournalBook,
         Psa,
         RateBook,
+        ReceivableList,
         ScheduleBook,
         TaxEngine,
         TimeSource,
@@ -43,6 +44,7 @@ __all__ = [
     "JournalBook",
     "Psa",
     "RateBook",
+    "ReceivableList",
     "ScheduleBook",
     "TaxEngine",
     "TimeSource",

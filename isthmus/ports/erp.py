@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Protocol
 
 from isthmus.domain.journals import Journal
@@ -173,6 +174,20 @@ class JournalBook(Protocol):
     @reads
     def find_journal(self, journal: Journal) -> ExternalRef | None:
         """The journal with this number, if it is booked."""
+        ...
+
+
+class ReceivableList(Protocol):
+    """Lists what its books claim of customers, whoever made it. Where no ERP does, only what the hub has issued can be
+    compared: what somebody made beside the hub is not seen.
+    """
+
+    @reads
+    def receivables(self, entity: str, since: date) -> tuple[PostedInvoice, ...]:
+        """Every invoice and credit memo of a legal entity dated on or after that day, drafts too, cancelled ones not.
+
+        Amounts are as the ERP has them: those of a credit memo are negative.
+        """
         ...
 
 

@@ -203,7 +203,7 @@ class PostInvoice(Canonical):
 
 
 class PostedInvoice(Canonical):
-    """An invoice as the ERP has it."""
+    """An invoice as the ERP has it. issue_date, project_code: where it is listed, as far as the ERP knows them."""
 
     ref: ExternalRef
     number: str
@@ -212,6 +212,8 @@ class PostedInvoice(Canonical):
     currency: str
     client_no: str = ""
     state: str = "posted"
+    issue_date: date | None = None
+    project_code: str = ""
 
 
 class TaxLineIn(Canonical):

@@ -4,14 +4,16 @@ from isthmus.reconciliation.controls import CONTROLS, Recompute, audit_books, re
 from isthmus.reconciliation.findings import Finding
 from isthmus.reconciliation.numbering import check_numbers
 from isthmus.reconciliation.partition import check_partition
-from isthmus.reconciliation.receivables import check_receivables
+from isthmus.reconciliation.receivables import Unanswered, check_listed, check_receivables
 from isthmus.reconciliation.standstill import check_standstill
 
 __all__ = [
     "CONTROLS",
     "Finding",
     "Recompute",
+    "Unanswered",
     "audit_books",
+    "check_listed",
     "check_numbers",
     "check_partition",
     "check_receivables",

@@ -54,7 +54,7 @@ CONTROLS = {
     "INV-06": "Is every part on one living line, and no source billed beyond what was approved?",
     "INV-07": "Is every line the sum of its parts?",
     "INV-08": "Can every price be worked out again?",
-    "INV-09": "Is every posted invoice one document in the ERP, with the same total?",
+    "INV-09": "Is every posted invoice one document in the ERP, with the same total, and nothing else there?",
     "INV-10": "Is no line credited beyond what it bills, always at its own tax rate?",
     "INV-11": "Do the shares of payers add up to what is shared?",
     "INV-12": "Is no retainer or deposit drawn below nothing?",

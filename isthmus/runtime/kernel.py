@@ -83,6 +83,10 @@ class Systems(Protocol):
         """True when a connection fills the port for the legal entity."""
         ...
 
+    def all_filling(self, port: str, entity: str) -> list[Any]:
+        """Every connection that fills the port for the legal entity, whatever contracts it is for."""
+        ...
+
 
 @dataclass(frozen=True)
 class Pace:

@@ -189,6 +189,9 @@ class _Noting:
     def fills(self, port: str, entity: str, source: str = "", about: Any = None) -> bool:
         return self._systems.fills(port, entity, source, about)
 
+    def all_filling(self, port: str, entity: str) -> list[Any]:
+        return [_Stand(port, one, self._noted) for one in self._systems.all_filling(port, entity)]
+
 
 class _Stand:
     """One connection: reads go through while nothing was written there, writes are noted."""

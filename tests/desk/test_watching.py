@@ -16,6 +16,7 @@ from isthmus.runtime import outbox
 from isthmus.store.records import Case, Effect, EffectState, Executor, RunRow, RunState, StageTime
 from tests.desk.stage import FINN, INES, PIA, Desk
 from tests.processes.hub import ENTITY, entry
+from tests.simulation.fakes import Model
 
 
 def watched(own: dict[str, object] | None = None) -> Desk:
@@ -58,6 +59,18 @@ def test_a_feed_that_is_silent_for_too_long_is_a_case_until_it_speaks() -> None:
     look(desk)
     (closed,) = desk.rows(Case, exception="EX-SILENCE")
     assert (closed.state, closed.resolution) == (CaseState.RESOLVED, {"action": "resumed"})
+
+
+def test_each_of_several_tools_is_listened_for() -> None:
+    desk = watched()
+    tools = [desk.systems.psa, Model("jira", desk.systems.weather)]
+    desk.systems.all_filling = lambda port, entity: tools if port == "TimeSource" else []  # type: ignore[method-assign]
+    desk.later(hours=24)
+    desk.capture(entry(1, "8"))
+    desk.later(hours=25)
+    assert look(desk) == 1
+    (case,) = open_ones(desk, "EX-SILENCE")
+    assert "nothing from jira since 2026-03-02" in case.cause and case.context["connection"] == "jira"
 
 
 def test_a_weekend_is_not_silence() -> None:

@@ -313,6 +313,11 @@ def other_total_in_the_erp(history: History) -> None:
     history.hub.systems.erp.things["invoice"][0]["total"] = "1.00"
 
 
+def billed_beside_the_hub(history: History) -> None:
+    known = history.hub.systems.erp.things["invoice"]
+    known.append({**known[0], "key": "BY-HAND-1"})
+
+
 def gone_in_the_erp(history: History) -> None:
     history.hub.systems.erp.things["credit"].clear()
 
@@ -552,6 +557,7 @@ DEFECTS = (
     Defect("INV-07", "line of a cent more", line_of_a_cent_more),
     Defect("INV-08", "rate changed in place", rate_changed_in_place),
     Defect("INV-09", "other total in the ERP", other_total_in_the_erp),
+    Defect("INV-09", "billed beside the hub", billed_beside_the_hub),
     Defect("INV-10", "credited beyond the line", credited_beyond_the_line),
     Defect("INV-10", "credited at another rate", credited_at_another_rate),
     Defect("INV-12", "retainer overdrawn", overdrawn("retainer")),

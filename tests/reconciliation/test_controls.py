@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
 from isthmus.domain.objects import BillablePart, Invoice
-from isthmus.domain.states import PartState
+from isthmus.domain.states import InvoiceLife, PartState
 from isthmus.processes.work.invoicing import posting_of
-from isthmus.reconciliation import check_numbers, check_partition, check_receivables, check_standstill, reconcile_books
+from isthmus.reconciliation import (
+    check_listed,
+    check_numbers,
+    check_partition,
+    check_receivables,
+    check_standstill,
+    reconcile_books,
+)
 from isthmus.store.memory import key_of
 from isthmus.store.records import RunRow, RunState
 from tests.processes.hub import Hub, entry
@@ -105,3 +112,37 @@ def test_a_run_nothing_will_move_is_found(hub: Hub) -> None:
     with hub.store.transaction() as tx:
         assert check_standstill(tx, hub.clock.now()) == []
         assert [f.key for f in check_standstill(tx, hub.clock.now() + timedelta(hours=1))] == [run.run_id]
+
+
+def listed(hub: Hub, *more: dict[str, object]) -> list[tuple[str, str, Decimal, str]]:
+    """(kind, key, amount, problem) of what the ERP lists; more: copies of its first document, with changes."""
+    documents = hub.systems.erp.receivables("US01", date(2026, 3, 1))
+    made = [
+        documents[0].model_copy(update={"ref": documents[0].ref.model_copy(update={"external_id": f"x{n}"}), **each})
+        for n, each in enumerate(more)
+    ]
+    found = check_listed("US01", hub.rows(Invoice), {"C-1"}, [*documents, *made])
+    assert all((each.owner, each.entity) == ("receivables", "US01") for each in found)
+    return [(each.kind, each.key, each.amount, each.problem) for each in found]
+
+
+def test_what_the_erp_has_and_the_hub_has_not_issued_is_found_with_its_money(hub: Hub) -> None:
+    [invoice] = hub.rows(Invoice, life=InvoiceLife.ISSUED)
+    assert listed(hub) == []
+    [(kind, key, amount, problem)] = listed(hub, {"number": "", "state": "draft"})
+    assert (kind, key, amount) == ("unknown", "erp:x0", invoice.total)
+    assert problem.endswith(f"draft: the hub has not issued it; {invoice.number} comes to the same")
+    assert listed(hub, {"number": "", "client_no": "C-9"}) == []  # of a client the hub does not bill
+    other = {"number": "M-1", "total": Decimal("-12.00")}  # a credit memo that is only in the ERP
+    [(kind, _, amount, problem)] = listed(hub, other)
+    assert (kind, amount) == ("unknown", Decimal("12.00")) and problem.endswith("the hub has not issued it")
+
+
+def test_what_the_erp_has_twice_is_a_duplicate_with_its_money(hub: Hub) -> None:
+    [invoice] = hub.rows(Invoice, life=InvoiceLife.ISSUED)
+    [(kind, key, amount, problem)] = listed(hub, {}, {})
+    assert (kind, key, amount) == ("duplicate", invoice.number, invoice.total * 2) and "3 times" in problem
+    beside = {"number": "", "total": Decimal("3000.00"), "issue_date": None}
+    first, second = listed(hub, beside, beside)
+    assert (first[0], first[2]) == ("unknown", Decimal("3000.00"))
+    assert (second[0], second[2]) == ("duplicate", Decimal("3000.00")) and "the same as erp x0" in second[3]

@@ -7,7 +7,7 @@ are plain creates (sent twice, they make two), which is what makes a missing loo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, ClassVar
 
@@ -276,6 +276,7 @@ class FakeErp(Model):
             period = f"{invoice.issue_date:%Y-%m}"
             raise RemoteRefusal(f"period {period} is closed", remote_code="PERIOD_CLOSED", system=self.name)
         facts = {"total": str(invoice.total), "currency": invoice.currency, "client": invoice.client_no}
+        facts |= {"entity": invoice.entity, "on": str(invoice.issue_date)}
         ref = self._create("post_invoice", "invoice", invoice.number, **facts)
         return self._posted(invoice, ref)
 
@@ -285,12 +286,34 @@ class FakeErp(Model):
 
     def post_credit(self, credit: PostInvoice) -> PostedInvoice:
         facts = {"total": str(credit.total), "currency": credit.currency, "credits": credit.original_number}
+        facts |= {"client": credit.client_no, "entity": credit.entity, "on": str(credit.issue_date)}
         ref = self._create("post_credit", "credit", credit.number, **facts)
         return self._credited(credit, ref)
 
     def find_credit(self, credit: PostInvoice) -> PostedInvoice | None:
         ref = self._find("find_credit", "credit", credit.number)
         return self._credited(credit, ref) if ref else None
+
+    def receivables(self, entity: str, since: date) -> tuple[PostedInvoice, ...]:
+        self._fault("receivables", False)
+        rows = [
+            (self._ref(kind, number), sign, row)
+            for kind, sign in (("invoice", 1), ("credit", -1))
+            for number, row in enumerate(self.things.get(kind, []), start=1)
+        ]
+        return tuple(
+            PostedInvoice(
+                ref=ref,
+                number=row["key"],
+                total=sign * Decimal(row["total"]),
+                open=sign * Decimal(row["total"]),
+                currency=row["currency"],
+                client_no=row["client"],
+                issue_date=date.fromisoformat(row["on"]),
+            )
+            for ref, sign, row in rows
+            if row["entity"] == entity and row["on"] >= str(since)
+        )
 
     def _credited(self, credit: PostInvoice, ref: ExternalRef) -> PostedInvoice:
         row = next(r for r in self.things["credit"] if r["key"] == credit.number)
@@ -399,6 +422,7 @@ class FakeSystems:
             "Erp": self.erp,
             "ScheduleBook": self.erp,
             "JournalBook": self.erp,
+            "ReceivableList": self.erp,
             "TaxEngine": self.tax,
         }
 
@@ -412,3 +436,7 @@ class FakeSystems:
     def fills(self, port: str, entity: str, source: str = "", about: Any = None) -> bool:
         """See kernel.Systems."""
         return port in self.by_port
+
+    def all_filling(self, port: str, entity: str) -> list[Any]:
+        """See kernel.Systems."""
+        return [self.by_port[port]] if port in self.by_port else []

@@ -28,6 +28,9 @@ class _NoSystems:
     def fills(self, port: str, entity: str, source: str = "", about: Any = None) -> bool:
         return False
 
+    def all_filling(self, port: str, entity: str) -> list[Any]:
+        return []
+
 
 @contextmanager
 def opened() -> Iterator[PostgresStore]:

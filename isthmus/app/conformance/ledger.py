@@ -35,6 +35,10 @@ class OneSystem:
         """See kernel.Systems."""
         return True
 
+    def all_filling(self, port: str, entity: str) -> list[Any]:
+        """See kernel.Systems."""
+        return [self.connection]
+
 
 class Writer:
     """Writes through the ledger, again and again as the kernel would; its clock is moved instead of waited for."""

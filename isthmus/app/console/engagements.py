@@ -60,6 +60,7 @@ LANE_OF = {
     "TaxEngine": ("Tax",),
     "Erp": ("ERP",),
     "JournalBook": ("ERP",),
+    "ReceivableList": ("ERP",),
     "ScheduleBook": ("ERP",),
     "invoice.posted": ("ERP",),
     "invoice.delivered": ("CRM", "PSA"),

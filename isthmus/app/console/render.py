@@ -57,6 +57,7 @@ PORT_NAMES = {
     "JournalBook": "ERP",
     "Psa": "PSA",
     "RateBook": "PSA",
+    "ReceivableList": "ERP",
     "ScheduleBook": "ERP",
     "TaxEngine": "Tax engine",
     "TimeSource": "PSA",
@@ -67,6 +68,7 @@ FILLS = {
     "ExpenseSource": "expenses",
     "JournalBook": "journals",
     "RateBook": "rates",
+    "ReceivableList": "receivables",
     "ScheduleBook": "billing schedule",
     "TimeSource": "approved time",
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import ClassVar
 
 from isthmus.connectors.dynamics_finance import mapping as m
@@ -16,7 +17,7 @@ from isthmus.kit.keys import task_key
 from isthmus.kit.mapping import at_minor_unit, segments, sum_by_key
 from isthmus.kit.numbered import Progress, progress_of, watermark_of
 from isthmus.kit.odata import CompanyConnector, Keys, Part, day_of, literal, same
-from isthmus.kit.posting import one_of_copies, ready_to_post, same_amount, same_number, sign_of
+from isthmus.kit.posting import made_once, one_of_copies, ready_to_post, same_amount, same_number, sign_of
 from isthmus.kit.revised import RevisedLines, newest
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
@@ -60,8 +61,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         """The terms that every company has, by our code where the firm has one, else by name."""
         rows = yield from self.rows("PaymentTerms", self.ours(), order="Name")
         names = [{row["Name"] for row in rows if row["dataAreaId"] == company} for company in self.companies()]
-        codes = {name: code for code, name in self.setting("terms").items()}
-        return tuple(codes.get(name, name) for name in sorted(set.intersection(*names)))
+        return self.our_terms(sorted(set.intersection(*names)))
 
     # -- project ---------------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
@@ -172,12 +172,8 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
     # -- receivable, payments --------------------------------------------------------------------------------------
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """Create the free text invoice with its lines in one change set, have it posted, and read it back."""
-        header, copies = yield from self._header(invoice)
-        if header is None:
-            yield from self.all_or_nothing(self._parts(invoice))
-            header, copies = yield from self._header(invoice)
-        for copy in copies:
-            yield Request("DELETE", self.at(HEADERS, _key(copy)), if_match=copy["@odata.etag"])
+        look, make = partial(self._header, invoice), partial(self.all_or_nothing, self._parts(invoice))
+        header = yield from made_once(look, make, partial(self._drop, HEADERS, "InvoiceIdentifier"))
         if header is None:
             raise StaleRead(f"{self.system} does not show {invoice.number} yet")
         if not self._is_posted(header):
@@ -218,7 +214,7 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         """The free text invoice of our number, and unposted copies of it that a repeated request has left."""
         keys = self.company(invoice.entity) | {"ExternalInvoiceId": invoice.number}
         rows = yield from self.rows(HEADERS, same(keys), order="InvoiceIdentifier")
-        return one_of_copies(rows, self._is_posted, invoice, self.system)
+        return one_of_copies(rows, self._is_posted, invoice.number, self.system)
 
     def _parts(self, invoice: PostInvoice) -> list[Part]:
         """The header and its lines, which name it by our number, as its own is not known before."""
@@ -290,6 +286,9 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         ref = self.ref(PROJECTS, project.project_code)
         return ref, self.company(project.entity) | {"ProjectId": project.project_code}
 
+    def _drop(self, collection: str, number: str, row: Row) -> Verb[None]:
+        yield Request("DELETE", self.at(collection, _key(row, number, number)), if_match=row["@odata.etag"])
+
     def _is_posted(self, document: Row) -> bool:
         return self.state("IsPosted", document["IsPosted"]) == "posted"
 
@@ -300,5 +299,5 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         return str(self.setting("entities")[collection])
 
 
-def _key(header: Row, named: str = "InvoiceIdentifier") -> Row:
-    return {"dataAreaId": header["dataAreaId"], named: header["InvoiceIdentifier"]}
+def _key(row: Row, named: str = "InvoiceIdentifier", number: str = "InvoiceIdentifier") -> Row:
+    return {"dataAreaId": row["dataAreaId"], named: row[number]}

@@ -6,22 +6,25 @@ before one of them is posted, and twins of anything else are a refusal that a pe
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from isthmus.connectors.tryton import mapping as m
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit import tryton_rest as rest
-from isthmus.kit.keys import revision_of, to_revision_text
+from isthmus.kit.keys import revision_of
 from isthmus.kit.mapping import at_minor_unit
-from isthmus.kit.posting import one_of_copies, ready_to_post, same_total, sign_of
+from isthmus.kit.posting import made_once, one_of_copies, ready_to_post, same_total, sign_of
+from isthmus.kit.revised import Revised
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, TaskIn, TimeCost
 
 PARTY, WORK, LINE, INVOICE = "party.party", "project.work", "timesheet.line", "account.invoice"
 
 
-class Tryton(rest.ModelConnector):
+class Tryton(Revised, rest.ModelConnector):
     """One database of a Tryton server. Parties are common to its companies."""
 
     # -- client ----------------------------------------------------------------------------------------------------
@@ -60,9 +63,8 @@ class Tryton(rest.ModelConnector):
 
     def payment_terms(self) -> Verb[tuple[str, ...]]:
         """The payment terms, by our code where the firm has one, else by name."""
-        codes = {name: code for code, name in self.setting("terms").items()}
         rows = yield from self.rows("account.invoice.payment_term", [], "name")
-        return tuple(str(codes.get(row["name"], row["name"])) for row in rows)
+        return self.our_terms(row["name"] for row in rows)
 
     def _party(self, client: Client) -> Verb[Row | None]:
         rows = yield from self.rows(PARTY, [["code", "=", client.client_no]], *m.PARTY, **rest.ALL)
@@ -147,31 +149,25 @@ class Tryton(rest.ModelConnector):
         return self.only(tasks, f"task {code} of {project['name']}")
 
     # -- cost ------------------------------------------------------------------------------------------------------
-    def put_time(self, cost: TimeCost) -> Verb[ExternalRef]:
-        """Record the hour; one line per entry, which a higher revision changes, and a lower one does not."""
-        last, held = yield from self._time(cost)
-        if held and last >= cost.revision:
-            return self.ref(LINE, held["id"], str(last))
+    def newest_line(self, cost: TimeCost) -> Verb[tuple[int, Row | None]]:
+        """See Revised. There is one line for each entry."""
+        of_entry = ["description", "like", rest.starting_with(f"{cost.entry_key}#")]
+        held = self.only((yield from self.rows(LINE, [of_entry], "description")), f"time {cost.entry_key}")
+        return (revision_of(held["description"], cost.entry_key) if held else 0), held
+
+    def write_line(self, cost: TimeCost, last: int, before: Row | None, text: str) -> Verb[ExternalRef]:
+        """See Revised. The line itself is changed."""
         project = self.there((yield from self._project(cost.project_code)), cost.project_code)
         place = self._task(project, cost.task_code) if cost.task_code else project
-        body = m.TIME.out(cost) | {"company": project["company"]["id"]}
+        body = m.TIME.out(cost) | {"company": project["company"]["id"], "description": text}
         body["work"] = self.there(place, f"{cost.project_code}:{cost.task_code}")["timesheet_works"][0]["id"]
         body["employee"] = yield from self._employee(cost.person)
-        body["description"] = to_revision_text(cost.entry_key, cost.revision, cost.memo)
-        made = yield from self.put(LINE, held, body)
+        made = yield from self.put(LINE, before, body)
         return self.ref(LINE, made.external_id, str(cost.revision))
 
-    def find_time(self, cost: TimeCost) -> Verb[ExternalRef | None]:
-        """The line, if it holds this revision or a later one; version says which."""
-        last, held = yield from self._time(cost)
-        return self.ref(LINE, held["id"], str(last)) if held and last >= cost.revision else None
-
-    def _time(self, cost: TimeCost) -> Verb[tuple[int, Row | None]]:
-        """The line of an entry, and the revision it holds."""
-        of_entry = ["description", "like", rest.starting_with(f"{cost.entry_key}#")]
-        rows = yield from self.rows(LINE, [of_entry], "description")
-        held = self.only(rows, f"time {cost.entry_key}")
-        return (revision_of(held["description"], cost.entry_key) if held else 0), held
+    def line_ref(self, line: Row, revision: int) -> ExternalRef:
+        """See Revised."""
+        return self.ref(LINE, line["id"], str(revision))
 
     def _employee(self, person: str) -> Verb[int]:
         known = self.setting("employees").get(person)
@@ -186,27 +182,20 @@ class Tryton(rest.ModelConnector):
     # -- receivable ------------------------------------------------------------------------------------------------
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """Create the invoice with the engine's tax, post it if it is ours to the cent, and return it as it is then."""
-        held, copies = yield from self._invoice(invoice)
-        if held is None:
-            body = yield from self._document(invoice)
-            yield Request("POST", f"model/{INVOICE}", json=body, headers=self.context(self.company(invoice.entity)))
-            held, copies = yield from self._invoice(invoice)  # one that came meanwhile is ours too
-        for copy in copies:
-            yield Request("DELETE", f"model/{INVOICE}/{copy['id']}")
-        held = self.there(held, invoice.number)
+        look, make = partial(self._invoice, invoice), partial(self._make_invoice, invoice)
+        held = self.there((yield from made_once(look, make, partial(self.drop, INVOICE))), invoice.number)
         if not self._is_posted(held):
             total = at_minor_unit(sign_of(invoice) * rest.from_amount(held["total_amount"]), invoice.currency)
             ready_to_post(len(held["lines"]), total, invoice, self.system)
             context = {"_skip_warnings": True} if self.names("warnings", ("stop", "skip")) == ("skip",) else {}
-            headers, query = self.context(self.company(invoice.entity), **context), {"f": m.INVOICE_FIELDS}
-            path = f"model/{INVOICE}/{held['id']}/post"
-            held = (yield Request("POST", path, query=query, json={}, headers=headers)).body
-        return same_total(self._posted(held, invoice), invoice)
+            about = {"company": self.company(invoice.entity)} | context
+            held = yield from self.press(INVOICE, held, "post", m.INVOICE_FIELDS, **about)
+        return same_total(self._posted(held, sign_of(invoice)), invoice)
 
     def find_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice | None]:
         """The invoice as Tryton has it, if it was ever posted: a draft is no receivable yet."""
         held, _ = yield from self._invoice(invoice)
-        return self._posted(held, invoice) if held and self._is_posted(held) else None
+        return self._posted(held, sign_of(invoice)) if held and self._is_posted(held) else None
 
     def post_credit(self, credit: PostInvoice) -> Verb[PostedInvoice]:
         """Post the credit memo, an invoice with negative lines, and set it off against the invoice it credits."""
@@ -225,7 +214,7 @@ class Tryton(rest.ModelConnector):
         held, _ = yield from self._invoice(credit)
         original, _ = yield from self._invoice(credit, credit.original_number)
         waits = not (held and self._is_posted(held)) or (original and self._to_set_off(held, original, credit))
-        return None if waits or held is None else self._posted(held, credit)
+        return None if waits or held is None else self._posted(held, -1)
 
     def _to_set_off(self, held: Row | None, original: Row, credit: PostInvoice) -> list[int]:
         """Lines of a credit memo still to be set off. One of more than is open stays on account: nothing splits it."""
@@ -236,9 +225,16 @@ class Tryton(rest.ModelConnector):
         """The document of its number, or of another one, and drafts of it that a repeated request has left."""
         ours = [["company", "=", self.company(invoice.entity)], ["reference", "=", number or invoice.number]]
         rows = yield from self.rows(INVOICE, [["type", "=", "out"], *ours], *m.INVOICE_FIELDS)
-        return one_of_copies(rows, self._is_posted, invoice, self.system)
+        return one_of_copies(rows, self._is_posted, number or invoice.number, self.system)
 
-    def _document(self, invoice: PostInvoice) -> Verb[Row]:
+    def receivables(self, entity: str, since: date) -> Verb[tuple[PostedInvoice, ...]]:
+        """Invoices and credit memos of the company, whoever made them: drafts have no day yet."""
+        dated = ["OR", [["invoice_date", ">=", rest.to_day(since)]], [["invoice_date", "=", None]]]
+        kinds = [["type", "=", "out"], ["state", "!=", "cancelled"], ["company", "=", self.company(entity)]]
+        rows = yield from self.rows(INVOICE, [*kinds, dated], *m.INVOICE_FIELDS)
+        return tuple(self._posted(row, 1) for row in rows)
+
+    def _make_invoice(self, invoice: PostInvoice) -> Verb[None]:
         """The invoice with its lines and taxes."""
         company, sign = self.company(invoice.entity), sign_of(invoice)
         receivable, revenue, tax = (self.needed(f"{kind}_account") for kind in ("receivable", "revenue", "tax"))
@@ -255,21 +251,22 @@ class Tryton(rest.ModelConnector):
         head = {"type": "out", "party": party["id"], "invoice_address": address["id"]}
         head |= {"journal": journal, "account": accounts[receivable]}
         parts = {"lines": [["create", lines]], "taxes": [["create", m.to_taxes(invoice, accounts[tax])]]}
-        return m.INVOICE.out(invoice) | common | head | parts
+        yield from self.make(INVOICE, m.INVOICE.out(invoice) | common | head | parts, company)
 
     def _is_posted(self, document: Row) -> bool:
         return self.state("invoice", document["state"]) in ("posted", "paid", "voided")
 
-    def _posted(self, document: Row, invoice: PostInvoice) -> PostedInvoice:
-        sign, currency = sign_of(invoice), document["currency"]["code"]
+    def _posted(self, document: Row, sign: int) -> PostedInvoice:
+        currency = document["currency"]["code"]
         return PostedInvoice(
             ref=self.ref(INVOICE, document["id"], document["number"] or ""),
-            number=document["reference"],
+            number=document["reference"] or "",
             total=at_minor_unit(sign * rest.from_amount(document["total_amount"]), currency),
             open=at_minor_unit(sign * rest.from_amount(document["amount_to_pay"]), currency),
             currency=currency,
             client_no=document["party"]["code"],
             state=self.state("invoice", document["state"]),
+            issue_date=rest.from_day(document["invoice_date"]) if document["invoice_date"] else None,
         )
 
     # -- payments --------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ PROJECT_FIELDS = (
     *("children.name", "children.timesheet_works.id"),
 )
 INVOICE_FIELDS = (
-    *("number", "reference", "state", "total_amount", "amount_to_pay", "currency.code", "party.code", "lines.id"),
-    *("lines_to_pay.id", "lines_to_pay.invoice_payment.id"),
+    *("number", "reference", "state", "invoice_date", "total_amount", "amount_to_pay", "currency.code", "party.code"),
+    *("lines.id", "lines_to_pay.id", "lines_to_pay.invoice_payment.id"),
 )
 PAYMENT_FIELDS = (
     *("last_modified_at", "date", "description", "credit", "amount_second_currency", "second_currency.code"),

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -22,35 +23,47 @@ from isthmus.sandbox.base import Record, Records, Sandbox
 from isthmus.sandbox.tryton import people
 from isthmus.sandbox.tryton.ledger import Ledger
 from isthmus.sandbox.tryton.rpc import Office
+from isthmus.sandbox.tryton.template import Backend
 
 ROOT = Path(__file__).resolve().parents[3]
 NOT_CARRIED = {"host", "content-length", "connection", "transfer-encoding", "content-encoding", "accept-encoding"}
 _STARTING = threading.Lock()  # two that ask first at once ask one server
+_RUNNING: dict[Backend, Server] = {}
 
 
 @dataclass
 class Server:
-    """A running Tryton: where it is, a client to it, its tables, and a session of its administrator."""
+    """A running Tryton: where it is, a client to it, its tables, and a session of its administrator. It ends with end,
+    at the latest with the process.
+    """
 
+    url: str
     key: str
+    database: str
     client: httpx.Client
-    ledger: Ledger
     office: Office
     alone: threading.Lock
+    end: Callable[[], None]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The tables, of a Tryton on PostgreSQL."""
+        return Ledger(self.database)
 
 
-def server() -> Server:
-    """The Tryton of this process, started now if it is not there yet; it ends with the process. RuntimeError if it
+def server(backend: Backend = "postgresql") -> Server:
+    """The Tryton of this process on this kind of database, started now if it is not there yet. RuntimeError if it
     cannot be started.
     """
     with _STARTING:
-        return _started()
+        if backend not in _RUNNING:
+            _RUNNING[backend] = _started(backend)
+        return _RUNNING[backend]
 
 
-@cache
-def _started() -> Server:
+def _started(backend: Backend) -> Server:
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "isthmus.sandbox.tryton.keeper"],
+        [sys.executable, "-m", "isthmus.sandbox.tryton.keeper", backend],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -63,17 +76,18 @@ def _started() -> Server:
         raise RuntimeError(f"Tryton cannot be started: {said['wrong']}")
     limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
     client = httpx.Client(base_url=said["url"], timeout=120, trust_env=False, limits=limits)
-    made = Server(said["key"], client, Ledger(said["database"]), Office(said["url"]), threading.Lock())
+    office = Office(said["url"])
 
     def end() -> None:
+        atexit.unregister(end)
         client.close()
-        made.office.close()
+        office.close()
         assert keeper.stdin is not None
         keeper.stdin.close()
         keeper.wait(60)
 
     atexit.register(end)
-    return made
+    return Server(said["url"], said["key"], said["database"], client, office, threading.Lock(), end)
 
 
 class RealRecords(Records):
@@ -95,24 +109,44 @@ class RealRecords(Records):
             server().ledger.empty()
 
 
+class FileRecords(Records):
+    """What a Tryton on a file holds. Emptied, the next that is asked something begins with a file as it was kept."""
+
+    def census(self) -> dict[str, int]:
+        """See Records."""
+        return {kind: len(rows) for kind, rows in self.snapshot().items()}
+
+    def snapshot(self) -> dict[str, list[Record]]:
+        """See Records. As somebody sees it who signs in."""
+        return people.seen(server("sqlite").office)
+
+    def clear(self) -> None:
+        """See Records."""
+        with _STARTING:
+            if running := _RUNNING.pop("sqlite", None):
+                running.end()
+
+
 class TrytonSandbox(Sandbox):
     """Tryton behind the fault gate. Its clock is the machine's, whatever a control surface says."""
 
     name = "tryton"
     real = True
 
-    def __init__(self) -> None:
+    def __init__(self, backend: Backend = "postgresql") -> None:
         super().__init__()
-        self.records = RealRecords()
+        self.backend: Backend = backend
+        self.records = RealRecords() if backend == "postgresql" else FileRecords()
 
     def credentials(self) -> dict[str, str]:
         """See Sandbox. The key that an administrator gave the hub's user."""
-        return {"token": server().key}
+        return {"token": server(self.backend).key}
 
     def seed(self, collection: str, record: Record) -> Record:
         """See Sandbox. Done by people, see people."""
-        with server().alone:
-            return people.seed(server().office, collection, record)
+        there = server(self.backend)
+        with there.alone:
+            return people.seed(there.office, collection, record)
 
     def error(self, status: int) -> Response:
         """See Sandbox. What a proxy before Tryton says."""
@@ -120,18 +154,17 @@ class TrytonSandbox(Sandbox):
 
     def routes(self) -> list[BaseRoute]:
         """See Sandbox. Every address is Tryton's own."""
-        return [Route("/{path:path}", _carry, methods=["GET", "POST", "PUT", "DELETE"])]
+        return [Route("/{path:path}", self._carry, methods=["GET", "POST", "PUT", "DELETE"])]
 
+    async def _carry(self, request: Request) -> Response:
+        """Ask Tryton and give its answer back as it is."""
+        headers = {name: value for name, value in request.headers.items() if name not in NOT_CARRIED}
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        content = await request.body()
 
-async def _carry(request: Request) -> Response:
-    """Ask Tryton and give its answer back as it is."""
-    headers = {name: value for name, value in request.headers.items() if name not in NOT_CARRIED}
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    content = await request.body()
+        def ask() -> httpx.Response:
+            return server(self.backend).client.request(request.method, path, content=content, headers=headers)
 
-    def ask() -> httpx.Response:
-        return server().client.request(request.method, path, content=content, headers=headers)
-
-    answer = await run_in_threadpool(ask)
-    kept = {name: value for name, value in answer.headers.items() if name not in NOT_CARRIED}
-    return Response(answer.content, answer.status_code, kept)
+        answer = await run_in_threadpool(ask)
+        kept = {name: value for name, value in answer.headers.items() if name not in NOT_CARRIED}
+        return Response(answer.content, answer.status_code, kept)

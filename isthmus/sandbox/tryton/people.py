@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from isthmus.sandbox.base import Record
-from isthmus.sandbox.tryton.office import RECEIVABLE, hire
+from isthmus.sandbox.tryton.office import RECEIVABLE, REVENUE, hire
 from isthmus.sandbox.tryton.rpc import Office, amount, day, plain
 
 SEEN: dict[str, tuple[str, list[Any], tuple[str, ...]]] = {
@@ -30,14 +30,19 @@ SEEN: dict[str, tuple[str, list[Any], tuple[str, ...]]] = {
 
 
 def seed(office: Office, collection: str, record: Record) -> Record:
-    """Do what a person would: pay an invoice, post one once more, take somebody on. ValueError for anything else."""
+    """Do what a person would: pay an invoice, post one once more, take somebody on, have Tryton bill the hours of a
+    project. ValueError for anything else.
+    """
     if collection == "payment":
         return _pay(office, record)
     if collection == "repeat":
         return _repeat(office, record)
     if collection == "employee":
         return record | {"id": hire(office, record["name"], record["email"])}
-    raise ValueError(f"nobody in Tryton makes a {collection!r} here; there are: payment, repeat, employee")
+    if collection == "own_billing":
+        return _bill_here(office, record)
+    known = "payment, repeat, employee, own_billing"
+    raise ValueError(f"nobody in Tryton makes a {collection!r} here; there are: {known}")
 
 
 def _invoice(office: Office, named: str, *fields: str) -> Record:
@@ -72,6 +77,21 @@ def _pay(office: Office, record: Record) -> Record:
         session.go("ask", shown | {"type": "partial"}, "pay")
     session.end()
     return record | {"id": about[1]}
+
+
+def _bill_here(office: Office, record: Record) -> Record:
+    """A project manager lets Tryton itself bill a project's hours, at one rate, where project_invoice is installed."""
+    revenue = office.only("account.account", ["code", "=", REVENUE])
+    category = office.create("product.category", name="Services", accounting=True, account_revenue=revenue)
+    service = {"type": "service", "account_category": category, "list_price": amount(record["rate"])}
+    hour = office.only("product.uom", ["symbol", "=", "h"])
+    made = office.create("product.template", name="Hour", default_uom=hour, products=[["create", [{}]]], **service)
+    product = office.only("product.product", ["template", "=", made])
+    [project] = office.rows("project.work", [["name", "like", f"[{record['project']}]%"]], "children")
+    billed = {"product": product, "list_price": amount(record["rate"])}
+    tasks = [["write", list(project["children"]), billed]]
+    office.on("project.work", "write", [project["id"]], {"project_invoice_method": "timesheet", "children": tasks})
+    return record | {"id": project["id"]}
 
 
 def _receivable(office: Office) -> int:
