@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -21,6 +21,8 @@ from isthmus.processes.work import billing
 from isthmus.processes.work.invoicing import STILL_OPEN
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
+
+T = TypeVar("T")
 
 
 class Fee(BaseModel):
@@ -130,14 +132,21 @@ def _rehearsed(
     by: str,
     work: Callable[[Books], list[billing.Drafted]],
 ) -> Preview:
-    made: list[Preview] = []
+    def look(books: Books) -> Preview:
+        before = _items(books, contracts)
+        drafted = work(books)
+        after = _items(books, contracts)
+        return _told(books, contracts, cutoff, drafted, [after[i] for i in sorted(after.keys() - before)])
+
+    return taken_back(kernel, key, by, look)
+
+
+def taken_back(kernel: Kernel, key: str, by: str, look: Callable[[Books], T]) -> T:
+    """What look finds in a transaction of its own, which is then taken back: nothing is kept."""
+    made: list[T] = []
     try:
         with kernel.store.transaction() as tx:
-            books = kernel.books(tx, key=key, actor=by)
-            before = _items(books, contracts)
-            drafted = work(books)
-            after = _items(books, contracts)
-            made.append(_told(books, contracts, cutoff, drafted, [after[i] for i in sorted(after.keys() - before)]))
+            made.append(look(kernel.books(tx, key=key, actor=by)))
             raise _TakenBack
     except _TakenBack:
         return made[0]
@@ -163,7 +172,7 @@ def _told(
     parts = books.tx.find(BillablePart, contract_no=tuple(contracts), state=states, order=order) if contracts else []
     return Preview(
         invoice=invoices[0] if invoices else None,
-        invoices=[_planned(one) for one in drafted if one.plan.evidence],
+        invoices=[planned(one) for one in drafted if one.plan.evidence],
         credits=[credit for one in drafted for credit in one.credits],
         fees=[_fee(item) for item in new if item.source_type not in ("time", "expense")],
         evidence=[_evidence(part, items[part.item_id]) for part in parts if part.part_id in billed],
@@ -173,7 +182,8 @@ def _told(
     )
 
 
-def _planned(one: billing.Drafted) -> PlannedInvoice:
+def planned(one: billing.Drafted) -> PlannedInvoice:
+    """A drafted invoice as it is shown."""
     plan = one.plan
     return PlannedInvoice(
         group=plan.key,

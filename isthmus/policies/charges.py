@@ -9,6 +9,7 @@ The order of rule R0.7: raw time, increment, bands of the day, chargeability, ra
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -254,9 +255,42 @@ def items_of(charge: Charge) -> list[BillableItem]:
         return [_item(charge, charge.key, charge.quantity, charge.net, only.bill_to if only else "", _po(charge, only))]
     currency = charge.version.currency
     shares = split(charge.quantity, charge.net, payers, currency)
-    items = [_item(charge, f"{charge.key}@{s.bill_to}", s.quantity, s.net, s.bill_to, s.po_number) for s in shares]
+    on_orders = Counter(share.bill_to for share in shares)
+    items = []
+    for share in shares:
+        order = share.po_number if on_orders[share.bill_to] > 1 else ""
+        key = share_key(charge.key, share.bill_to, order)
+        items.append(_item(charge, key, share.quantity, share.net, share.bill_to, share.po_number))
     # The hours worked are counted once, with the first payer.
     return [item if n == 0 else item.model_copy(update={"raw_quantity": None}) for n, item in enumerate(items)]
+
+
+def share_key(charge_key: str, bill_to: str, order: str = "") -> str:
+    """The source key of a payer's share of a charge. order: where the payer has shares on several orders."""
+    return f"{charge_key}@{bill_to}/{order}" if order else f"{charge_key}@{bill_to}"
+
+
+def charge_key_of(item: BillableItem) -> str:
+    """The charge an item is a payer's share of: psa:7 of psa:7@GRANT."""
+    for order in (item.po_number, ""):
+        ending = share_key("", item.payer, order)
+        if item.payer and item.source_key.endswith(ending):
+            return item.source_key.removesuffix(ending)
+    return item.source_key
+
+
+def _is_of_one_order(item: BillableItem) -> bool:
+    return bool(item.po_number) and item.source_key.endswith(share_key("", item.payer, item.po_number))
+
+
+def is_same_share(one: BillableItem, other: BillableItem, client_no: str) -> bool:
+    """True when both are the same payer's share of one charge. An item without a payer is the client's.
+
+    Which order it is on matters only where the payer has shares on several.
+    """
+    if charge_key_of(one) != charge_key_of(other) or (one.payer or client_no) != (other.payer or client_no):
+        return False
+    return one.po_number == other.po_number or not (_is_of_one_order(one) or _is_of_one_order(other))
 
 
 def _po(charge: Charge, payer: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from isthmus.processes.work import crediting, disputing, giving_back, invoicing, releasing, taxing
+from isthmus.processes.work import crediting, disputing, giving_back, invoicing, releasing, resharing, taxing
 from isthmus.processes.work.issuing import issue_and_post, post_credit
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -80,6 +80,34 @@ def credit_correction(run: Run, credit_id: str, process: str, args: dict[str, st
     question = taxing.work_out(run, credit_id)
     credit = run.decide("Issue the credit memo under its number", giving_back.issue, credit_id, final=True)
     run.decide("Bill what is left beside it", giving_back.bill_the_rest, credit_id, process, args)
+    return post_credit(run, credit, question)
+
+
+@process(
+    starts="an amendment by which a payer has a smaller share of what is billed",
+    owner="Receivables; another person than the one behind the amendment approves",
+    key="the amendment and the number of the invoice that is credited",
+    parks=(
+        "EX-CREDIT-REVIEW",
+        "EX-PAID-SHARE",
+        "EX-TAX-REJECT",
+        "EX-TAX-DIFF",
+        "EX-FX-RATE",
+        "EX-POST-REJECT",
+        "EX-POST-DIFF",
+        "EX-WRITEBACK",
+    ),
+    undo="until the number is allocated: the tax document is voided, the share waits to be netted",
+    lane="financial",
+)
+def credit_share(run: Run, credit_id: str, process: str, args: dict[str, str]) -> str:
+    """A credit memo for a payer who pays less of billed evidence; after the last one the others are billed."""
+    run.decide("Take the credit memo that was drawn up", giving_back.take, credit_id, undo=giving_back.discard)
+    run.decide("Have the credit approved", giving_back.approve, credit_id, resharing.WHY)
+    run.decide("Say where money goes that was paid", resharing.settle_paid, credit_id)
+    question = taxing.work_out(run, credit_id)
+    credit = run.decide("Issue the credit memo under its number", giving_back.issue, credit_id, final=True)
+    run.decide("Bill the share to those who pay it now", giving_back.bill_the_rest, credit_id, process, args)
     return post_credit(run, credit, question)
 
 

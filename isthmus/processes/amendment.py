@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from isthmus.ports import Erp, Psa, RateBook
 from isthmus.processes.work import amending as work
-from isthmus.processes.work import onboarding, rerating, signing
+from isthmus.processes.work import onboarding, rerating, resharing, signing
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -61,7 +61,14 @@ def refused_signature(run: Run, source: str, envelope_id: str) -> str:
     starts="an amended version of a running contract, handed in complete (API, CLM, rehearsal)",
     owner="Contract operations; pricing reviews what changes on billed work",
     key="contract number and version",
-    parks=("EX-APPROVAL-INCOMPLETE", "EX-MAP-TERMS", "EX-CAP-BELOW-BILLED", "EX-RERATE-REVIEW", "EX-PSA-REJECT"),
+    parks=(
+        "EX-APPROVAL-INCOMPLETE",
+        "EX-MAP-TERMS",
+        "EX-CAP-BELOW-BILLED",
+        "EX-PCT-REGRESS",
+        "EX-RERATE-REVIEW",
+        "EX-PSA-REJECT",
+    ),
     undo="nothing: terms change forward, by another version",
 )
 def amend_contract(run: Run, contract_no: str, version: int) -> str:
@@ -74,6 +81,8 @@ def amend_contract(run: Run, contract_no: str, version: int) -> str:
         run.decide("Have the difference reviewed", rerating.review, contract, changes)
         run.decide("Keep the difference on billed work", rerating.rerate_billed, contract)
     run.decide("Evaluate the caps again, oldest first", work.evaluate_caps_again, contract_no)
+    if changes:
+        run.decide("Credit those who pay less of what is billed", resharing.draw_up_credits, contract)
     project = run.decide("Bring the project to the new terms", work.project_as_amended, contract)
     run.effect("Push the budget to the PSA", Psa.put_project, project)
     run.effects("Set up its tasks in the PSA", Psa.put_task, onboarding.tasks_of(project))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from isthmus.domain.objects import BillableItem, Expense, TimeEntry
-from isthmus.policies.charges import NO_LONGER
+from isthmus.policies.charges import NO_LONGER, charge_key_of
 from isthmus.reconciliation.findings import Finding
 from isthmus.reconciliation.view import GONE, ContractBooks, read_contracts, source_of, total
 from isthmus.store.tx import Tx
@@ -105,7 +105,7 @@ def check_shares(books: ContractBooks) -> list[Finding]:
     charges: dict[str, list[BillableItem]] = defaultdict(list)
     for item in books.latest.values():
         if item.price_trace.get("reason") != NO_LONGER and item.extended is not None:
-            charges[_charge_of(item)].append(item)
+            charges[charge_key_of(item)].append(item)
     findings = []
     for key, items in charges.items():
         worth = {(item.extended or ZERO) - item.discount for item in items}
@@ -115,10 +115,6 @@ def check_shares(books: ContractBooks) -> list[Finding]:
             amount = abs(max(worth) - shared)
             findings.append(Finding("INV-11", key, problem, "billing", amount, items[0].currency))
     return findings
-
-
-def _charge_of(item: BillableItem) -> str:
-    return item.source_key.removesuffix(f"@{item.payer}") if item.payer else item.source_key
 
 
 def check_chargeability(books: ContractBooks) -> list[Finding]:

@@ -57,6 +57,8 @@ def test_a_contract_handed_in_is_set_up_and_a_later_version_amends_it(stage: Sta
     dearer = line.rates[0].model_copy(update={"bill_rate": Decimal("190.00")})
     second = handed_in(version=2, lines=(line.model_copy(update={"rates": (dearer,)}),))
     stage.record(an_entry(1))
+    tried = stage.post("/v1/contract-versions", {**second, "dry_run": True}, by="ines")
+    assert [(c["was"], c["now"]) for c in tried.json()["changes"]] == [("1480.00", "1520.00")]
     assert stage.post("/v1/contract-versions", second, by="ines").json()["process"] == "amend_contract"
     stage.go()
     ready = [p.net for p in stage.rows(BillablePart, state=PartState.READY)]

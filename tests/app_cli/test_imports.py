@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +11,12 @@ import pytest
 
 from isthmus.app import bootstrap
 from isthmus.app.firm import ConnectionConfig, FirmConfig
-from isthmus.domain.objects import RateCard
+from isthmus.domain.objects import ContractVersion, RateCard
 from isthmus.domain.periods import FxRate
 from isthmus.store.records import AuditEntry, Case, InboxMessage, MessageState
 from tests.app.test_files import CARD, EXPENSES, HEADER, card_row, expense_row, row
 from tests.app_cli.conftest import Isthmus, World
-from tests.processes.hub import ENTITY
+from tests.processes.hub import ENTITY, contract
 
 PSA = ConnectionConfig(
     name="psa", connector="kantata", base_url="http://127.0.0.1:9", auth="bearer", fills=("Psa",), writes_as="psa"
@@ -101,6 +102,25 @@ def test_a_rate_card_waits_for_another_person(isthmus: Isthmus, connected: World
     assert isthmus("resolve", case.case_no, "approve", "--reason", "agreed", "--as", "finn").code == 0
     connected.advance(done.json["run_id"])
     assert [(c.key, c.state, c.approved_by) for c in connected.rows(RateCard)] == [("ACME@1", "active", ("finn",))]
+
+
+def test_an_amended_version_is_tried_and_handed_in(isthmus: Isthmus, connected: World, tmp_path: Path) -> None:
+    connected.set_up()
+    terms = contract(version=2).model_dump(mode="json", exclude={"client", "client_no"})
+    terms["lines"][0]["payers"] = [{"bill_to": "GRANT", "percent": "99.99"}]
+    file = tmp_path / "K-1-v2.json"
+    file.write_text(json.dumps(terms))
+    tried = isthmus("amend", file, "--dry-run", "--as", "ines")
+    assert tried.code == 3 and "EX-MAP-TERMS" in tried.out and "99.99" in tried.out
+    terms["lines"][0]["payers"][0]["percent"] = "100"
+    file.write_text(json.dumps(terms))
+    assert "no evidence changes by it" in isthmus("amend", file, "--dry-run", "--as", "ines").out
+    assert len(connected.rows(ContractVersion)) == 1
+    done = isthmus("amend", file, "--as", "ines", "--json")
+    assert (done.code, done.json["run_id"]) == (0, "amend_contract/K-1@2")
+    file.write_text(json.dumps({**terms, "linez": []}))
+    wrong = isthmus("amend", file, "--as", "ines")
+    assert wrong.code == 1 and "linez" in wrong.err
 
 
 def test_rates_of_the_ecb(isthmus: Isthmus, connected: World) -> None:

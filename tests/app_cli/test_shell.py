@@ -53,7 +53,7 @@ every_command = pytest.mark.parametrize("path", COMMANDS)
 
 def test_the_commands_are_these() -> None:
     expected = (
-        "access api apply approve audit bill cancel cases charge-entities check decline demo doctor explain firm init "
+        "access amend api apply approve audit bill cancel cases charge-entities check decline demo doctor explain firm init "
         "month-end plan prices reconcile rehearse replay resolve runs sandbox thresholds trace"
     )
     grouped = [

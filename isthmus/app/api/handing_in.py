@@ -10,8 +10,9 @@ from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
+from isthmus.app.amending import AmendmentPreview, hand_in, preview_amendment
 from isthmus.app.api.admission import Visiting
 from isthmus.app.api.endpoints import Asked, endpoint
 from isthmus.app.api.idempotency import Reply, once
@@ -20,15 +21,12 @@ from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact, can_bill_in, is_exact_amount, minor_units
 from isthmus.domain.objects import (
     ContractVersion,
-    Engagement,
     Expense,
-    FiledContract,
     MilestoneStatus,
     PercentReport,
     SubmittedTime,
     UsageRecord,
 )
-from isthmus.domain.states import EngagementState
 from isthmus.policies.recurring import check_usage, usage_line
 from isthmus.processes import sweeps
 from isthmus.runtime.books import Books
@@ -47,6 +45,7 @@ class HandedIn(Asked):
     """A contract version, complete with its terms."""
 
     contract: ContractVersion
+    dry_run: bool = False
 
 
 class Expenses(Asked):
@@ -84,40 +83,19 @@ class Usage(Asked):
     record: UsageRecord
 
 
-@endpoint("POST /v1/contract-versions", answer=Started, status=202)
+@endpoint("POST /v1/contract-versions", answer=Started | AmendmentPreview, status=202)
 def hand_in_contract(visit: Visiting, asked: HandedIn) -> Response:
-    """Hand in a contract version: the first sets the project up, a later one amends the running contract."""
+    """Hand in a contract version: the first sets the project up, a later one amends the running contract; or show it.
+
+    A dry run of an amendment shows what it would credit, bill and price anew.
+    """
     contract = asked.contract
     minor_units(contract.currency)
     visit.speak_for("contract", contract.entity)
-
-    def act(books: Books) -> Reply:
-        row = FiledContract(
-            contract_no=contract.contract_no,
-            version=contract.version,
-            content=contract,
-            filed_by=visit.caller.name,
-            filed_at=books.now,
-        )
-        known = books.tx.get(FiledContract, contract.contract_no, contract.version)
-        if known is None:
-            books.tx.insert(row)
-        elif known.content != contract:
-            raise BadInput(f"contract {contract.key} was handed in before with other terms: hand in a new version")
-        engagement = books.tx.get(Engagement, contract.contract_no)
-        amends = engagement is not None and engagement.state is EngagementState.ACTIVE
-        process = "amend_contract" if amends and _newer(books, contract) else "contract_to_project"
-        args = {"contract_no": contract.contract_no, "version": contract.version}
-        entity = engagement.entity if engagement else ""
-        correlation = f"contract:{contract.contract_no}"
-        return Reply(202, started(books.start(process, contract.key, args, entity=entity, correlation_id=correlation)))
-
-    return once(visit, asked, act)
-
-
-def _newer(books: Books, contract: ContractVersion) -> bool:
-    known = books.tx.find(ContractVersion, contract_no=contract.contract_no, order=("-version",), limit=1)
-    return not known or known[0].version < contract.version
+    if asked.dry_run:
+        shown = preview_amendment(visit.hub.kernel, contract, visit.caller.name)
+        return JSONResponse(shown.model_dump(mode="json"))
+    return once(visit, asked, lambda books: Reply(202, started(hand_in(books, contract, visit.caller.name))))
 
 
 @endpoint("POST /v1/expenses", answer=Kept, status=202)

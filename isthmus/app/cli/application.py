@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from isthmus.app.cli import (
+    amending,
     billing,
     connecting,
     controls,
@@ -47,6 +48,7 @@ ROOMS = (
     deciding,
     billing,
     month,
+    amending,
     entities,
     folder,
     connecting,

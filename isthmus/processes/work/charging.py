@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from isthmus.domain.objects import BillableItem
-from isthmus.policies.charges import no_longer, same_worth
+from isthmus.domain.objects import BillableItem, ContractVersion
+from isthmus.policies.charges import charge_key_of, is_same_share, no_longer, same_worth, share_key
 from isthmus.processes.work.correcting import correct
 from isthmus.runtime.books import Books
 
@@ -18,12 +18,55 @@ def bring_to(books: Books, wanted: Iterable[BillableItem], chains: Chains) -> li
     chains: all items known of the sources in question, by source key, oldest first. A chain that is not wanted any more
     is brought to nothing; what of it is on paper comes back as a credit.
     """
-    by_key = {item.source_key: item for item in wanted}
+    by_key = {item.source_key: item for item in along(books, wanted, chains)}
     new = [one for key, item in by_key.items() for one in _next(books, item, chains.get(key, ()))]
     for key, chain in chains.items():
         if key not in by_key and chain and (chain[-1].entry_net or chain[-1].entry_quantity):
             new += _next(books, no_longer(chain[-1]), chain)
     return new
+
+
+def along(books: Books, wanted: Iterable[BillableItem], chains: Chains) -> list[BillableItem]:
+    """What is wanted, each under the key its payer's share of the charge is known by on its contract.
+
+    A chain is of one payer: what it has on paper is on that payer's invoices. Where another payer's share would come
+    under its key, it gets a key that names the payer.
+    """
+    found, taken = [], set[str]()
+    of_charge: dict[tuple[str, str], list[Sequence[BillableItem]]] = {}
+    for chain in (chain for chain in chains.values() if chain):
+        of_charge.setdefault((chain[-1].contract_no, charge_key_of(chain[-1])), []).append(chain)
+    for item in wanted:
+        known = of_charge.get((item.contract_no, charge_key_of(item)), ())
+        key = _key_of(books, item, known) if known else item.source_key
+        if key in taken:
+            key = share_key(charge_key_of(item), item.payer, item.po_number)
+        taken.add(key)
+        # What names nobody is the client's; under a key that names the client it says so.
+        payer = item.payer or next((chain[-1].payer for chain in known if chain[-1].source_key == key), "")
+        if (key, payer) != (item.source_key, item.payer):
+            item = item.model_copy(update={"source_key": key, "item_id": f"{key}#{item.revision}", "payer": payer})
+        found.append(item)
+    return found
+
+
+def _key_of(books: Books, item: BillableItem, known: Sequence[Sequence[BillableItem]]) -> str:
+    taken = {chain[-1].source_key for chain in known}
+    if item.source_key in taken and all(chain[-1].payer == item.payer for chain in known):
+        return item.source_key
+    client = client_of(books, item.contract_no)
+    mine = [chain[-1] for chain in known if is_same_share(chain[-1], item, client)]
+    if mine:  # the same order first, then what is worth something
+        return max(mine, key=lambda last: (last.po_number == item.po_number, bool(last.entry_net))).source_key
+    if item.source_key not in taken:
+        return item.source_key
+    return share_key(charge_key_of(item), item.payer or client)
+
+
+def client_of(books: Books, contract_no: str) -> str:
+    """The client of a contract, who pays what names nobody; empty where no terms are kept."""
+    found = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)
+    return found[0].client_no if found else ""
 
 
 def _next(books: Books, wanted: BillableItem, earlier: Sequence[BillableItem]) -> list[BillableItem]:

@@ -7,7 +7,7 @@ not changes nothing. So it does not matter when, or how often, a billing run ask
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from isthmus.domain.objects import (
@@ -38,6 +38,7 @@ from isthmus.runtime.clock import local_day
 
 ZERO, ONE = Decimal(0), Decimal(1)
 COMMITTED = ("usage", "volume", "subscription", "milestone", "percent")
+FROM = ">"  # in the key of a charge that runs over a change of payers: the day from which the new ones have it
 DERIVED = ("milestone", "percent", "retainer_fee", "overage", "subscription", "usage", "volume", "commitment")
 
 
@@ -47,6 +48,8 @@ class Facts:
     def __init__(self, books: Books, version: ContractVersion, through: date) -> None:
         self.books, self.version, self.through = books, version, through
         self.items = books.tx.find(BillableItem, contract_no=version.contract_no, order=("source_key", "revision"))
+        known = books.tx.find(ContractVersion, contract_no=version.contract_no, order=("version",))
+        self.versions = [one for one in known if one.version <= version.version]
         projects = books.tx.find(Project, contract_no=version.contract_no, limit=1)
         self.project = projects[0].project_code if projects else ""
 
@@ -60,6 +63,22 @@ class Facts:
         last = {i.source_key: i for i in self.items if i.line_uid == line_uid and i.source_type in wanted}
         return list(last.values())
 
+    def paid_on(self, line: ContractLine, day: date) -> ContractLine:
+        """The line with the payers in force on a day: what was earned before new shares keeps its payers."""
+        if len(self.versions) < 2:
+            return line
+        covering = [
+            v for v in self.versions if v.effective_from <= day and (not v.effective_to or day < v.effective_to)
+        ]
+        of_line = [one for v in covering for one in v.lines if one.line_uid == line.line_uid]
+        return line.model_copy(update={"payers": of_line[-1].payers}) if of_line else line
+
+    def new_shares(self, line: ContractLine) -> list[date]:
+        """The days from which the line is shared among others than the day before, oldest first."""
+        days = sorted({version.effective_from for version in self.versions[1:]})
+        before = timedelta(days=1)
+        return [day for day in days if self.paid_on(line, day).payers != self.paid_on(line, day - before).payers]
+
     def charge(
         self, line: ContractLine, key: str, source_type: str, day: date, net: Decimal, description: str, **more: object
     ) -> Charge:
@@ -71,7 +90,7 @@ class Facts:
             entry_revision=0,
             source_type=source_type,
             version=self.version,
-            line=line,
+            line=self.paid_on(line, day),
             service_date=day,
             extended=net,
             project_code=self.project,
@@ -140,7 +159,10 @@ def statuses_of(
 
 
 def _percent(facts: Facts, line: ContractLine) -> list[Charge]:
-    """The last approved progress up to the day. EX-PCT-REGRESS when less is complete than is billed."""
+    """The last approved progress up to the day. EX-PCT-REGRESS when less is complete than is billed.
+
+    Where others pay from a day on, progress up to it is a charge of its own.
+    """
     reports = facts.books.tx.find(
         PercentReport, contract_no=facts.version.contract_no, line_uid=line.line_uid, order=("as_of", "at")
     )
@@ -151,9 +173,28 @@ def _percent(facts: Facts, line: ContractLine) -> list[Charge]:
     known = facts.latest(line.line_uid, ("percent",))
     billed = sum((item.entry_net for item in known), ZERO)
     total = billed + to_bill(line.price, last.percent, billed, currency=currency, context={"line": line.line_uid})
-    trace = {"policy": POLICY, "percent": str(last.percent), "as_of": str(last.as_of), "by": last.by}
-    told = f"{line.description}: {last.percent.normalize():f} % complete"
-    return [facts.charge(line, "percent", "percent", last.as_of, total, told, trace=trace, approved_at=last.at)]
+    charges: list[Charge] = []
+    done = ZERO
+    for key, until in _spans(facts, line, "percent"):
+        within = [report for report in reports if until is None or report.as_of < until]
+        if not within:
+            continue
+        end = within[-1]
+        reached = total if end == last else min(total, to_bill(line.price, end.percent, ZERO, currency=currency))
+        if reached != done or not charges:
+            trace = {"policy": POLICY, "percent": str(end.percent), "as_of": str(end.as_of), "by": end.by}
+            told = f"{line.description}: {end.percent.normalize():f} % complete"
+            more = {"trace": trace, "approved_at": end.at}
+            charges.append(facts.charge(line, key, "percent", end.as_of, reached - done, told, **more))
+        done = reached
+    return charges
+
+
+def _spans(facts: Facts, line: ContractLine, key: str) -> list[tuple[str, date | None]]:
+    """Keys of one cumulative charge with the day before which each ends: one for each set of payers."""
+    days = facts.new_shares(line)
+    keys = [key, *(f"{key}{FROM}{day}" for day in days)]
+    return list(zip(keys, [*days, None], strict=True))
 
 
 # -- recurring fees --------------------------------------------------------------------------------------------
@@ -242,16 +283,24 @@ def _usage(facts: Facts, line: ContractLine) -> list[Charge]:
 
 
 def _volume(facts: Facts, line: ContractLine) -> list[Charge]:
-    """The tiers' discount on all that the line has come to: one charge that grows with it, so order never matters."""
+    """The tiers' discount on all that the line has come to: one charge that grows with it, so order never matters.
+
+    Where others pay from a day on, the discount on the work before it is a charge of its own.
+    """
     worked = [item for item in facts.latest(line.line_uid) if item.service_date <= facts.through]
-    total = sum((item.entry_net for item in worked), ZERO)
-    off = volume_off(line.discounts, total, facts.version.currency)
-    if not off:
-        return []
-    day = max(item.service_date for item in worked)
-    trace = {"policy": POLICY, "total": str(total), "reason": "volume discount"}
-    told = f"{line.description}: volume discount"
-    return [facts.charge(line, "volume", "volume", day, -off, told, trace=trace)]
+    charges: list[Charge] = []
+    done = ZERO
+    for key, until in _spans(facts, line, "volume"):
+        within = [item for item in worked if until is None or item.service_date < until]
+        total = sum((item.entry_net for item in within), ZERO)
+        off = volume_off(line.discounts, total, facts.version.currency)
+        if off != done:
+            day = max(item.service_date for item in within)
+            trace = {"policy": POLICY, "total": str(total), "reason": "volume discount"}
+            told = f"{line.description}: volume discount"
+            charges.append(facts.charge(line, key, "volume", day, done - off, told, trace=trace))
+        done = off
+    return charges
 
 
 def _commitment(facts: Facts, line: ContractLine, derived: Sequence[Charge]) -> list[Charge]:

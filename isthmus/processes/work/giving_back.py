@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -24,6 +24,20 @@ from isthmus.runtime.books import Books
 ZERO = Decimal(0)
 Then = tuple[str, Mapping[str, str]]  # a process and its arguments
 REASON = "correction"
+CORRECTED = "corrections give back more than there is to bill"
+
+
+@dataclass(frozen=True)
+class Memos:
+    """Who draws credit memos up, and in which run; what their lines say; the process that sees to each, and what runs
+    after the last of them is issued.
+    """
+
+    prepared_by: str
+    run_key: str
+    then: Then
+    told: str = "corrected"
+    process: str = "credit_correction"
 
 
 def parted(
@@ -37,29 +51,34 @@ def parted(
     owed = [piece for piece in plan.evidence if piece.net < 0]
     if plan.net > 0 or not owed or version.invoicing.below_zero == "wait":
         return plan, []
-    shares, unborne = give_back(owed, _issued_to(books, plan))
+    shares, unborne = give_back(owed, issued_to(books, plan.bill_to, plan.contracts))
     if unborne:
         why = "no line of an issued invoice can bear it: credit it by hand, or it is netted with later work"
         books.quiet("billing", f"contract:{version.contract_no}", f"{unborne} waits: {why}")
-    by_invoice: dict[str, list[Share]] = defaultdict(list)
-    for share in shares:
-        by_invoice[share.invoice_id].append(share)
-    parts = _parts_of(books, shares)
-    credits = [_draw_up(books, name, mine, parts, prepared_by, run_key, then) for name, mine in by_invoice.items()]
+    credits = draw_up(books, shares, Memos(prepared_by, run_key, then))
     given = {share.part_id for share in shares}
     rest = tuple(piece for piece in plan.evidence if piece.part_id not in given)
     return replace(plan, evidence=rest, net=sum((piece.net for piece in rest), ZERO)), credits
 
 
-def _issued_to(books: Books, plan: InvoicePlan) -> list[Invoice]:
-    """What was issued to the payer for these contracts and is not credited in full, newest first."""
+def issued_to(books: Books, bill_to: str, contracts: Sequence[str]) -> list[Invoice]:
+    """What was issued to a payer for these contracts and is not credited in full, newest first."""
     known = {
         invoice.invoice_id: invoice
-        for number in plan.contracts
+        for number in contracts
         for invoice in invoices_of(books, number, versions_of(books, number), kind="standard", life=InvoiceLife.ISSUED)
     }
     newest = sorted(known.values(), key=lambda i: (i.issue_date or date.min, i.number), reverse=True)
-    return [invoice for invoice in newest if (invoice.bill_to or invoice.client_no) == plan.bill_to]
+    return [invoice for invoice in newest if (invoice.bill_to or invoice.client_no) == bill_to]
+
+
+def draw_up(books: Books, shares: Sequence[Share], memos: Memos) -> list[Invoice]:
+    """A credit memo for each invoice that gives something back, with a run of its own."""
+    by_invoice: dict[str, list[Share]] = defaultdict(list)
+    for share in shares:
+        by_invoice[share.invoice_id].append(share)
+    parts = _parts_of(books, shares)
+    return [_draw_up(books, name, mine, parts, memos) for name, mine in by_invoice.items()]
 
 
 def _parts_of(books: Books, shares: Sequence[Share]) -> dict[Share, BillablePart]:
@@ -87,9 +106,7 @@ def _draw_up(
     invoice_id: str,
     shares: Sequence[Share],
     parts: dict[Share, BillablePart],
-    prepared_by: str,
-    run_key: str,
-    then: Then,
+    memos: Memos,
 ) -> Invoice:
     """A draft credit memo with a line for each line it credits, holding the parts; its run has it approved."""
     original = invoice_of(books, invoice_id)
@@ -98,27 +115,25 @@ def _draw_up(
         by_line[share.line].append(share)
     wanted = {number: -sum((share.net for share in given), ZERO) for number, given in by_line.items()}
     lines = tuple(
-        _line(number, credit, [parts[share] for share in by_line[credit.line.number]])
+        _line(number, credit, [parts[share] for share in by_line[credit.line.number]], memos.told)
         for number, credit in enumerate(crediting.credited(books, original, wanted), start=1)
     )
-    key = f"{run_key}/credit/{original.number}"
-    credit = crediting.memo(original, key, REASON, lines, prepared_by)
+    key = f"{memos.run_key}/credit/{original.number}"
+    credit = crediting.memo(original, key, REASON, lines, memos.prepared_by)
     crediting.keep_draft(books, credit)
     on_it = [parts[share] for share in shares]
     move_parts(books, on_it, PartState.ON_DRAFT, invoice_id=key)
-    process, args = then
-    books.start(
-        "credit_correction", key, {"credit_id": key, "process": process, "args": dict(args)}, entity=credit.entity
-    )
+    process, args = memos.then
+    books.start(memos.process, key, {"credit_id": key, "process": process, "args": dict(args)}, entity=credit.entity)
     return credit
 
 
-def _line(number: int, credit: CreditLine, parts: Sequence[BillablePart]) -> InvoiceLine:
+def _line(number: int, credit: CreditLine, parts: Sequence[BillablePart], why: str) -> InvoiceLine:
     line = crediting.line_of(number, credit)
     told = {
         "quantity": -sum((part.quantity for part in parts), ZERO),
         "part_ids": tuple(sorted(part.part_id for part in parts)),
-        "description": f"{line.description}: corrected",
+        "description": f"{line.description}: {why}",
     }
     return line.model_copy(update=told)
 
@@ -131,12 +146,11 @@ def take(books: Books, credit_id: str) -> Invoice:
     return invoice_of(books, credit_id)
 
 
-def approve(books: Books, credit_id: str) -> Invoice:
-    """Another person than the one who started the billing run agrees (EX-CREDIT-REVIEW)."""
+def approve(books: Books, credit_id: str, why: str = CORRECTED) -> Invoice:
+    """Another person than the one who prepared it agrees (EX-CREDIT-REVIEW)."""
     credit = invoice_of(books, credit_id)
     original = invoice_of(books, credit.original_invoice_id)
     told = [(line.credits_line, str(line.net), str(line.tax)) for line in credit.lines]
-    why = "corrections give back more than there is to bill"
     by = crediting.approver(books, original, told, credit.prepared_by, why)
     approved = move(credit, "composition", Composition.APPROVED).model_copy(update={"approved_by": by})
     books.tx.update(approved)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from isthmus.domain.objects import BillableItem, ContractVersion, Expense, Project, TimeEntry
-from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, items_of, place_of
+from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, is_same_share, items_of, place_of
 from isthmus.processes.work.batch import cards_of, day_of, distinct, latest_of
 from isthmus.processes.work.charging import chosen_lines
 from isthmus.processes.work.deriving import DERIVED, Facts, charges_of
@@ -19,9 +19,11 @@ def worked_out_again(books: Books, item: BillableItem) -> BillableItem | None:
 
     Nothing is read from the item but its key and version: entry, contract, cards and rates are read anew.
     """
-    charges = _charges(books, item)
-    made = {one.source_key: one for charge in charges for one in items_of(charge)}
-    return made.get(item.source_key)
+    version = books.tx.get(ContractVersion, item.contract_no, item.contract_version)
+    client = version.client_no if version else ""
+    made = [one for charge in _charges(books, item) for one in items_of(charge)]
+    mine = [one for one in made if is_same_share(one, item, client)]
+    return max(mine, key=lambda one: one.source_key == item.source_key, default=None)
 
 
 def _charges(books: Books, item: BillableItem) -> list[Charge]:
