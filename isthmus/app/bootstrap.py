@@ -19,6 +19,7 @@ from isthmus.app.vault import Vault
 from isthmus.desk.config import DeskConfig, desk_config
 from isthmus.desk.filing import filer
 from isthmus.domain.errors import NeedsSetup, NotPermitted
+from isthmus.domain.names import same_person
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
@@ -220,7 +221,7 @@ def apply_firm(
 
     NotPermitted when the person who applies it is the one who approved it.
     """
-    if by.strip().casefold() == approved_by.strip().casefold():
+    if same_person(by, approved_by):
         raise NotPermitted(f"{by} applies the firm folder: another person must approve it")
     content = firm.model_dump(mode="json")
     hashed = content_hash(content)

@@ -288,7 +288,8 @@ class _Check:
             self._add("entities", "a firm has at least one legal entity")
         for entity in firm.entities:
             served = {p for c in firm.connections for p in c.fills if not c.entities or entity.code in c.entities}
-            for port in sorted(NEEDED_PORTS - served):
+            own_rates = {"TaxEngine"} if entity.tax_rates else set()  # the hub works its tax out itself
+            for port in sorted(NEEDED_PORTS - served - own_rates):
                 told = f"nothing fills {port} for {entity.code}: its runs will stop at the first step that needs it"
                 self._add("connections", told, level="warning")
         if not firm.callers:

@@ -13,6 +13,7 @@ from isthmus.desk.dry_run import DryRun
 from isthmus.desk.proposals import Choice, decide, preview
 from isthmus.desk.second import demand_second, need_of
 from isthmus.domain.errors import BadInput, IllegalTransition, NotFound
+from isthmus.domain.names import same_person
 from isthmus.domain.states import CaseState
 from isthmus.policies.authority import Actor, demand
 from isthmus.runtime.books import Books
@@ -71,7 +72,7 @@ def items_of(tx: Tx, bulk_no: str, state: str = "", limit: int | None = None) ->
 def confirm(books: Books, who: Actor, bulk_no: str, config: DeskConfig) -> BulkFix:
     """Whoever asked has seen the preview: carry it out, or wait for the second person it needs."""
     fix = _locked(books, who, bulk_no, BulkState.PREVIEWED)
-    if who.name.strip().casefold() != fix.asked_by.strip().casefold():
+    if not same_person(who.name, fix.asked_by):
         raise BadInput(f"bulk fix {bulk_no} is {fix.asked_by}'s: only they confirm it")
     needs = any(need_of(books.tx, case, fix.action, config).second for case in _ready_cases(books.tx, fix))
     return _moved(books, fix, BulkState.WAITING if needs else BulkState.RUNNING, "bulk.confirm")

@@ -16,6 +16,7 @@ from isthmus.desk.dry_run import DryRun, dry_run
 from isthmus.desk.notes import note
 from isthmus.desk.second import Need, demand_decider, demand_second, need_of
 from isthmus.domain.errors import IllegalTransition, NotFound, NotPermitted
+from isthmus.domain.names import same_person
 from isthmus.policies.authority import Actor, demand
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
@@ -100,7 +101,7 @@ def _may(who: Actor, case: Case) -> None:
 
 def _refuse_own_work(who: Actor, case: Case, action: str) -> None:
     prepared = str(case.context.get("prepared_by", ""))
-    if action == "approve" and prepared and prepared.strip().casefold() == who.name.strip().casefold():
+    if action == "approve" and same_person(prepared, who.name):
         raise NotPermitted(f"case {case.case_no}: {who.name} prepared it; another person must approve")
 
 
@@ -157,7 +158,7 @@ def decline(books: Books, who: Actor, proposal_no: str, reason: str, config: Des
 def withdraw(books: Books, who: Actor, proposal_no: str, reason: str) -> tuple[Case, Proposal]:
     """Take one's own proposal back."""
     proposal, case = _waiting(books, who, proposal_no)
-    if who.name.strip().casefold() != proposal.proposed_by.strip().casefold():
+    if not same_person(who.name, proposal.proposed_by):
         raise NotPermitted(f"{proposal_no} is {proposal.proposed_by}'s: others decline it")
     return _put_back(books, case, proposal, ProposalState.WITHDRAWN, who, reason)
 

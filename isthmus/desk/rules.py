@@ -12,6 +12,7 @@ from isthmus.desk.cases import case_of
 from isthmus.desk.filing import cause_facts
 from isthmus.desk.types import action_of, type_of
 from isthmus.domain.errors import BadInput, IllegalTransition, NotFound, NotPermitted
+from isthmus.domain.names import same_person
 from isthmus.policies.authority import Actor, deciders, demand
 from isthmus.runtime.books import Books
 from isthmus.store.desk_records import DeskRule, Proposal, RuleState
@@ -51,7 +52,7 @@ def review(books: Books, who: Actor, rule_no: str, accept: bool, reason: str) ->
     rule = _locked(books, who, rule_no)
     if rule.state is not RuleState.PROPOSED:
         raise IllegalTransition(f"rule {rule_no} is {rule.state} already")
-    if who.name.strip().casefold() == rule.proposed_by.strip().casefold():
+    if same_person(who.name, rule.proposed_by):
         raise NotPermitted(f"{who.name} proposed rule {rule_no}; another person must review it")
     state = RuleState.ACTIVE if accept else RuleState.DECLINED
     facts = {"state": state, "reviewed_by": who.name, "reviewed_at": books.now, "review_reason": reason}

@@ -8,6 +8,7 @@ from decimal import Decimal
 from isthmus.desk.config import DeskConfig
 from isthmus.desk.types import action_of
 from isthmus.domain.errors import NotPermitted
+from isthmus.domain.names import same_person
 from isthmus.domain.objects import LegalEntity
 from isthmus.policies.authority import Actor, deciders
 from isthmus.store.records import Case
@@ -66,7 +67,7 @@ def demand_decider(who: Actor, case: Case, need: Need) -> None:
 
 def demand_second(who: Actor, proposed_by: str, need: Need) -> None:
     """NotPermitted unless the actor is another person, with a role that may agree."""
-    if who.name.strip().casefold() == proposed_by.strip().casefold():
+    if same_person(who.name, proposed_by):
         raise NotPermitted(f"{who.name} proposed it; another person must agree")
     if not need.roles & who.roles:
         raise NotPermitted(f"{who.told} may not agree: it is for {', '.join(sorted(need.roles))}")

@@ -25,9 +25,11 @@ from isthmus.kit.csv_rows import MAX_BYTES, Row, rows_of
 
 ZIP = b"PK\x03\x04"
 UNPACKED_BYTES_MAX = 100 * 1024 * 1024
-ROWS_MAX, COLUMNS_MAX = 200_000, 200
+ROWS_MAX, COLUMNS_MAX, CELLS_MAX = 200_000, 200, 3_000_000
+CHUNK_BYTES = 1 << 20
 DIGITS_OF_A_SPREADSHEET, CENTS = 15, 2
 
+_TAG = re.compile(rb"<(?:[\w.-]+:)?(row|c)[\s/>]")
 _MONEY = re.compile(r"[$€£¥]|\[\$")
 _DECIMALS = re.compile(r"[0#?]\.([0#?]+)")
 
@@ -79,14 +81,31 @@ def _book(content: bytes, source: str, values: bool) -> Any:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > UNPACKED_BYTES_MAX:
-            raise BadInput(f"{source}: unpacks to {unpacked:,} bytes; at most {UNPACKED_BYTES_MAX:,} are read")
+            if unpacked > UNPACKED_BYTES_MAX:
+                raise BadInput(f"{source}: unpacks to {unpacked:,} bytes; at most {UNPACKED_BYTES_MAX:,} are read")
+            _refuse_too_many(archive, source)
         with warnings.catch_warnings():
             # openpyxl warns of features it leaves out (validation lists, extensions); none of them is a cell's value.
             warnings.simplefilter("ignore")
             return openpyxl.load_workbook(io.BytesIO(content), data_only=values, keep_links=False)
     except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, SyntaxError, EOFError, OSError) as bad:
         raise BadInput(f"{source}: this is no workbook that can be read ({bad}); save it as XLSX again") from None
+
+
+def _refuse_too_many(archive: zipfile.ZipFile, source: str) -> None:
+    """Rows and cells are counted in the text first: to make objects of a million takes minutes and gigabytes."""
+    for member in archive.infolist():
+        count, before = {b"row": 0, b"c": 0}, b""
+        with archive.open(member) as text:
+            while chunk := text.read(CHUNK_BYTES):
+                held = before + chunk
+                end = held.rfind(b"<")  # a tag that is cut in two is counted with the next chunk
+                for tag in _TAG.finditer(held, 0, end):
+                    count[tag[1]] += 1
+                before = held[end:]
+                if count[b"row"] > ROWS_MAX or count[b"c"] > CELLS_MAX:
+                    told = f"{ROWS_MAX:,} rows and {CELLS_MAX:,} cells"
+                    raise BadInput(f"{source}: {member.filename} has more than {told}, which is the most; split it")
 
 
 def _text(cell: Any, where: str) -> str:

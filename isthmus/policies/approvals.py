@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NotPermitted
+from isthmus.domain.names import same_person
 from isthmus.domain.party import Approval
 
 POLICY = "approvals/1"
@@ -35,7 +36,7 @@ def may_approve(
     prepared_by: everybody who had a hand in it. An entity without any matrix leaves it to whoever did not prepare it;
     a matrix without a row for the action leaves it to nobody.
     """
-    if _name(approver) in {_name(person) for person in prepared_by}:
+    if any(same_person(approver, person) for person in prepared_by):
         return False, f"{approver} has prepared it; another person must approve"
     if not matrix:
         return True, f"{approver} has not prepared it, and the entity has no approval matrix"
@@ -78,10 +79,6 @@ def check_matrix(matrix: Sequence[Approval]) -> list[str]:
 
 def _reaches(row: Approval, amount: Decimal) -> bool:
     return row.up_to is None or abs(amount) <= row.up_to
-
-
-def _name(person: str) -> str:
-    return person.strip().casefold()
 
 
 def _words(action: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
 from isthmus.domain.envelopes import EnvelopeFacts
+from isthmus.domain.names import person_key
 
 LEGAL, FINANCE = ROLES = ("legal", "finance")
 Person = tuple[str, str]  # name and e-mail
@@ -54,5 +55,5 @@ def _told(person: Person) -> str:
 
 def _same_person(one: Person, other: Person) -> bool:
     """Name or e-mail are the same, however they are written: in doubt it is nobody else."""
-    known = [{text.strip().casefold() for text in person if text.strip()} for person in (one, other)]
+    known = [{key for text in person if (key := person_key(text))} for person in (one, other)]
     return bool(known[0] & known[1])

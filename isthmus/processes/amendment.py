@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from isthmus.ports import Erp, Psa, RateBook
+from isthmus.ports import Erp, Psa
 from isthmus.processes.work import amending as work
 from isthmus.processes.work import onboarding, rerating, resharing, signing
 from isthmus.runtime.process import process
@@ -86,7 +86,7 @@ def amend_contract(run: Run, contract_no: str, version: int) -> str:
     project = run.decide("Bring the project to the new terms", work.project_as_amended, contract)
     run.effect("Push the budget to the PSA", Psa.put_project, project)
     run.effects("Set up its tasks in the PSA", Psa.put_task, onboarding.tasks_of(project))
-    run.effect_if_offered("Push the rates to the PSA", RateBook.put_rates, onboarding.rate_card_of(project))
+    onboarding.push_rates(run, project)
     run.effects("Set up its tasks in the ERP", Erp.put_task, onboarding.tasks_of(project))
     run.decide("Put the version in force", onboarding.put_in_force, contract)
     return contract.key

@@ -60,7 +60,7 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     run.effect("Create the client in the ERP", Erp.put_client, contract.client, undo=undo_client)
     run.effect("Set up the project in the PSA", Psa.put_project, project, undo=Psa.close_project)
     run.effects("Set up its tasks in the PSA", Psa.put_task, work.tasks_of(project))
-    rates = run.effect_if_offered("Push the rates to the PSA", RateBook.put_rates, work.rate_card_of(project))
+    rates = work.push_rates(run, project)
     run.effect("Set up the project in the ERP", Erp.put_project, project, undo=Erp.close_project)
     run.effects("Set up its tasks in the ERP", Erp.put_task, work.tasks_of(project))
     schedule = work.schedule_of(contract)

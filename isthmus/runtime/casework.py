@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from isthmus.domain.errors import BadInput, IllegalTransition, NeedsDecision, NotFound, NotPermitted
+from isthmus.domain.names import same_person
 from isthmus.domain.states import CaseState, move
 from isthmus.runtime.books import Books
 from isthmus.store.records import (
@@ -76,7 +77,7 @@ class Casework:
             raise NotFound(f"no case {case_no}")
         if case.state is not CaseState.OPEN:
             raise IllegalTransition(f"case {case_no} is {case.state} already (by {case.resolved_by})")
-        if action == "approve" and _same_person(actor, str(case.context.get("prepared_by", ""))):
+        if action == "approve" and same_person(actor, str(case.context.get("prepared_by", ""))):
             raise NotPermitted(f"case {case_no}: {actor} prepared it; another person must approve")
         if action not in case.actions:
             raise BadInput(f"case {case_no} offers {', '.join(case.actions) or 'no action'}; not {action!r}")
@@ -137,8 +138,3 @@ class Casework:
         if known is not None:
             due = {"state": DeliveryState.PENDING, "attempts": 0, "next_at": self._kernel.clock.now()}
             tx.put(known.model_copy(update=due))
-
-
-def _same_person(one: str, other: str) -> bool:
-    """Names are compared as people read them: another spelling of one's own name is nobody else."""
-    return one.strip().casefold() == other.strip().casefold()

@@ -123,11 +123,14 @@ class Run:
         """Write to another system through the effect ledger."""
         return self.effects(phrase, verb, [args], undo=undo)[0]
 
-    def effect_if_offered(self, phrase: str, verb: Callable[..., T], *args: Any) -> T | None:
-        """An effect on a capability that not every firm's systems have. None, and the timeline says so, without one."""
+    def effect_if_offered(self, phrase: str, verb: Callable[..., T], *args: Any, needed: bool = True) -> T | None:
+        """An effect on a capability that not every firm's systems have. None, and the timeline says so, without one.
+
+        needed: False when there is nothing to write; known from what is kept, so that a replay sees the same.
+        """
         spec = spec_of(verb)
         port, source = spec.name.split(".")[0], source_of(spec, args)
-        if self.decide(f"{phrase}: is it offered?", is_offered, port, self.row.entity, source):
+        if self.decide(f"{phrase}: is it offered?", is_offered, port, self.row.entity, source) and needed:
             return self.effect(phrase, verb, *args)
         return None
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from isthmus.app.firm import FirmConfig
 from tests.app.stage import Stage
 from tests.conftest import url_of
 
@@ -21,11 +22,11 @@ def _run(server: str, statement: str) -> None:
 
 
 @contextmanager
-def made_stage(server: str, template: str) -> Iterator[Stage]:
-    """A hub with an API, on an empty database that goes with it."""
+def made_stage(server: str, template: str, config: FirmConfig | None = None) -> Iterator[Stage]:
+    """A hub with an API, on an empty database that goes with it. config: of another firm than the usual one."""
     name = f"api_{next(_NUMBERS)}"
     _run(server, f"create database {name} template {template}")
-    stage = Stage(url_of(server, name))
+    stage = Stage(url_of(server, name), config)
     yield stage
     stage.close()
     _run(server, f"drop database {name} with (force)")

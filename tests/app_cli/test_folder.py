@@ -204,6 +204,9 @@ def test_a_port_that_nothing_fills_is_a_warning(folder: Path) -> None:
     found, problems = check(folder)
     assert found is not None
     assert [p.text for p in problems if "nothing fills TaxEngine for UK01" in p.text]
+    edit(folder, "firm.toml", 'country = "GB"', 'country = "GB"\ntax_rates = { S = "0.20" }')
+    told = "\n".join(p.text for p in check(folder)[1])
+    assert "TaxEngine for UK01" not in told and "TaxEngine for US01" in told, "UK01 has rates of its own"
 
 
 def test_reading_a_folder_refuses_what_is_said_twice(folder: Path) -> None:

@@ -185,3 +185,19 @@ def test_a_bug_tells_people_nothing_of_the_inside(stage: ConsoleStage, monkeypat
     monkeypatch.setattr("isthmus.app.console.today.gather", lambda *_: 1 / 0)
     answer = visitor.get("/console/")
     assert answer.status_code == 500 and "A bug of the hub" in text_of(answer.text) and "division" not in answer.text
+
+
+def test_a_character_that_cannot_be_stored_is_refused_at_every_page_and_at_the_door(stage: ConsoleStage) -> None:
+    visitor = stage.visit("finn")
+    for path in (
+        "cases?q=%00",
+        "cases/%00",
+        "search?q=%00",
+        "runs/%00",
+        "audit?actor=%00",
+        "invoices/a%00",
+        "login/back?state=%00",
+    ):
+        assert visitor.client.get(f"/console/{path}").status_code == 422, path
+    assert stage.visit().log_in("finn\x00", "no\x00ne").status_code == 422
+    assert not stage.audited("bug")

@@ -130,3 +130,24 @@ def test_what_unpacks_to_more_than_a_file_may_hold_is_refused() -> None:
 @given(st.decimals(-(10**9), 10**9, places=4))
 def test_a_number_survives_a_workbook_to_the_last_decimal(number: Decimal) -> None:
     assert Decimal(number_shown(float(number), "General")) == number
+
+
+def _with_sheet(rows: str) -> bytes:
+    """A workbook whose sheet has this text between its rows' tags."""
+    made, out = zipfile.ZipFile(io.BytesIO(workbook([["a"]]))), io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in made.infolist():
+            text = made.read(member).decode() if "sheet1" in member.filename else made.read(member)
+            if isinstance(text, str):
+                text = re.sub("<sheetData>.*</sheetData>", f"<sheetData>{rows}</sheetData>", text, flags=re.DOTALL)
+            archive.writestr(member.filename, text)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "rows", ["<row/>" * 200_001, '<row r="1">' + "<c/>" * 3_000_001 + "</row>"], ids=["rows", "cells"]
+)
+def test_rows_and_cells_are_counted_before_any_is_made(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openpyxl, "load_workbook", lambda *a, **k: pytest.fail("objects were made of it"))
+    with pytest.raises(BadInput, match="more than 200,000 rows and 3,000,000 cells"):
+        rows_of_sheet(_with_sheet(rows), "bomb.xlsx")

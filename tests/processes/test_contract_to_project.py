@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isthmus.domain.errors import RemoteRefusal
-from isthmus.domain.objects import Cap, Engagement
+from isthmus.domain.objects import Cap, ContractLine, Engagement
 from isthmus.domain.states import CaseState, EngagementState
 from isthmus.ports.messages import ProjectFacts
 from isthmus.processes import sweeps
@@ -31,6 +31,30 @@ def test_an_approved_contract_becomes_an_active_engagement() -> None:
     done = hub.steps(run.run_id)
     assert done.index("Pass the readiness gate") < done.index("Activate the engagement")
     assert done.index("Activate the engagement") < done.index("Show the engagement in the CRM")
+
+
+FEES: list[dict[str, Any]] = [
+    {
+        "billing_type": "fixed_milestone",
+        "milestones": [{"number": 1, "name": "M", "amount": "9.00", "due": "2026-04-01"}],
+    },
+    {
+        "billing_type": "retainer",
+        "retainer": {"quota_hours": "40", "fee": "8000", "overage_rate": "220", "start": "2026-03-01"},
+    },
+    {"billing_type": "subscription", "subscription": {"amount": "100.00", "start": "2026-03-01"}},
+    {"billing_type": "cost_plus", "cost_plus": {"markup_percent": "15"}},
+]
+
+
+@pytest.mark.parametrize("fee", FEES, ids=[fee["billing_type"] for fee in FEES])
+def test_a_contract_without_hourly_rates_is_set_up_where_the_psa_keeps_rates(fee: dict[str, Any]) -> None:
+    hub = Hub()
+    line = ContractLine(line_uid="L1", description="Fee", tax_code="SERVICES", **fee)
+    run = hub.set_up(contract(lines=(line,)))
+    assert run.state is RunState.DONE, run.reason
+    assert hub.rows(Engagement)[0].state is EngagementState.ACTIVE
+    assert "rates" not in hub.systems.psa.things and "Push the rates to the PSA" not in hub.steps(run.run_id)
 
 
 @pytest.mark.requirement("WF-09")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, ClassVar
 
-from isthmus.domain.errors import NeedsSetup, NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
+from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
 from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ContractVersion, ExternalRef, Project, TaxAnswer
 from isthmus.ports.messages import (
@@ -187,6 +187,8 @@ class FakePsa(Model):
         return self._find("find_task", "task", f"{item.project_code}:{item.task.code}")
 
     def put_rates(self, card: RateCardIn) -> ExternalRef:
+        if not card.rates:
+            raise BadInput("a rate card without rates")
         return self._put("put_rates", "rates", card.project_code, rates=card.model_dump(mode="json"))
 
     def find_rates(self, card: RateCardIn) -> ExternalRef | None:

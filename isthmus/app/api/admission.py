@@ -7,7 +7,7 @@ import hmac
 import math
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -23,8 +23,10 @@ from isthmus.app.bootstrap import Hub
 from isthmus.app.firm import Caller
 from isthmus.app.scope import demand_sight, within
 from isthmus.domain.errors import BadInput, NeedsSetup
+from isthmus.domain.objects import Engagement
 from isthmus.policies.authority import Actor, demand, demand_entity
 from isthmus.store.postgres import PostgresTx
+from isthmus.store.tx import Tx
 
 KEY_LENGTH_MAX = 200
 STRANGERS_PER_MINUTE = 600
@@ -182,6 +184,17 @@ class Visit:
         demand_entity(self.actor, entity)
         if self.caller.writes_as:
             self.hub.gate.check(writer=self.caller.writes_as, obj=obj, entity=entity)
+
+    def speak_of(self, tx: Tx, obj: str, *, contracts: Iterable[str] = (), projects: Iterable[str] = ()) -> None:
+        """The same for facts about work: held to the legal entity of every contract and project that is named.
+
+        What nobody knows yet is of no entity, and firm-wide.
+        """
+        keys, codes = tuple(sorted({*contracts} - {""})), tuple(sorted({*projects} - {""}))
+        named = tx.find(Engagement, contract_no=keys) if keys else []
+        named += tx.find(Engagement, project_code=codes) if codes else []
+        for entity in sorted({engagement.entity for engagement in named}) or [""]:
+            self.speak_for(obj, entity)
 
 
 async def _visit(request: Request) -> Visit:

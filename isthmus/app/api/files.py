@@ -24,6 +24,8 @@ from isthmus.app.taking.prices import Form, read_prices
 from isthmus.app.taking.report import FileTaken, Refusal, refusals
 from isthmus.app.taking.said import Said, check_owner
 from isthmus.domain.errors import BadInput
+from isthmus.domain.objects import Engagement
+from isthmus.kit.rate_card import RateCardFile
 from isthmus.runtime.books import Books
 
 
@@ -110,12 +112,18 @@ def _keep_refused(visit: Visit, file: File, wrong: BadInput) -> None:
 def _of_connection(visit: Visit, file: File, options: records.Options) -> Response:
     config = records.connection_of(visit.hub.firm, file.source)
     writer = visit.caller.writes_as or config.writes_as
-    nothing_yet = Said(records.FILES[file.kind].obj, ("*",), (), lambda books: {})
+    obj = records.FILES[file.kind].obj
+    nothing_yet = Said(obj, ("*",), (), lambda books: {})
+
+    def take(books: Books, found: records.Read) -> FileTaken:
+        visit.speak_of(books.tx, obj, projects=found.said.projects)
+        return records.take(books, found, options, writer)
+
     way = _Way(
         file,
         options,
         read=lambda: records.read(visit.hub.firm, file, options),
-        take=lambda books, found: records.take(books, found, options, writer),
+        take=take,
         admit=lambda tx: check_owner(visit.hub.gate, tx, writer, nothing_yet),
     )
     return _pass(visit, way)
@@ -176,11 +184,18 @@ async def receive_rate_card(
 
 def _card(visit: Visit, file: File, options: records.Options) -> Response:
     about = cards.about_of(file)
+
+    def take(books: Books, found: RateCardFile) -> FileTaken:
+        # The card of a client prices its contracts in every legal entity.
+        of_client = books.tx.find(Engagement, client_no=about.client_no) if about.client_no else []
+        visit.speak_of(books.tx, "rate_card", contracts=[engagement.contract_no for engagement in of_client])
+        return cards.take(books, file, found, visit.caller.name, dry_run=options.dry_run)
+
     way = _Way(
         file,
         options,
         read=lambda: cards.read(file, require_totals=options.require_totals),
-        take=lambda books, found: cards.take(books, file, found, visit.caller.name, dry_run=options.dry_run),
+        take=take,
         admit=lambda tx: visit.speak_for("rate_card", about.entity),
     )
     return _pass(visit, way)

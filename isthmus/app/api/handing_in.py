@@ -16,6 +16,7 @@ from isthmus.app.amending import AmendmentPreview, hand_in, preview_amendment
 from isthmus.app.api.admission import Visiting
 from isthmus.app.api.endpoints import Asked, endpoint
 from isthmus.app.api.idempotency import Reply, once
+from isthmus.app.api.reading import reading
 from isthmus.app.api.starts import Number, Started, known_contract, started
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact, can_bill_in, is_exact_amount, minor_units
@@ -93,9 +94,16 @@ def hand_in_contract(visit: Visiting, asked: HandedIn) -> Response:
     minor_units(contract.currency)
     visit.speak_for("contract", contract.entity)
     if asked.dry_run:
+        with reading(visit.hub) as tx:
+            visit.speak_of(tx, "contract", contracts=[contract.contract_no])
         shown = preview_amendment(visit.hub.kernel, contract, visit.caller.name)
         return JSONResponse(shown.model_dump(mode="json"))
-    return once(visit, asked, lambda books: Reply(202, started(hand_in(books, contract, visit.caller.name))))
+
+    def act(books: Books) -> Reply:
+        visit.speak_of(books.tx, "contract", contracts=[contract.contract_no])
+        return Reply(202, started(hand_in(books, contract, visit.caller.name)))
+
+    return once(visit, asked, act)
 
 
 @endpoint("POST /v1/expenses", answer=Kept, status=202)
@@ -105,7 +113,12 @@ def hand_in_expenses(visit: Visiting, asked: Expenses) -> Response:
     _of_source(asked.source, asked.expenses)
     for expense in asked.expenses:
         _check_amounts(expense)
-    return once(visit, asked, lambda books: _kept(sweeps.accept_expenses, books, asked.source, asked.expenses))
+
+    def act(books: Books) -> Reply:
+        visit.speak_of(books.tx, "expense", projects=[expense.project_code for expense in asked.expenses])
+        return _kept(sweeps.accept_expenses, books, asked.source, asked.expenses)
+
+    return once(visit, asked, act)
 
 
 @endpoint("POST /v1/milestones", answer=Kept, status=202)
@@ -116,7 +129,14 @@ def hand_in_milestones(visit: Visiting, asked: Milestones) -> Response:
     for status in asked.milestones:
         if not status.contract_no and not status.project_code:
             raise BadInput(f"milestone {status.source_id} names neither a contract nor a project")
-    return once(visit, asked, lambda books: _kept(sweeps.accept_milestones, books, asked.source, asked.milestones))
+
+    def act(books: Books) -> Reply:
+        contracts = [status.contract_no for status in asked.milestones]
+        projects = [status.project_code for status in asked.milestones]
+        visit.speak_of(books.tx, "milestone", contracts=contracts, projects=projects)
+        return _kept(sweeps.accept_milestones, books, asked.source, asked.milestones)
+
+    return once(visit, asked, act)
 
 
 def _check_amounts(expense: Expense) -> None:
@@ -144,6 +164,7 @@ def hand_in_submitted_time(visit: Visiting, asked: Handed) -> Response:
     visit.speak_for("time_entry")
 
     def act(books: Books) -> Reply:
+        visit.speak_of(books.tx, "time_entry", projects=[entry.project_code for entry in asked.entries])
         for entry in asked.entries:
             books.tx.put(entry)
         return Reply(202, Kept(received=len(asked.entries), new=len(asked.entries)))

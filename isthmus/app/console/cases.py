@@ -21,6 +21,7 @@ from isthmus.desk.proposals import Choice
 from isthmus.desk.suggestions import suggestions_for
 from isthmus.desk.types import action_of
 from isthmus.domain.errors import BadInput, NotFound
+from isthmus.domain.names import same_person
 from isthmus.domain.objects import Client
 from isthmus.domain.states import CaseState
 from isthmus.policies.authority import QUEUES, demand_entity
@@ -187,7 +188,7 @@ def bulk_fix(look: Look) -> Response:
             "total": total,
             "writes": bulk_lists.writes(tx, fix.bulk_no),
             "then": bulk_lists.story_afterwards(tx, fix.bulk_no),
-            "mine": look.actor.name.strip().casefold() == fix.asked_by.strip().casefold(),
+            "mine": same_person(look.actor.name, fix.asked_by),
         }
     left = offset + len(rows) < total
     facts["more"] = f"/console/bulk/{fix.bulk_no}?from={offset + len(rows)}" if left else ""

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from isthmus.app.bootstrap import Hub
 from isthmus.app.console.oidc import Provider, granted
+from isthmus.app.console.pages import form_of, refuse_unstorable
 from isthmus.app.console.render import render
 from isthmus.app.console.sessions import COOKIE, Sessions, clear_cookie, csrf_holds, set_cookie
 from isthmus.app.console_config import LocalPerson
@@ -37,9 +38,13 @@ def routes() -> list[Route]:
 async def _login(request: Request) -> Response:
     if request.method == "GET":
         return await run_in_threadpool(_door, request, "")
-    async with request.form(max_files=0, max_fields=10) as form:
-        given = {name: str(value) for name, value in form.items()}
-    return await run_in_threadpool(_local, request, given)
+    return await run_in_threadpool(_local, request, await _given(request))
+
+
+async def _given(request: Request) -> dict[str, str]:
+    given = await form_of(request)
+    refuse_unstorable(request, given)
+    return given
 
 
 async def _begin(request: Request) -> Response:
@@ -47,13 +52,12 @@ async def _begin(request: Request) -> Response:
 
 
 async def _back(request: Request) -> Response:
+    refuse_unstorable(request, {})
     return await run_in_threadpool(_come_back, request)
 
 
 async def _logout(request: Request) -> Response:
-    async with request.form(max_files=0, max_fields=10) as form:
-        given = {name: str(value) for name, value in form.items()}
-    return await run_in_threadpool(_leave, request, given)
+    return await run_in_threadpool(_leave, request, await _given(request))
 
 
 def _door(request: Request, said: str, status: int = 200) -> Response:

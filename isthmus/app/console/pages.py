@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from isthmus.app.api.admission import is_storable
 from isthmus.app.api.problems import audit_denial
 from isthmus.app.bootstrap import Hub
 from isthmus.app.console.sessions import COOKIE, Sessions, actor_of, csrf_holds
-from isthmus.domain.errors import IsthmusError, NotPermitted
+from isthmus.domain.errors import BadInput, IsthmusError, NotPermitted
 from isthmus.policies.authority import Actor, demand
 from isthmus.store.desk_records import Session
 
@@ -97,13 +98,22 @@ def routes() -> list[Route]:
 
 def _guarded(one: Page) -> Callable[[Request], Any]:
     async def serve(request: Request) -> Response:
-        form = await _form_of(request) if one.method == "POST" else {}
+        form = await form_of(request) if one.method == "POST" else {}
+        refuse_unstorable(request, form)
         return await run_in_threadpool(_admit, one, request, form)
 
     return serve
 
 
-async def _form_of(request: Request) -> dict[str, str]:
+def refuse_unstorable(request: Request, form: dict[str, str]) -> None:
+    """BadInput for a character that no column holds, in the address or the form: nobody types one."""
+    given = [*request.path_params.values(), *request.query_params.values(), *form, *form.values()]
+    if not all(is_storable(str(text)) for text in given):
+        raise BadInput("the address or the form holds a character that cannot be stored")
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form; a file is none, and what is longer than a field may be is cut."""
     async with request.form(max_files=0, max_fields=FORM_MAX) as form:
         return {name: str(value)[:VALUE_MAX] for name, value in form.items() if isinstance(value, str)}
 

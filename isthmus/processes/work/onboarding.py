@@ -20,7 +20,7 @@ from isthmus.domain.objects import (
 from isthmus.domain.states import EngagementState, move
 from isthmus.domain.work import milestone_code
 from isthmus.policies import readiness
-from isthmus.ports import Crm, TaxEngine
+from isthmus.ports import Crm, RateBook, TaxEngine
 from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
 from isthmus.processes.work.signing import evidence_about
 from isthmus.runtime.books import Books
@@ -252,6 +252,12 @@ def tasks_of(project: Project) -> list[tuple[TaskIn]]:
 def rate_card_of(project: Project) -> RateCardIn:
     """The project's rates as one card."""
     return RateCardIn(project_code=project.project_code, currency=project.currency, rates=project.rates)
+
+
+def push_rates(run: Run, project: Project) -> ExternalRef | None:
+    """P1.10: the project's rates where its PSA keeps them; fees, milestones and cost plus have none to show there."""
+    card = rate_card_of(project)
+    return run.effect_if_offered("Push the rates to the PSA", RateBook.put_rates, card, needed=bool(card.rates))
 
 
 def schedule_of(contract: ContractVersion) -> ScheduleIn | None:
