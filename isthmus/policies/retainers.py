@@ -84,6 +84,9 @@ class _Grant:
         return self.hours * self.fee / self.quota if self.quota else ZERO
 
 
+NO_EARLIER: Mapping[str, Retainer] = {}
+
+
 def statement(
     terms: Retainer,
     hours: Mapping[str, Decimal],
@@ -92,33 +95,42 @@ def statement(
     closed: frozenset[str] = frozenset(),
     *,
     currency: str,
+    earlier: Mapping[str, Retainer] = NO_EARLIER,
 ) -> list[RetainerMonth]:
     """The months of a retainer up to and including through, each from what the month before left.
 
     hours: approved hours by month worked (YYYY-MM), for a closed month what was approved when it closed. late: hours
     approved after their month was closed; hours of a month that is not closed simply count there. Late hours consume
     what their own month had left over, if it is not expired; otherwise they are overage of the month they are posted
-    in. A first or last month covered in part has its share of fee and quota by days.
+    in. A first or last month covered in part has its share of fee and quota by days. earlier: months that were under
+    other terms, before an amendment.
 
     Raises BadInput for hours outside the term, NeedsDecision EX-RETAINER-CORRECTION when late corrections take back
     more than their month of posting has.
     """
-    worked, posted = _sorted(terms, hours, late, closed)
-    granted = {p.label: p for p in periods(terms.start, terms.end, 1, last_day(through))}
+    worked, posted = _sorted((terms, *earlier.values()), hours, late, closed)
+    own = {p.label: p for p in periods(terms.start, terms.end, 1, last_day(through))}
+    before = {
+        p.label: p
+        for month, then in earlier.items()
+        for p in periods(then.start, then.end, 1, last_day(through))
+        if p.label == month
+    }
+    granted = {**own, **before}
     after_the_end = {month for month in posted if month not in granted and month <= through}
     months: list[RetainerMonth] = []
     waiting: list[_Grant] = []
     for month in sorted(granted.keys() | after_the_end):
-        period = granted.get(month)
-        quota = period.share_of_hours(terms.quota_hours) if period else ZERO
-        grant = _Grant(month, quota, period.share(terms.fee, currency) if period else ZERO, quota)
-        row, waiting = _month(terms, grant, worked.get(month, ZERO), posted.get(month, ()), waiting, currency)
+        period, then = granted.get(month), earlier.get(month, terms)
+        quota = period.share_of_hours(then.quota_hours) if period else ZERO
+        grant = _Grant(month, quota, period.share(then.fee, currency) if period else ZERO, quota)
+        row, waiting = _month(then, grant, worked.get(month, ZERO), posted.get(month, ()), waiting, currency)
         months.append(row)
     return months
 
 
 def _sorted(
-    terms: Retainer, hours: Mapping[str, Decimal], late: Sequence[LateHours], closed: frozenset[str]
+    terms: Sequence[Retainer], hours: Mapping[str, Decimal], late: Sequence[LateHours], closed: frozenset[str]
 ) -> tuple[dict[str, Decimal], dict[str, list[LateHours]]]:
     """Hours by the month they count in: worked as themselves, and posted later because their month is closed."""
     worked = dict(hours)
@@ -131,8 +143,9 @@ def _sorted(
         else:
             worked[entry.period_worked] = worked.get(entry.period_worked, ZERO) + entry.hours
     for month in [*worked, *(entry.period_worked for entry in late)]:
-        if first_day(month) < first_day(month_of(terms.start)) or (terms.end and first_day(month) > terms.end):
-            raise BadInput(f"hours of {month} are outside the retainer from {terms.start} to {terms.end or 'no end'}")
+        start, end = min(one.start for one in terms), terms[0].end
+        if first_day(month) < first_day(month_of(start)) or (end and first_day(month) > end):
+            raise BadInput(f"hours of {month} are outside the retainer from {start} to {end or 'no end'}")
         if worked.get(month, ZERO) < 0:
             raise BadInput(f"{worked[month]} hours in {month}: a month's total cannot be negative")
     return worked, posted

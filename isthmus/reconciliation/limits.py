@@ -144,6 +144,12 @@ def check_milestones(books: ContractBooks) -> list[Finding]:
         worth: dict[int, Decimal] = defaultdict(Decimal)
         for item in books.of_line(line.line_uid, "milestone"):
             worth[_number_of(item)] += item.entry_net
+        if _price_has_changed(books, line):
+            # What was billed kept its amount and the others were spread again: all of the price bounds each and all.
+            amounts, whole = dict.fromkeys(worth, price), sum(worth.values(), ZERO)
+            if whole > price:
+                problem, key = f"milestones of {whole} for a price of {price}", f"{books.contract_no}/{line.line_uid}"
+                findings.append(Finding("INV-23", key, problem, "billing", whole - price, books.terms.currency))
         for number, net in sorted(worth.items()):
             key = f"{books.contract_no}/{line.line_uid}/M{number}"
             if net > amounts.get(number, ZERO):
@@ -152,6 +158,11 @@ def check_milestones(books: ContractBooks) -> list[Finding]:
             elif net and not {(line.line_uid, number), ("", number)} & accepted:
                 findings.append(Finding("INV-23", key, "never accepted", "billing", net, books.terms.currency))
     return findings
+
+
+def _price_has_changed(books: ContractBooks, line: ContractLine) -> bool:
+    before = [one for version in books.versions for one in version.lines if one.line_uid == line.line_uid]
+    return any(one.price != line.price for one in before)
 
 
 def _number_of(item: BillableItem) -> int:

@@ -49,8 +49,9 @@ from isthmus.policies.deposits import draw
 from isthmus.policies.layouts import compose
 from isthmus.policies.tax_amounts import Taxable, work_out
 from isthmus.processes.work import deriving
-from isthmus.processes.work.deriving import Facts, charges_of
+from isthmus.processes.work.deriving import charges_of
 from isthmus.processes.work.drafting import with_holdback
+from isthmus.processes.work.facts import Facts
 from isthmus.runtime.clock import HandClock
 from isthmus.runtime.engine import MemoryEngine
 from isthmus.runtime.kernel import Kernel

@@ -14,8 +14,9 @@ from isthmus.domain.objects import BillableItem, BillablePart, Invoice, LedgerEn
 from isthmus.domain.periods import PeriodSnapshot
 from isthmus.domain.states import CaseState, InvoiceLife, PartState
 from isthmus.processes.work.closing import totals_of
-from isthmus.processes.work.deriving import Facts, retainer_months
+from isthmus.processes.work.deriving import retainer_months
 from isthmus.processes.work.drafting import latest_version
+from isthmus.processes.work.facts import Facts
 from isthmus.store.records import Case, OutboxEvent
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ not changes nothing. So it does not matter when, or how often, a billing run ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import date
 from decimal import Decimal
 
 from isthmus.domain.objects import (
-    BillableItem,
+    BillablePart,
     BillingType,
     ContractLine,
     ContractVersion,
@@ -23,81 +23,25 @@ from isthmus.domain.objects import (
 )
 from isthmus.domain.periods import FiscalPeriod
 from isthmus.domain.states import PeriodState
-from isthmus.policies.billing import POLICY
-from isthmus.policies.charges import Charge, items_of
+from isthmus.domain.terms import Retainer
+from isthmus.policies.billing import PLACED, POLICY
+from isthmus.policies.charges import Charge, charge_key_of, items_of
 from isthmus.policies.discounts import volume_off
-from isthmus.policies.fixed import acceptance, milestone_amounts, milestone_lines, to_bill
-from isthmus.policies.proration import last_day, month_of
+from isthmus.policies.fixed import acceptance, milestone_amounts, milestone_lines, respread, to_bill
+from isthmus.policies.proration import last_day, month_of, periods
 from isthmus.policies.recurring import fees, true_ups, usage_line
 from isthmus.policies.retainers import LateHours, RetainerMonth, statement
 from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.drafting import latest_version
 from isthmus.processes.work.evidence import place
+from isthmus.processes.work.facts import Facts
 from isthmus.runtime.books import Books
-from isthmus.runtime.clock import local_day
 
-ZERO, ONE = Decimal(0), Decimal(1)
+ZERO = Decimal(0)
+Applies = Callable[[ContractLine], bool]
 COMMITTED = ("usage", "volume", "subscription", "milestone", "percent")
 FROM = ">"  # in the key of a charge that runs over a change of payers: the day from which the new ones have it
 DERIVED = ("milestone", "percent", "retainer_fee", "overage", "subscription", "usage", "volume", "commitment")
-
-
-class Facts:
-    """What a line's charges are worked out of: the books of one contract up to a day."""
-
-    def __init__(self, books: Books, version: ContractVersion, through: date) -> None:
-        self.books, self.version, self.through = books, version, through
-        self.items = books.tx.find(BillableItem, contract_no=version.contract_no, order=("source_key", "revision"))
-        known = books.tx.find(ContractVersion, contract_no=version.contract_no, order=("version",))
-        self.versions = [one for one in known if one.version <= version.version]
-        projects = books.tx.find(Project, contract_no=version.contract_no, limit=1)
-        self.project = projects[0].project_code if projects else ""
-
-    def day_of(self, instant: datetime) -> date:
-        """The calendar day where the contract's legal entity is."""
-        return local_day(instant, self.books.entity(self.version.entity).time_zone)
-
-    def latest(self, line_uid: str, types: Iterable[str] = ("time", "expense")) -> list[BillableItem]:
-        """The last word on each source of a line, of these types."""
-        wanted = frozenset(types)
-        last = {i.source_key: i for i in self.items if i.line_uid == line_uid and i.source_type in wanted}
-        return list(last.values())
-
-    def paid_on(self, line: ContractLine, day: date) -> ContractLine:
-        """The line with the payers in force on a day: what was earned before new shares keeps its payers."""
-        if len(self.versions) < 2:
-            return line
-        covering = [
-            v for v in self.versions if v.effective_from <= day and (not v.effective_to or day < v.effective_to)
-        ]
-        of_line = [one for v in covering for one in v.lines if one.line_uid == line.line_uid]
-        return line.model_copy(update={"payers": of_line[-1].payers}) if of_line else line
-
-    def new_shares(self, line: ContractLine) -> list[date]:
-        """The days from which the line is shared among others than the day before, oldest first."""
-        days = sorted({version.effective_from for version in self.versions[1:]})
-        before = timedelta(days=1)
-        return [day for day in days if self.paid_on(line, day).payers != self.paid_on(line, day - before).payers]
-
-    def charge(
-        self, line: ContractLine, key: str, source_type: str, day: date, net: Decimal, description: str, **more: object
-    ) -> Charge:
-        """One amount as a charge: quantity one at that price, unless more says otherwise."""
-        fixed = {"quantity": ONE, "unit_price": net}
-        return Charge(
-            key=f"{self.version.contract_no}/{line.line_uid}/{key}",
-            entry_key=f"{self.version.contract_no}/{line.line_uid}/{key}",
-            entry_revision=0,
-            source_type=source_type,
-            version=self.version,
-            line=self.paid_on(line, day),
-            service_date=day,
-            extended=net,
-            project_code=self.project,
-            description=description,
-            approved_by="contract",
-            **{**fixed, **more},  # type: ignore[arg-type]
-        )
 
 
 def derive(books: Books, contract_no: str, through: date) -> int:
@@ -105,7 +49,7 @@ def derive(books: Books, contract_no: str, through: date) -> int:
     version = latest_version(books, contract_no)
     books.tx.lock(f"contract:{contract_no}")
     facts = Facts(books, version, through)
-    charges = [charge for line in version.lines for charge in charges_of(facts, line)]
+    charges = [charge for line in facts.lines() for charge in charges_of(facts, line)]
     wanted = [item for charge in charges for item in items_of(charge)]
     keys = {item.source_key for item in wanted}
     # What was worked out for a later day by another run is not taken back by this one.
@@ -118,12 +62,29 @@ def derive(books: Books, contract_no: str, through: date) -> int:
 
 
 def charges_of(facts: Facts, line: ContractLine) -> list[Charge]:
-    """All derived charges of a line, by every rule that applies to it; the commitment sees what the others come to."""
+    """All derived charges of a line, by every rule that applies to it; the commitment sees what the others come to.
+
+    Terms that were in force on the day of a charge decide about it: an amendment changes nothing before its first day.
+    """
     found: list[Charge] = []
     for applies, of_line in RULES:
-        if applies(line):
-            found += of_line(facts, line)
-    return found + _commitment(facts, line, found) if line.commitment is not None else found
+        found += _by_rule(facts, line, applies, of_line)
+    return found + _by_rule(facts, line, _is_committed, lambda facts, one: _commitment(facts, one, found))
+
+
+def _by_rule(
+    facts: Facts, line: ContractLine, applies: Applies, of_line: Callable[[Facts, ContractLine], Sequence[Charge]]
+) -> list[Charge]:
+    if len(facts.versions) < 2:
+        return list(of_line(facts, line)) if applies(line) else []
+    having = [one for _, one in facts.terms_of(line.line_uid) if applies(one)]
+    charges = of_line(facts, having[-1]) if having else ()
+    then = [(charge, facts.line_on(line.line_uid, charge.service_date)) for charge in charges]
+    return [charge for charge, held in then if held is not None and applies(held)]
+
+
+def _is_committed(line: ContractLine) -> bool:
+    return line.commitment is not None
 
 
 # -- fixed fees ------------------------------------------------------------------------------------------------
@@ -131,10 +92,11 @@ def charges_of(facts: Facts, line: ContractLine) -> list[Charge]:
 
 def _milestones(facts: Facts, line: ContractLine) -> list[Charge]:
     """Accepted milestones, one charge for each of their parts, on the day they were accepted."""
+    milestones = _spread(facts, line)
     price = line.price if line.price is not None else sum((m.amount for m in line.milestones), ZERO)
-    amounts = milestone_amounts(price, line.milestones, facts.version.currency)
+    amounts = milestone_amounts(price, milestones, facts.version.currency)
     charges: list[Charge] = []
-    for milestone in line.milestones:
+    for milestone in milestones:
         known = statuses_of(facts.books, facts.version, line, milestone)
         verdict = acceptance(milestone, known)
         day = max((facts.day_of(status.at) for status in known), default=facts.through)
@@ -144,6 +106,38 @@ def _milestones(facts: Facts, line: ContractLine) -> list[Charge]:
                 key = f"M{milestone.number}" if not milestone.parts else f"M{milestone.number}:{name}"
                 charges.append(facts.charge(line, key, "milestone", day, amount, name, trace=trace))
     return charges
+
+
+def _spread(facts: Facts, line: ContractLine) -> tuple[Milestone, ...]:
+    """The milestones of a line. After a change of its price those that are billed keep what they were billed at, and
+    the others are spread again; where each has an amount of its own, that is what was agreed.
+    """
+    before = [one.price for _, one in facts.terms_of(line.line_uid) if one.price not in (None, line.price)]
+    if not before or line.price is None or all(milestone.amount for milestone in line.milestones):
+        return line.milestones
+    return respread(
+        line.milestones,
+        before=before[-1] or ZERO,
+        price=line.price,
+        billed=_billed_milestones(facts, line),
+        currency=facts.version.currency,
+        policy=line.respread,
+        due=facts.through,
+    )
+
+
+def _billed_milestones(facts: Facts, line: ContractLine) -> dict[int, Decimal]:
+    """What milestones are worth of which something is on paper, by number."""
+    known = facts.latest(line.line_uid, ("milestone",))
+    ids = tuple(item.item_id for item in facts.items if item.source_type == "milestone")
+    paper = {p.item_id.rsplit("#", 1)[0] for p in facts.books.tx.find(BillablePart, item_id=ids) if p.state in PLACED}
+    found: dict[int, Decimal] = {}
+    for number in (milestone.number for milestone in line.milestones):
+        name = f"{facts.version.contract_no}/{line.line_uid}/M{number}"
+        mine = [i for i in known if charge_key_of(i).split(":")[0] == name]
+        if any(item.source_key in paper for item in mine):
+            found[number] = sum((item.entry_net for item in mine), ZERO)
+    return found
 
 
 def statuses_of(
@@ -213,8 +207,25 @@ def retainer_months(facts: Facts, line: ContractLine) -> list[RetainerMonth]:
             late.append(LateHours(month, month_of(facts.day_of(item.approved_at)), item.entry_quantity))
         else:
             hours[month] = hours.get(month, ZERO) + item.entry_quantity
-    through = month_of(facts.through)
-    return statement(line.retainer, hours, through, late, frozenset(closed), currency=facts.version.currency)
+    through, earlier = month_of(facts.through), _earlier_terms(facts, line)
+    currency = facts.version.currency
+    return statement(line.retainer, hours, through, late, frozenset(closed), currency=currency, earlier=earlier)
+
+
+def _earlier_terms(facts: Facts, line: ContractLine) -> dict[str, Retainer]:
+    """The months whose first day was under other terms than the newest, with those."""
+    known = [one.retainer for _, one in facts.terms_of(line.line_uid) if one.retainer is not None]
+    if len(known) < 2:
+        return {}
+    first = min(one.start for one in known)
+    months = [period.label for period in periods(first, None, 1, facts.through)]
+    found = {}
+    for month in months:
+        day = max(date.fromisoformat(f"{month}-01"), first)
+        then = facts.line_on(line.line_uid, day)
+        if then is not None and then.retainer is not None and then.retainer != line.retainer:
+            found[month] = then.retainer
+    return found
 
 
 def _closed_months(facts: Facts) -> dict[str, FiscalPeriod]:
@@ -248,18 +259,21 @@ def _retainer(facts: Facts, line: ContractLine) -> list[Charge]:
 
 
 def _subscription(facts: Facts, line: ContractLine) -> list[Charge]:
-    assert line.subscription is not None
+    """Each period by the terms in force when it begins."""
     return [
         facts.charge(
-            line,
+            then,
             f"{fee.period.label}:subscription",
             "subscription",
             fee.period.start,
             fee.amount,
-            f"{line.description}: {fee.period.label}",
+            f"{then.description}: {fee.period.label}",
             trace={"policy": POLICY, "days": f"{fee.period.days} of {fee.period.of_days}"},
         )
-        for fee in fees(line.subscription, facts.through, facts.version.currency)
+        for version, then in facts.terms_of(line.line_uid)
+        if then.subscription is not None
+        for fee in fees(then.subscription, facts.through, facts.version.currency)
+        if facts.version_on(fee.period.start) == version
     ]
 
 
@@ -308,25 +322,26 @@ def _commitment(facts: Facts, line: ContractLine, derived: Sequence[Charge]) -> 
 
     Derived charges count as they are worked out now: what the books hold of them is of the run before.
     """
-    assert line.commitment is not None
     used = [(item.service_date, item.entry_net) for item in facts.latest(line.line_uid)]
     used += [(charge.service_date, charge.net) for charge in derived if charge.source_type in COMMITTED]
     return [
         facts.charge(
-            line,
+            then,
             f"{up.period.label}:commitment",
             "commitment",
             up.period.end,
             up.amount,
-            f"{line.description}: minimum of {up.period.label}",
+            f"{then.description}: minimum of {up.period.label}",
             trace={"policy": POLICY, "committed": str(up.committed), "used": str(up.used)},
         )
-        for up in true_ups(line.commitment, used, facts.through, facts.version.currency)
-        if up.amount
+        for version, then in facts.terms_of(line.line_uid)
+        if then.commitment is not None
+        for up in true_ups(then.commitment, used, facts.through, facts.version.currency)
+        if up.amount and facts.version_on(up.period.start) == version
     ]
 
 
-Rule = tuple[Callable[[ContractLine], bool], Callable[[Facts, ContractLine], Sequence[Charge]]]
+Rule = tuple[Applies, Callable[[Facts, ContractLine], Sequence[Charge]]]
 RULES: tuple[Rule, ...] = (
     (lambda line: line.billing_type is BillingType.FIXED_MILESTONE, _milestones),
     (lambda line: line.billing_type is BillingType.FIXED_PERCENT, _percent),

@@ -9,8 +9,9 @@ from isthmus.domain.objects import BillableItem, ContractVersion, Expense, Proje
 from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, is_same_share, items_of, place_of
 from isthmus.processes.work.batch import cards_of, day_of, distinct, latest_of
 from isthmus.processes.work.charging import chosen_lines
-from isthmus.processes.work.deriving import DERIVED, Facts, charges_of
+from isthmus.processes.work.deriving import DERIVED, charges_of
 from isthmus.processes.work.expensing import charge as charge_expense
+from isthmus.processes.work.facts import Facts
 from isthmus.runtime.books import Books
 
 
@@ -35,7 +36,7 @@ def _charges(books: Books, item: BillableItem) -> list[Charge]:
         version = books.tx.get(ContractVersion, item.contract_no, item.contract_version)
         assert version is not None
         facts = Facts(books, version, item.service_date)
-        return [charge for line in version.lines for charge in charges_of(facts, line)]
+        return [charge for line in facts.lines() for charge in charges_of(facts, line)]
     return []
 
 

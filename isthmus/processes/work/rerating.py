@@ -23,9 +23,10 @@ from isthmus.policies.charges import Terms, charge_key_of, charge_time, groups_o
 from isthmus.policies.rates import version_in_force
 from isthmus.processes.work.batch import cards_of, latest_of
 from isthmus.processes.work.charging import along, bring_to, chains_of, chosen_lines, client_of
-from isthmus.processes.work.deriving import DERIVED, FROM, Facts, charges_of
+from isthmus.processes.work.deriving import DERIVED, FROM, charges_of
 from isthmus.processes.work.evidence import place
 from isthmus.processes.work.expensing import charge as charge_expense
+from isthmus.processes.work.facts import Facts
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
