@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from tests.properties.naive import half_away, shares, worth
+from tests.properties.naive import half_away, shares, toward_zero, worth
 
 DAYS = {3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31, 13: 31, 14: 28}
 LAST_MONTH = 5
@@ -207,33 +207,62 @@ def cost_plus(terms: dict[str, Any], entries: list[dict[str, Any]]) -> list[Piec
 # -- invoices --------------------------------------------------------------------------------------------------------
 
 
-def invoices(terms: dict[str, Any], pieces: list[Piece]) -> dict[str, tuple[int, int, int]]:
-    """By payer: net asked for, held back, and tax, in cents; under the caps, line by line."""
-    room = [dict(cap) for cap in terms["caps"]]
+def invoices(terms: dict[str, Any], pieces: list[Piece]) -> dict[str, tuple[int, int, int, int]]:
+    """By payer: net asked for, held back, tax, and paid from an advance, in cents; under the caps, line by line."""
     rows: dict[tuple[str, Any], int] = {}
-    for piece in sorted(pieces, key=lambda p: (p["day"], p["approved"], p["key"])):
-        allowed = piece["net"]
-        binding = [c for c in room if all(c[n] in ("", piece[n]) for n in ("line", "role", "payer"))]
-        for cap in binding:
-            allowed = min(allowed, max(cap["left"], 0))
-        for cap in binding:
-            cap["left"] -= allowed
+    for piece, allowed in under_caps(terms["caps"], pieces):
         row = (piece["payer"], piece["row"])
         rows[row] = rows.get(row, 0) + allowed
-    found: dict[str, tuple[int, int, int]] = {}
-    for payer in {payer for payer, _ in rows}:
-        asked, held, taxes = 0, 0, 0
+    lots = [left for left, last in terms["lots"] if last is None or last >= (LAST_MONTH, DAYS[LAST_MONTH])]
+    left = sum(lots) if terms["deposit"] else 0
+    found: dict[str, tuple[int, int, int, int]] = {}
+    for payer in sorted({payer for payer, _ in rows}):
+        nets, held = [], 0
         for (whose, (line, *_)), net in rows.items():
             if whose == payer:
                 kept = half_away(net * terms["held"].get(line, Fraction(0)) / 100)
-                asked, held = asked + net - kept, held + kept
-                taxes += half_away((net - kept) * terms["tax"])
-        tax = taxes if terms["tax_by"] == "line" else half_away(asked * terms["tax"])
-        found[payer] = (asked, held, tax)
+                nets.append((line, net - kept))
+                held += kept
+        nets.sort(key=lambda pair: pair[0])
+        taken = min(left, max(sum(net for line, net in nets if line == "L1"), 0))
+        if terms["deposit"] == "tax_deposit" and taken:  # a line of its own, taxed like the others
+            nets.append(("deposit", -taken))
+            left -= taken
+        taxes = taxes_of([net for _, net in nets], terms["tax"], terms["tax_by"])
+        asked, tax, paid = sum(net for _, net in nets), sum(taxes), 0
+        if terms["deposit"] == "cash_advance":
+            own = sum(net + tax for (line, net), tax in zip(nets, taxes, strict=True) if line == "L1")
+            paid = min(left, max(min(own, asked + tax), 0))
+            left -= paid
+        found[payer] = (asked, held, tax, paid)
     return {payer: amounts for payer, amounts in found.items() if any(amounts)}
 
 
-def drawn(lots: list[tuple[int, tuple[int, int] | None]], wanted: int) -> int:
-    """What of paid advances (cents, last day) an invoice of the end of May may use."""
-    usable = sum(left for left, last in lots if last is None or last >= (LAST_MONTH, DAYS[LAST_MONTH]))
-    return min(usable, max(wanted, 0))
+def under_caps(caps: list[dict[str, Any]], pieces: list[Piece]) -> list[tuple[Piece, int]]:
+    """What of each piece is within its caps. What takes off goes first and makes room, whatever its day."""
+    room = [dict(cap) for cap in caps]
+    found = []
+    for piece in sorted(pieces, key=lambda p: (p["net"] >= 0, p["day"], p["approved"], p["key"])):
+        binding = [c for c in room if all(c[n] in ("", piece[n]) for n in ("line", "role", "payer"))]
+        allowed = min([piece["net"], *(max(cap["left"], 0) for cap in binding)])
+        for cap in binding:
+            cap["left"] -= allowed
+        found.append((piece, allowed))
+    return found
+
+
+def taxes_of(nets: list[int], rate: Fraction, by: str) -> list[int]:
+    """Line by line, or on the sum: then each line's share is cut toward zero, and the cents that are missing go to the
+    lines that lost most by the cut, the first of equals first.
+    """
+    if by == "line":
+        return [half_away(net * rate) for net in nets]
+    tax = half_away(sum(nets) * rate)
+    exact = [net * rate for net in nets]
+    cut = [toward_zero(share) for share in exact]
+    missing = tax - sum(cut)
+    step = 1 if missing > 0 else -1
+    losers = sorted(range(len(nets)), key=lambda n: (-step * (exact[n] - cut[n]), n))
+    for n in losers[: abs(missing)]:
+        cut[n] += step
+    return cut

@@ -1,7 +1,7 @@
 """Random contracts of every billing type at once, billed by the hub's own code and by naive sums: difference 0.00.
 
-Time with tiers and a least amount, cost plus, milestones, progress, a retainer, a subscription, usage; payers, caps,
-holdback, a deposit, tax by line and by category. The number of contracts is ISTHMUS_CONTRACTS.
+Time with tiers and a least amount, cost plus, milestones, progress, a retainer, a subscription, usage; payers, caps
+beside what takes off, holdback, deposits in both modes, tax by line and by category. How many: ISTHMUS_CONTRACTS.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import ast
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -41,21 +42,23 @@ from isthmus.domain.terms import (
     Tier,
 )
 from isthmus.domain.work import MilestoneStatus, PercentReport, Project, Task, UsageRecord
-from isthmus.policies import deposits, proration, retainers
-from isthmus.policies.caps import place
+from isthmus.policies import caps, deposits, proration, retainers
+from isthmus.policies.caps import Meter, place
 from isthmus.policies.charges import Terms, charge_time, groups_of_days, items_of
-from isthmus.policies.composition import plan_invoices
-from isthmus.policies.deposits import draw
+from isthmus.policies.composition import InvoicePlan, plan_invoices
 from isthmus.policies.layouts import compose
 from isthmus.policies.tax_amounts import Taxable, work_out
 from isthmus.processes.work import deriving
+from isthmus.processes.work.advances import pay
 from isthmus.processes.work.deriving import charges_of
-from isthmus.processes.work.drafting import with_holdback
+from isthmus.processes.work.drafting import invoice_for, with_holdback
 from isthmus.processes.work.facts import Facts
+from isthmus.processes.work.prepaying import keep_draws, with_deposits
 from isthmus.runtime.clock import HandClock
 from isthmus.runtime.engine import MemoryEngine
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.memory import MemoryStore
+from tests.processes.hub import ENTITY
 from tests.properties import naive_terms
 from tests.properties.test_recomputation import (
     CONTRACTS,
@@ -73,7 +76,7 @@ from tests.properties.test_recomputation import (
 THROUGH = date(2026, 5, 31)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LINES = ("C", "M", "P", "R", "S", "U")
-TRIED_MAX = 400
+TRIED_MAX = 2000
 Patch = pytest.MonkeyPatch
 
 
@@ -135,15 +138,23 @@ def random_contract(dice: random.Random) -> dict[str, Any]:
     ]
     terms["R"] = random_retainer(dice)
     terms["held"] = {line: terms["holdback"] if line == "L1" else Fraction(dice.choice([0, 5])) for line in ("L1", "M")}
-    negative = terms["tiers"] or ("R" in lines and terms["R"]["rollover"] == "credit") or "U" in lines
-    # What is taken off makes room under a cap again; that is shown elsewhere.
-    caps = [] if negative else [{**cap, "line": ""} for cap in terms["caps"]]
+    caps = [{**cap, "line": ""} for cap in terms["caps"]]
     if caps and lines and dice.random() < 0.5:
         caps.append(
             {"role": "", "payer": "", "line": dice.choice(sorted(lines)), "left": dice.randint(10_000, 900_000)}
         )
     terms["caps"] = caps
+    terms["deposit"] = dice.choice(["", "", "tax_deposit", "cash_advance"])
+    terms["lots"] = [
+        (dice.randint(1, 500_000), dice.choice([None, (4, 30), (5, 31)])) for _ in range(dice.randint(0, 3))
+    ]
     return terms
+
+
+def takes_off(terms: dict[str, Any]) -> bool:
+    """True when something of the contract may be below zero."""
+    credited = "R" in terms["lines"] and terms["R"]["rollover"] == "credit"
+    return bool(terms["tiers"]) or credited or "U" in terms["lines"]
 
 
 def random_retainer(dice: random.Random) -> dict[str, Any]:
@@ -189,7 +200,9 @@ class Words:
             if least
             else None
         )
-        worked = worked.model_copy(update={"discounts": worked.discounts + volume, "commitment": commitment})
+        deposit = Deposit(amount=Decimal(1), mode=terms["deposit"]) if terms["deposit"] else None
+        more = {"discounts": worked.discounts + volume, "commitment": commitment, "deposit": deposit}
+        worked = worked.model_copy(update=more)
         caps = tuple(
             Cap(
                 cap_id=f"cap {n}",
@@ -294,6 +307,24 @@ class Words:
             )
         return found
 
+    def paid_in_advance(self) -> list[LedgerEntry]:
+        """What the deposit's ledger grants."""
+        return [
+            LedgerEntry(
+                entry_id=f"{n}",
+                ledger="deposit",
+                contract_no="K-1",
+                line_uid="L1",
+                period="2026-03",
+                kind="grant",
+                amount=self.money(left),
+                currency=self.terms["currency"],
+                expires=on(last),
+                recorded_at=NOON,
+            )
+            for n, (left, last) in enumerate(self.terms["lots"])
+        ]
+
 
 def number(value: Fraction) -> Decimal:
     return Decimal(value.numerator) / value.denominator
@@ -303,35 +334,48 @@ def on(day: tuple[int, int] | None) -> date | None:
     return date(2026, *day) if day else None
 
 
-def billed_by_the_hub(
-    words: Words, version: ContractVersion, entries: Sequence[Any]
-) -> dict[str, tuple[Decimal, Decimal, Decimal]]:
-    """By payer: net asked for, held back and tax, as time, derived evidence, caps, layouts and tax have it."""
+Amounts = tuple[Decimal, Decimal, Decimal, Decimal]  # net asked for, held back, tax, and what an advance has paid
+
+
+def billed_by_the_hub(words: Words, version: ContractVersion, entries: Sequence[Any]) -> dict[str, Amounts]:
+    """By payer, as time, derived evidence, caps, layouts, deposits and tax have it."""
     tasks = {line.line_uid: Task(code=line.line_uid, name="Work", line_uid=line.line_uid) for line in version.lines}
     terms = Terms(versions=[version], tasks=tasks)
     items = [i for group in groups_of_days(entries, terms) for c in charge_time(group, terms) for i in items_of(c)]
-    items += derived_items(words, version, items)
-    billable = {item.item_id: item for item in items if item.billable}
-    placed = place([share_of_item(item) for item in billable.values()], version, [])
-    ready = [p for p in placed if p.state is PartState.READY]
-    pieces = [evidence_of_part(p, billable[p.item_id], f"{p.item_id}/{n}") for n, p in enumerate(ready)]
-    totals = {}
-    for plan in plan_invoices(pieces, [version]):
-        lines = with_holdback(compose(plan.evidence, [version], plan.layout), [version])
-        rate = number(words.terms["tax"])
-        rows = [Taxable(line.number, line.net, "S", rate) for line in lines]
-        tax = work_out(rows, version.currency, words.terms["tax_by"]).tax
-        found = (sum((x.net for x in lines), Decimal(0)), sum((x.held for x in lines), Decimal(0)), tax)
-        payer = plan.evidence[0].payer
-        assert payer not in totals, "a payer has two invoices"
-        totals[payer] = found
+    with books_of(words, version, items) as books:
+        facts = Facts(books, version, THROUGH)
+        items += [i for line in version.lines for charge in charges_of(facts, line) for i in items_of(charge)]
+        billable = {item.item_id: item for item in items if item.billable}
+        placed = place([share_of_item(item) for item in billable.values()], version, [])
+        ready = [p for p in placed if p.state is PartState.READY]
+        pieces = [evidence_of_part(p, billable[p.item_id], f"{p.item_id}/{n}") for n, p in enumerate(ready)]
+        totals: dict[str, Amounts] = {}
+        for plan in plan_invoices(pieces, [version]):
+            payer = plan.evidence[0].payer
+            assert payer not in totals, "a payer has two invoices"
+            totals[payer] = invoiced(books, words, version, plan)
     return {payer: amounts for payer, amounts in totals.items() if any(amounts)}
 
 
-def derived_items(words: Words, version: ContractVersion, items: list[BillableItem]) -> list[BillableItem]:
-    """What a billing run would derive, out of books that hold the contract, its time and what was reported."""
+def invoiced(books: Any, words: Words, version: ContractVersion, plan: InvoicePlan) -> Amounts:
+    """The invoice of a plan with its deposits and tax, paid from advances as at its issue."""
+    lines = with_holdback(compose(plan.evidence, [version], plan.layout), [version])
+    lines = tuple(with_deposits(books, lines, [version]))
+    rows = [Taxable(line.number, line.net, "S", number(words.terms["tax"])) for line in lines]
+    taxed = work_out(rows, version.currency, words.terms["tax_by"])
+    lines = tuple(line.model_copy(update={"tax": taxed.line_taxes[line.number]}) for line in lines)
+    invoice = invoice_for(plan, lines, version, "P-K-1", THROUGH, f"K-1:{plan.key}", "ana")
+    invoice = invoice.model_copy(update={"total": invoice.net + taxed.tax, "open": invoice.net + taxed.tax})
+    keep_draws(books, invoice)
+    paid = invoice.open - pay(books, invoice).open
+    return invoice.net, sum((line.held for line in lines), Decimal(0)), taxed.tax, paid
+
+
+@contextmanager
+def books_of(words: Words, version: ContractVersion, items: list[BillableItem]) -> Iterator[Any]:
+    """Books that hold the contract, its time, what was reported and what was paid in advance, at the end of May."""
     store = MemoryStore()
-    kernel = Kernel(store, HandClock(datetime(2026, 6, 1, tzinfo=UTC)), MemoryEngine(), None)
+    kernel = Kernel(store, HandClock(datetime(2026, 5, 31, 16, tzinfo=UTC)), MemoryEngine(), None)
     project = Project(
         project_code="P-K-1",
         name="Work",
@@ -343,12 +387,8 @@ def derived_items(words: Words, version: ContractVersion, items: list[BillableIt
         start=date(2026, 3, 1),
     )
     with store.transaction() as tx:
-        tx.insert(project)
-        tx.insert_many(items)
-        for fact in words.facts():
-            tx.insert(fact)
-        facts = Facts(kernel.books(tx, key="auditor", actor="auditor"), version, THROUGH)
-        return [item for line in version.lines for charge in charges_of(facts, line) for item in items_of(charge)]
+        tx.insert_many([ENTITY, project, version, *items, *words.facts(), *words.paid_in_advance()])
+        yield kernel.books(tx, key="auditor", actor="auditor")
 
 
 # -- the comparison ---------------------------------------------------------------------------------------------------
@@ -401,7 +441,7 @@ def difference(dice: random.Random, terms: dict[str, Any]) -> tuple[Decimal, Dec
         payer: tuple(words.money(units) for units in amounts)
         for payer, amounts in naive_terms.invoices(terms, pieces).items()
     }
-    nothing = (Decimal(0), Decimal(0), Decimal(0))
+    nothing = (Decimal(0),) * 4
     apart = sum(
         (
             abs(a - b)
@@ -410,39 +450,13 @@ def difference(dice: random.Random, terms: dict[str, Any]) -> tuple[Decimal, Dec
         ),
         Decimal(0),
     )
-    asked = plain.get("", nothing)[0]
-    apart += abs(drawn_by_the_hub(dice, words, asked))
-    return apart, sum((net + tax for net, _, tax in plain.values()), Decimal(0))
-
-
-def drawn_by_the_hub(dice: random.Random, words: Words, asked: Decimal) -> Decimal:
-    """What the hub draws of random advances for this invoice, less what the naive sum draws."""
-    lots = [(dice.randint(1, 500_000), dice.choice([None, (4, 30), (5, 31)])) for _ in range(dice.randint(0, 3))]
-    ledger = [
-        LedgerEntry(
-            entry_id=f"{n}",
-            ledger="deposit",
-            contract_no="K-1",
-            line_uid="L1",
-            period="2026-03",
-            kind="grant",
-            amount=words.money(left),
-            currency=words.terms["currency"],
-            expires=on(last),
-            recorded_at=NOON,
-        )
-        for n, (left, last) in enumerate(lots)
-    ]
-    facts = {"net": asked, "total": asked, "day": THROUGH, "currency": words.terms["currency"]}
-    found = draw(Deposit(amount=Decimal(1)), ledger, **facts)  # type: ignore[arg-type]
-    units = int(asked.scaleb(words.decimals))
-    return found.amount - words.money(naive_terms.drawn(lots, units))
+    return apart, sum((net + tax for net, _, tax, _ in plain.values()), Decimal(0))
 
 
 @pytest.mark.timeout(3600)
 def test_every_billing_type_comes_to_the_same_in_the_hub_and_in_naive_sums() -> None:
     dice, begun = random.Random(SEED + 1), time.process_time()
-    apart, billed, kinds, capped = Decimal(0), Counter[str](), Counter[str](), 0
+    apart, billed, kinds, capped = Decimal(0), Counter[str](), Counter[str](), Counter[bool]()
     for _ in range(CONTRACTS):
         terms = random_contract(dice)
         off, net = difference(dice, terms)
@@ -451,12 +465,15 @@ def test_every_billing_type_comes_to_the_same_in_the_hub_and_in_naive_sums() -> 
         billed[terms["currency"]] += net  # type: ignore[assignment]
         kinds.update(terms["lines"])
         kinds.update(name for name in ("tiers", "least") if terms[name])
-        capped += bool(terms["caps"])
+        kinds.update([terms["deposit"]] if terms["deposit"] and terms["lots"] else [])
+        capped.update([takes_off(terms)] if terms["caps"] else [])
     told = ", ".join(f"{amount} {currency}" for currency, amount in sorted(billed.items()))
     seconds = time.process_time() - begun
-    print(f"\nrecomputed: {CONTRACTS} contracts of every type {dict(sorted(kinds.items()))}, {capped} with caps")
+    print(f"\nrecomputed: {CONTRACTS} contracts of every type {dict(sorted(kinds.items()))}")
+    print(f"with caps {capped.total()}, {capped[True]} of them beside what takes off")
     print(f"billed with tax {told}, difference {apart:.2f}, {seconds:.1f} s of CPU")
-    assert apart == 0 and set(kinds) == {*LINES, "tiers", "least"}
+    assert apart == 0 and set(kinds) == {*LINES, "tiers", "least", "tax_deposit", "cash_advance"}
+    assert capped[True] and capped[False]
 
 
 # -- what the auditor would see ---------------------------------------------------------------------------------------
@@ -513,6 +530,33 @@ def _tax_per_line_always(patch: Patch) -> None:
     patch.setattr(f"{__name__}.work_out", lambda rows, currency, by: real(rows, currency, "line"))
 
 
+def _cap_takes_no_room_back(patch: Patch) -> None:
+    real = Meter.need
+
+    def need(meter: Meter, quantity: Decimal, net: Decimal, timed: bool) -> Decimal:
+        return max(real(meter, quantity, net, timed), Decimal(0))
+
+    patch.setattr(Meter, "need", need)
+
+
+def _what_takes_off_waits_its_turn(patch: Patch) -> None:
+    patch.setattr(caps, "_turn", lambda share: (0, share.order_key, share.item_id))
+
+
+def _advance_pays_before_tax(patch: Patch) -> None:
+    def net_only(lines: Sequence[Any], line_uid: str) -> Decimal:
+        return max(sum((line.net for line in lines if line.line_uid == line_uid), Decimal(0)), Decimal(0))
+
+    patch.setattr(deposits, "drawable", net_only)
+
+
+def _advance_pays_other_lines(patch: Patch) -> None:
+    def all_of_it(lines: Sequence[Any], line_uid: str) -> Decimal:
+        return max(sum((line.net + line.tax for line in lines), Decimal(0)), Decimal(0))
+
+    patch.setattr(deposits, "drawable", all_of_it)
+
+
 PLANTED = (
     _fees_of_whole_months,
     _rolled_hours_never_end,
@@ -522,6 +566,10 @@ PLANTED = (
     _commitment_without_discount,
     _expired_deposits,
     _tax_per_line_always,
+    _cap_takes_no_room_back,
+    _what_takes_off_waits_its_turn,
+    _advance_pays_before_tax,
+    _advance_pays_other_lines,
 )
 
 
