@@ -224,6 +224,8 @@ class _Check:
             self._add("entities", f"{entity.country!r} is no ISO 3166 country code such as US", at, "country")
         for term in sorted(set(entity.payment_days) - set(entity.payment_terms)):
             self._add("entities", f"{term} is not among its payment_terms", at, "payment_days")
+        for term in sorted(set(entity.payment_terms) - set(entity.payment_days)):
+            self._add("entities", f"{term} has no payment_days: nobody knows when it is due", at, "payment_days")
         for name in ("invoice_approval_limit", "payment_tolerance"):
             if getattr(entity, name) < 0:
                 self._add("entities", "cannot be negative", at, name)

@@ -260,12 +260,39 @@ def check_tax_decision(
     return decision.place_of_supply
 
 
-def check_payment_terms(contract: ContractVersion, erp_terms: Sequence[str], answers: Answers) -> str:
-    """P1.6: the ERP knows the payment terms; the client is not blocked."""
+def check_payment_terms(
+    contract: ContractVersion, erp_terms: Sequence[str], entity: LegalEntity, answers: Answers
+) -> str:
+    """P1.6: the ERP knows the payment terms, the entity their due date; the client is not blocked."""
     terms = str(answers.get("EX-TERMS", {}).get("payment_terms", contract.payment_terms))
     if terms not in erp_terms:
         cause = f"payment terms {terms or '(none)'} are unknown to the ERP; it knows {', '.join(erp_terms)}"
         raise _case(contract, "EX-TERMS", cause, "receivables", "map", given=terms, known=list(erp_terms))
+    if terms not in entity.payment_days:
+        raise _no_due_date(contract, terms, entity)
     if contract.client.blocked and "EX-CREDIT" not in answers:
         raise _case(contract, "EX-CREDIT", f"client {contract.client_no} is blocked", "receivables", "override")
     return terms
+
+
+def check_same_currency(contract: ContractVersion, before: ContractVersion) -> None:
+    """P4.3: what is priced and billed is in the contract's currency, so an amendment keeps it. EX-MAP-TERMS."""
+    if contract.currency != before.currency:
+        cause = f"it is in {before.currency} and cannot go on in {contract.currency}: end it and sign another contract"
+        raise _case(contract, "EX-MAP-TERMS", cause, "contract-operations", currency=before.currency)
+
+
+def amended_payment_terms(
+    contract: ContractVersion, before: ContractVersion, entity: LegalEntity, answers: Answers
+) -> str:
+    """P4.3: the payment terms, which the entity must know the due date of where they are new. EX-TERMS otherwise."""
+    terms = str(answers.get("EX-TERMS", {}).get("payment_terms", contract.payment_terms))
+    if terms == before.payment_terms or terms in entity.payment_days:
+        return terms
+    raise _no_due_date(contract, terms, entity)
+
+
+def _no_due_date(contract: ContractVersion, terms: str, entity: LegalEntity) -> NeedsDecision:
+    known = sorted(entity.payment_days)
+    cause = f"payment terms {terms or '(none)'} have no due date in {entity.code}; it knows {', '.join(known)}"
+    return _case(contract, "EX-TERMS", cause, "receivables", "map", given=terms, known=known)

@@ -64,6 +64,7 @@ def refused_signature(run: Run, source: str, envelope_id: str) -> str:
     parks=(
         "EX-APPROVAL-INCOMPLETE",
         "EX-MAP-TERMS",
+        "EX-TERMS",
         "EX-CAP-BELOW-BILLED",
         "EX-PCT-REGRESS",
         "EX-RERATE-REVIEW",

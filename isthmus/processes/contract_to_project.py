@@ -50,7 +50,7 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     registered = work.registrations(run, entity)
     run.decide("Check the tax registration", work.check_tax, contract, client, registered)
     known_terms = run.read("Ask the ERP for its payment terms", Erp.payment_terms)
-    terms = run.decide("Check the payment terms", work.map_terms, contract, known_terms)
+    terms = run.decide("Check the payment terms", work.map_terms, contract, entity, known_terms)
 
     new = run.decide("Take the client into the books", work.client_is_new, client)
     contract = run.decide("Keep the contract version", work.keep_contract, contract, client, entity, dimensions, terms)

@@ -42,6 +42,7 @@ class Check:
     run: Callable[[ContractVersion, dict[str, dict[str, Any]]], Any]
 
 
+DAYS = entity(payment_days={"NET15": 15, "NET30": 30})
 approvals = Check(lambda c, a: readiness.check_approvals(c))
 terms = Check(lambda c, a: readiness.check_terms(c))
 find_client = Check(lambda c, a: readiness.resolve_client(c, KNOWN, a))
@@ -49,7 +50,7 @@ choose_entity = Check(lambda c, a: readiness.check_entity(c, ENTITIES, a).code)
 currency = Check(lambda c, a: readiness.check_currency(c, entity()))
 dimensions = Check(lambda c, a: readiness.check_dimensions(c, entity(), a))
 tax = Check(lambda c, a: readiness.check_tax(c, c.client, ("US-NY", "GB"), a))
-payment_terms = Check(lambda c, a: readiness.check_payment_terms(c, ("NET15", "NET30"), a))
+payment_terms = Check(lambda c, a: readiness.check_payment_terms(c, ("NET15", "NET30", "NET60"), DAYS, a))
 
 OPS, STEWARD, MASTER, AR = "contract-operations", "data-steward", "finance-master-data", "receivables"
 TWIN = client(client_no="CL-9", legal_name="GLOBEX GmbH", country="DE", tax_id="")
@@ -94,7 +95,8 @@ CASES = [
     ("not registered where the client is", tax, deal(client=client(address={"region": "TX"})), "EX-TAX-REG", "tax", ("exempt",), "US-TX"),
     ("exempt without a certificate", tax, deal(client=client(country="FR", tax_exempt=True)), "EX-TAX-REG", "tax", ("exempt",), "FR"),
     ("a certificate of a client that is not exempt", tax, deal(client=client(country="FR", exemption_certificate="C-1")), "EX-TAX-REG", "tax", ("exempt",), "FR"),
-    ("payment terms the ERP does not know", payment_terms, deal(payment_terms="NET45"), "EX-TERMS", AR, ("map",), "it knows NET15, NET30"),
+    ("payment terms the entity has no days for", payment_terms, deal(payment_terms="NET60"), "EX-TERMS", AR, ("map",), "have no due date in"),
+    ("payment terms the ERP does not know", payment_terms, deal(payment_terms="NET45"), "EX-TERMS", AR, ("map",), "it knows NET15, NET30, NET60"),
     ("no payment terms", payment_terms, deal(payment_terms=""), "EX-TERMS", AR, ("map",), "(none)"),
     ("a blocked client", payment_terms, deal(client=client(blocked=True)), "EX-CREDIT", AR, ("override",), "CL-1 is blocked"),
 ]  # fmt: skip

@@ -28,7 +28,9 @@ MONTH = {"client_no": "C-1", "entity": "US01", "cutoff": "2026-03-31", "prepared
 
 def client_of(*changes: dict[str, Any]) -> Hub:
     """A hub with contracts K-1, K-2 … of one client that share invoices; changes replace terms."""
-    hub = Hub(ENTITY.model_copy(update={"payment_terms": ("NET15", "NET30")}))
+    hub = Hub(
+        ENTITY.model_copy(update={"payment_terms": ("NET15", "NET30"), "payment_days": {"NET15": 15, "NET30": 30}})
+    )
     for number, more in enumerate(changes, start=1):
         no = f"K-{number}"
         facts = {"contract_no": no, "invoicing": TOGETHER, "caps": (), **more}

@@ -8,6 +8,7 @@ from decimal import Decimal
 from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Project
 from isthmus.domain.states import EngagementState, PartState
+from isthmus.policies import readiness
 from isthmus.policies.billing import write_off_order
 from isthmus.policies.caps import below_billed
 from isthmus.processes.work.evidence import on_paper, place_contract, with_orders
@@ -77,10 +78,15 @@ def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
         state = engagement.state if engagement else "unknown"
         raise BadInput(f"the engagement of contract {contract_no} is {state}: only an active one can be amended")
     before = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
-    kept = before.dimensions | contract.dimensions
-    agreed = contract.model_copy(
-        update={"client": before.client, "client_no": before.client_no, "dimensions": kept, "entity": before.entity}
-    )
+    readiness.check_same_currency(contract, before)
+    facts = {
+        "client": before.client,
+        "client_no": before.client_no,
+        "dimensions": before.dimensions | contract.dimensions,
+        "entity": before.entity,
+        "payment_terms": readiness.amended_payment_terms(contract, before, books.entity(before.entity), books.answers),
+    }
+    agreed = contract.model_copy(update=facts)
     if before.version < contract.version:
         _refuse_cap_below_billed(books, agreed)
         books.tx.insert(agreed)

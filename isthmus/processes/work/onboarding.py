@@ -158,9 +158,9 @@ def check_tax(books: Books, contract: ContractVersion, client: Client, registere
     return readiness.check_tax(contract, client, registered.regions, books.answers)
 
 
-def map_terms(books: Books, contract: ContractVersion, known: tuple[str, ...]) -> str:
-    """P1.6: payment terms the ERP knows."""
-    return readiness.check_payment_terms(contract, known, books.answers)
+def map_terms(books: Books, contract: ContractVersion, entity: LegalEntity, known: tuple[str, ...]) -> str:
+    """P1.6: payment terms the ERP knows, and the entity the due date of."""
+    return readiness.check_payment_terms(contract, known, entity, books.answers)
 
 
 def keep_contract(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import BadInput
@@ -20,7 +21,7 @@ ZERO = Decimal(0)
 def draft_release(
     books: Books, contract_no: str, line_uid: str, asked_by: str, finally_accepted: bool
 ) -> Invoice | None:
-    """What is held of a line, invoiced in full, when it is due. None when nothing is held."""
+    """What is held of a line, invoiced in full, when it is due. None when nothing is held that is not on its way."""
     books.tx.lock(f"contract:{contract_no}")
     version = latest_version(books, contract_no)
     line = version.line(line_uid)
@@ -30,22 +31,39 @@ def draft_release(
     if not is_due(line.holdback, today, finally_accepted=finally_accepted, asked_for=True):
         raise BadInput(f"the holdback of line {line_uid} is released by {line.holdback.release}: it is not due yet")
     entries = books.tx.find(LedgerEntry, contract_no=contract_no, ledger="holdback", order=("entry_id",))
-    held = held_of(entries).get(line_uid, ZERO)
-    if not held:
+    held = held_of(entries).get(line_uid, ZERO) - _on_its_way(books, contract_no, line_uid, entries)
+    if held <= 0:
         return None
     due = release(line_uid, held, line.holdback, version.currency)
     told = f"{line.description}: holdback released"
     return _draft(books, version, line, "release", due.net, told, "holdback", asked_by)
 
 
+def _on_its_way(books: Books, contract_no: str, line_uid: str, entries: Sequence[LedgerEntry]) -> Decimal:
+    """What living releases of a line bill that the ledger does not show yet: it shows a release after its issue."""
+    shown = {entry.invoice_id for entry in entries if entry.kind == "released"}
+    living = _living(books, contract_no, "release")
+    lines = [line for invoice in living if invoice.invoice_id not in shown for line in invoice.lines]
+    return sum((line.net for line in lines if line.line_uid == line_uid), ZERO)
+
+
+def _living(books: Books, contract_no: str, kind: str) -> list[Invoice]:
+    """Drafts and issued invoices of a kind that no credit has taken back in full."""
+    return books.tx.find(Invoice, contract_no=contract_no, kind=kind, life=(InvoiceLife.DRAFT, InvoiceLife.ISSUED))
+
+
 def draft_advance(books: Books, contract_no: str, line_uid: str, asked_by: str) -> Invoice:
-    """The deposit of a line, invoiced before the work."""
+    """The deposit of a line, invoiced before the work: once, until that is discarded or credited in full."""
     books.tx.lock(f"contract:{contract_no}")
     version = latest_version(books, contract_no)
     line = version.line(line_uid)
     terms = prepaying.terms_of(version, line_uid)
     if terms is None:
         raise BadInput(f"line {line_uid} of {version.key} has no deposit")
+    for known in _living(books, contract_no, "advance"):
+        if known.lines[0].line_uid == line_uid:
+            told = known.number or f"{known.invoice_id}, a draft"
+            raise BadInput(f"the deposit of line {line_uid} of {version.key} is on invoice {told}: it is billed once")
     told = f"{line.description}: deposit"
     if terms.mode == "cash_advance":
         line = line.model_copy(update={"tax_code": ADVANCE_CODE, "tax_category": ADVANCE_CATEGORY})
