@@ -8,10 +8,27 @@ from typing import Any
 
 from isthmus.domain.errors import RemoteRefusal
 from isthmus.domain.journals import JournalLine
+from isthmus.domain.objects import ExternalRef
+from isthmus.kit.mapping import at_minor_unit
 from isthmus.kit.wire import Row, Verb
 from isthmus.ports.messages import PostedInvoice, PostInvoice
 
 TWICE = "DUPLICATE"  # the remote code of a refusal because something is posted more than once
+
+
+def as_posted(
+    ref: ExternalRef,
+    number: str,
+    amounts: tuple[Any, Any],
+    currency: str,
+    client_no: str,
+    state: str = "posted",
+    sign: int = 1,
+) -> PostedInvoice:
+    """A document as a system has it. amounts: its total and what is open of it, with that system's sign."""
+    total, left = (at_minor_unit(sign * Decimal(amount), currency) for amount in amounts)
+    facts = {"currency": currency, "client_no": client_no, "state": state}
+    return PostedInvoice(ref=ref, number=number, total=total, open=left, **facts)
 
 
 def same_total(posted: PostedInvoice, invoice: PostInvoice) -> PostedInvoice:

@@ -169,6 +169,11 @@ class ModelConnector(Connector):
         """The id of one record of master data by the value of a field."""
         return (yield from self.ids_of(model, field, [value]))[value]
 
+    def maybe_id(self, model: str, *domain: Any) -> Verb[int | None]:
+        """The id of the one record of a domain; None when there is none. A refusal when there are several."""
+        found = self.only((yield from self.rows(model, list(domain))), f"{model} {domain[0][-1]}")
+        return int(found["id"]) if found else None
+
     def only(self, rows: list[Row], what: str) -> Row | None:
         """The one record, or none. A refusal for twins, which a request carried out twice has left."""
         if len(rows) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,7 @@ from isthmus.domain.errors import (
     Throttled,
     Underway,
 )
+from isthmus.domain.journals import Journal, booking
 from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Unlimited
@@ -497,6 +498,104 @@ def test_a_credit_memo_is_negative_there_and_positive_here(set_up: Connection, b
 
 
 # -- schedule ------------------------------------------------------------------------------------------------------
+
+
+JOURNAL = Journal(
+    journal_no="deposit/US-INV-2026-0001",
+    entity="US",
+    kind="deposit_drawn",
+    booked_on=date(2026, 3, 31),
+    currency="USD",
+    memo="advance drawn",
+    lines=booking("customer_deposits", "receivables", Decimal("402.84"), "advance drawn", client_no="C-100"),
+    recorded_at=datetime(2026, 3, 31, tzinfo=UTC),
+)
+LEDGER = {
+    "general_journal": "GenJrn",
+    "journal_service": "IsthmusServices/LedgerJournal/post",
+    "ledger_accounts": {"customer_deposits": "130200"},
+}
+
+
+def test_a_journal_is_booked_once_and_a_debt_is_the_customers(
+    served: Running, set_up: Connection, box: FinanceSandbox
+) -> None:
+    erp = connect(served, **LEDGER)
+    made = erp.post_journal(JOURNAL)
+    assert erp.find_journal(JOURNAL) == made == erp.post_journal(JOURNAL)
+    [header] = kept(box, "LedgerJournalHeaders")
+    assert made.external_id == f"usmf:{header['JournalBatchNumber']}"
+    assert (header["IntegrationKey"], header["IsPosted"], header["JournalName"]) == (
+        JOURNAL.journal_no,
+        "Yes",
+        "GenJrn",
+    )
+    sides = [
+        (
+            line["AccountType"],
+            line["AccountDisplayValue"],
+            line["DebitAmount"],
+            line["CreditAmount"],
+            line["CurrencyCode"],
+        )
+        for line in kept(box, "LedgerJournalLines")
+    ]
+    whole = JOURNAL.total
+    assert sides == [("Ledger", "130200", whole, 0, "USD"), ("Cust", "C-100", 0, whole, "USD")]
+    assert {line["TransDate"] for line in kept(box, "LedgerJournalLines")} == {"2026-03-31T12:00:00Z"}
+    [owed] = kept(box, "CustomerTransactions")
+    assert (owed["AccountNum"], owed["AmountCur"]) == ("C-100", -whole)
+
+
+@pytest.mark.parametrize("lost", ["LedgerJournalHeaders", r"\$batch", "/api/services/"])
+def test_a_journal_that_was_begun_is_finished_and_never_begun_twice(
+    served: Running, set_up: Connection, control: Control, box: FinanceSandbox, lost: str
+) -> None:
+    erp = connect(served, **LEDGER)
+    control("faults", {"kind": "timeout_after_commit", "method": "POST", "path": lost})
+    with pytest.raises(OutcomeUnknown):
+        erp.post_journal(JOURNAL)
+    assert (erp.find_journal(JOURNAL) is None) is (lost != "/api/services/")
+    erp.post_journal(JOURNAL)
+    assert len(kept(box, "LedgerJournalHeaders")) == 1 and len(kept(box, "LedgerJournalLines")) == 2
+
+
+def test_a_header_that_was_made_twice_goes(
+    served: Running, set_up: Connection, control: Control, box: FinanceSandbox
+) -> None:
+    control("faults", {"kind": "duplicate", "method": "POST", "path": "LedgerJournalHeaders"})
+    connect(served, **LEDGER).post_journal(JOURNAL)
+    assert len(kept(box, "LedgerJournalHeaders")) == 1 and len(kept(box, "LedgerJournalLines")) == 2
+
+
+def test_a_journal_that_waits_for_the_batch_job_is_asked_for_by_its_job(
+    served: Running, set_up: Connection, box: FinanceSandbox
+) -> None:
+    waiting = connect(served, **LEDGER | {"journal_service": ""})
+    with pytest.raises(Underway, match="waits to be posted") as underway:
+        waiting.post_journal(JOURNAL)
+    assert waiting.find_journal(JOURNAL) is None
+    assert box.run_posting_job() == 1
+    assert waiting.poll_journal(underway.value.job) == waiting.find_journal(JOURNAL)
+    for row in box.ledger.current("LedgerJournalHeaders"):
+        box.ledger.delete("LedgerJournalHeaders", str(row["_rec_id"]))
+    with pytest.raises(RemoteRefusal, match="is gone"):
+        waiting.poll_journal(underway.value.job)
+
+
+def test_a_journal_that_is_not_ours_any_more_is_not_posted(
+    served: Running, set_up: Connection, box: FinanceSandbox
+) -> None:
+    waiting = connect(served, **LEDGER | {"journal_service": ""})
+    with pytest.raises(Underway):
+        waiting.post_journal(JOURNAL)
+    [*_, last] = box.ledger.current("LedgerJournalLines")
+    box.ledger.delete("LedgerJournalLines", str(last["_rec_id"]))
+    with pytest.raises(RemoteRefusal, match=r"with 1 sides of 402\.84, not 402\.84; it is not posted"):
+        connect(served, **LEDGER).post_journal(JOURNAL)
+    with pytest.raises(NeedsSetup, match="accrued_cost"):
+        other = booking("accrued_cost", "receivables", Decimal(1), "", client_no="C-100")
+        connect(served, **LEDGER).post_journal(JOURNAL.model_copy(update={"journal_no": "J-2", "lines": other}))
 
 
 def test_milestones_are_replaced_whole(set_up: Connection, box: FinanceSandbox) -> None:

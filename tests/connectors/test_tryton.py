@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -15,11 +15,14 @@ from pydantic import BaseModel
 from isthmus.app.conformance.samples import common_inputs, filled
 from isthmus.connectors.tryton import connector as Tryton
 from isthmus.domain.errors import NeedsSetup, NotFound, OutcomeUnknown, RemoteRefusal, Retryable
+from isthmus.domain.journals import Journal, booking
 from isthmus.domain.objects import Client, Project
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Unlimited
 from isthmus.ports.messages import PostInvoice, TaskIn, TimeCost
 from isthmus.sandbox.server import Running, running
+from isthmus.sandbox.tryton.gateway import server
+from isthmus.sandbox.tryton.rpc import plain
 
 pytestmark = pytest.mark.timeout(900)  # whoever asks for Tryton first on a machine waits until its database is made
 ATTEMPTS = 12
@@ -29,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "receivable_account": "1.2.1",
     "revenue_account": "4.1.2",
     "tax_account": "6.3.6",
+    "ledger_accounts": {"customer_deposits": "2.2.2", "receivables": "1.2.1"},
     "warnings": "skip",
 }
 N = {"n": "_1%"}  # wildcards of a search, which must find nothing but themselves
@@ -179,3 +183,49 @@ def test_a_client_changes_and_comes_back(tryton: Running, erp: Connection) -> No
     assert (erp.find_client(moved), bool(erp.find_inactive_client(moved))) == (None, True)
     erp.put_client(moved)
     assert [row["name"] for row in there(tryton, "party") if row["code"] == CLIENT.client_no] == ["Meridian Group"]
+
+
+JOURNAL = Journal(
+    journal_no="deposit/US01-INV_1",
+    entity="US01",
+    kind="deposit_drawn",
+    booked_on=date(2026, 3, 31),
+    currency="USD",
+    memo="advance drawn",
+    lines=booking("customer_deposits", "receivables", Decimal("402.84"), "advance", client_no=CLIENT.client_no),
+    recorded_at=datetime(2026, 3, 31, tzinfo=UTC),
+)
+
+
+def test_a_journal_is_booked_once_and_a_debt_is_the_clients(tryton: Running, erp: Connection) -> None:
+    made = erp.post_journal(JOURNAL)
+    assert erp.find_journal(JOURNAL) == made == erp.post_journal(JOURNAL)
+    assert erp.find_journal(JOURNAL.model_copy(update={"journal_no": "deposit/US01-INV11"})) is None  # _ is no wildcard
+    office = server().office
+    fields = ("account.code", "debit", "credit", "party.code", "date", "move.state", "move.number")
+    sides = plain(office.rows("account.move.line", [["move", "=", int(made.external_id)]], *fields))
+    assert [(side["account"]["code"], Decimal(side["debit"]), Decimal(side["credit"])) for side in sides] == [
+        ("2.2.2", JOURNAL.total, 0),
+        ("1.2.1", 0, JOURNAL.total),
+    ]
+    assert [(side["party"] or {}).get("code") for side in sides] == [None, CLIENT.client_no]
+    assert {(side["date"], side["move"]["state"], side["move"]["number"]) for side in sides} == {
+        ("2026-03-31", "posted", made.version)
+    }
+
+
+def test_a_journal_in_another_currency_than_the_books_is_a_refusal(erp: Connection) -> None:
+    with pytest.raises(RemoteRefusal, match="books of US01 in USD"):
+        erp.post_journal(JOURNAL.model_copy(update={"currency": "EUR"}))
+    with pytest.raises(NotFound, match="period of 1999-03-31"):
+        erp.post_journal(JOURNAL.model_copy(update={"booked_on": date(1999, 3, 31)}))
+
+
+def test_what_is_claimed_is_listed_whoever_made_it(tryton: Running, erp: Connection) -> None:
+    erp.post_invoice(INVOICE)
+    tryton.sandbox.seed("repeat", {"invoice": "INV-1"})
+    listed = erp.receivables("US01", date(2026, 3, 1))
+    assert [(each.number, each.total, each.issue_date) for each in listed] == [
+        ("INV-1", INVOICE.total, INVOICE.issue_date)
+    ] * 2
+    assert erp.receivables("US01", date(2026, 4, 1)) == ()

@@ -165,7 +165,7 @@ class Tryton:
             "connector": self.system,
             "base_url": f"{served.url}/psa/rest",
             "auth": "bearer",
-            "fills": ["Erp"],
+            "fills": ["Erp", "JournalBook", "ReceivableList"],
             "writes_as": "erp",
             "secrets": {"token": f"demo:{served.sandbox.credentials()['token']}"},
             "settings": {

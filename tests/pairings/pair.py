@@ -69,7 +69,6 @@ class Pair:
         crm: Crm = SALESFORCE,
         beside: Beside | None = None,
         entities: tuple[LegalEntity, ...] = (),
-        erp_says: dict[str, Any] | None = None,
     ) -> None:
         self.erp, self.psa, self.crm = erp, psa, crm
         self.served = served
@@ -80,7 +79,7 @@ class Pair:
         firms = [each.model_copy(update={"dimensions_required": BOOKED}) for each in (ENTITY, *entities)]
         made = [crm.connection(folder, served[crm.system]), *connections(folder, {"avalara": served["avalara"]})]
         made += [psa.connection(served[psa.system]) | (beside.psa_says if beside else {})]
-        made += [erp.connection(folder, served[erp.system]) | (erp_says or {})]
+        made += [erp.connection(folder, served[erp.system])]
         made += [beside.tool.connection(served[beside.tool.system]) | beside.says] if beside else []
         for connection in made:
             self._serve_all(connection, [each.code for each in firms])

@@ -47,7 +47,7 @@ def served() -> Iterator[dict[str, Running]]:
 
 @pytest.fixture
 def pair(served: dict[str, Running]) -> Iterator[Pair]:
-    with paired(Tryton(), served, Jira(), erp_says={"fills": ["Erp", "ReceivableList"]}) as made:
+    with paired(Tryton(), served, Jira()) as made:
         yield made
 
 

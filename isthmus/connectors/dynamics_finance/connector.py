@@ -13,11 +13,12 @@ from typing import ClassVar
 from isthmus.connectors.dynamics_finance import mapping as m
 from isthmus.domain.errors import StaleRead, Underway
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
+from isthmus.kit.finance_ledger import GeneralJournals
 from isthmus.kit.keys import task_key
 from isthmus.kit.mapping import at_minor_unit, segments, sum_by_key
 from isthmus.kit.numbered import Progress, progress_of, watermark_of
-from isthmus.kit.odata import CompanyConnector, Keys, Part, day_of, literal, same
-from isthmus.kit.posting import made_once, one_of_copies, ready_to_post, same_amount, same_number, sign_of
+from isthmus.kit.odata import Keys, Part, day_of, literal, same
+from isthmus.kit.posting import as_posted, made_once, one_of_copies, ready_to_post, same_amount, same_number, sign_of
 from isthmus.kit.revised import RevisedLines, newest
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
@@ -27,7 +28,7 @@ HEADERS, LINES = "FreeTextInvoiceHeaders", "FreeTextInvoiceLines"
 JOURNALS, JOURNAL_LINES = "CustomerPaymentJournalHeaders", "CustomerPaymentJournalLines"
 
 
-class DynamicsFinance(RevisedLines, CompanyConnector):
+class DynamicsFinance(RevisedLines, GeneralJournals):
     """One environment. A client is a customer in every company, under the same account number."""
 
     options: ClassVar = {"cross-company": "true"}  # without it only the user's default company answers
@@ -243,14 +244,8 @@ class DynamicsFinance(RevisedLines, CompanyConnector):
         if len(rows) != 1:
             raise StaleRead(f"{self.system} shows {len(rows)} customer transactions of {number}")
         amount, settled, currency = (rows[0][name] for name in ("AmountCur", "SettleAmountCur", "CurrencyCode"))
-        return PostedInvoice(
-            ref=self.ref(HEADERS, header["InvoiceIdentifier"]),
-            number=number,
-            total=at_minor_unit(sign * Decimal(amount), currency),
-            open=at_minor_unit(sign * (Decimal(amount) - Decimal(settled)), currency),
-            currency=currency,
-            client_no=header["CustomerAccount"],
-        )
+        ref, amounts = self.ref(HEADERS, header["InvoiceIdentifier"]), (amount, Decimal(amount) - Decimal(settled))
+        return as_posted(ref, number, amounts, currency, header["CustomerAccount"], sign=sign)
 
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
         """Payments in journals posted since then. No date tells when one was, so unposted ones are asked for again."""

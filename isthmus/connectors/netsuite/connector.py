@@ -14,7 +14,7 @@ from isthmus.kit.keyed import KeyedConnector, by_external_id, by_id
 from isthmus.kit.keys import from_external_id, task_codes, task_key, to_external_id, to_revision_text
 from isthmus.kit.mapping import StatusTable, Table, at_minor_unit, sum_by_key
 from isthmus.kit.paging import Page, after_last_row, all_pages, in_batches, latest
-from isthmus.kit.posting import one_side, same_total
+from isthmus.kit.posting import as_posted, one_side, same_total
 from isthmus.kit.wire import Request, Row, Verb, dig
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
 
@@ -253,15 +253,9 @@ class NetSuite(KeyedConnector):
 
     def _posted(self, record: Row, number: str, kind: str) -> PostedInvoice:
         currency = self.decoded("currencies", record["currency"]["id"])
-        return PostedInvoice(
-            ref=self.ref(kind, record["id"]),
-            number=number,
-            total=at_minor_unit(Decimal(record["total"]), currency),
-            open=at_minor_unit(Decimal(record["amountRemaining"]), currency),
-            currency=currency,
-            client_no=from_external_id(dig(record, "entity.externalId") or ""),
-            state=self.state(kind, record["status"]["id"]),
-        )
+        ref, whose = self.ref(kind, record["id"]), from_external_id(dig(record, "entity.externalId") or "")
+        amounts, state = (record["total"], record["amountRemaining"]), self.state(kind, record["status"]["id"])
+        return as_posted(ref, number, amounts, currency, whose, state)
 
     def _is_open(self, job: Row) -> bool:
         states = StatusTable("netsuite job", self.setting("project_statuses"))

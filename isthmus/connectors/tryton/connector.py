@@ -16,15 +16,16 @@ from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit import tryton_rest as rest
 from isthmus.kit.keys import revision_of
 from isthmus.kit.mapping import at_minor_unit
-from isthmus.kit.posting import made_once, one_of_copies, ready_to_post, same_total, sign_of
+from isthmus.kit.posting import as_posted, made_once, one_of_copies, ready_to_post, same_total, sign_of
 from isthmus.kit.revised import Revised
+from isthmus.kit.tryton_ledger import Moves
 from isthmus.kit.wire import Request, Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, TaskIn, TimeCost
 
 PARTY, WORK, LINE, INVOICE = "party.party", "project.work", "timesheet.line", "account.invoice"
 
 
-class Tryton(Revised, rest.ModelConnector):
+class Tryton(Revised, Moves):
     """One database of a Tryton server. Parties are common to its companies."""
 
     # -- client ----------------------------------------------------------------------------------------------------
@@ -38,7 +39,8 @@ class Tryton(Revised, rest.ModelConnector):
         if client.address:
             place = m.ADDRESS.out(client.address)
             place["country"] = yield from self.id_of("country.country", "code", client.address.country)
-            place["subdivision"] = yield from self._region(client.address.country, client.address.region)
+            region = ["code", "=", f"{client.address.country}-{client.address.region}"]  # as ISO 3166-2 has it
+            place["subdivision"] = yield from self.maybe_id("country.subdivision", region)
             body["addresses"] = rest.in_place(party["addresses"] if party else [], place)
         if client.tax_id:
             number = {"code": client.tax_id, "type": self.setting("tax_id_type") or None}
@@ -73,12 +75,6 @@ class Tryton(Revised, rest.ModelConnector):
     def _party_that_is(self, client: Client, active: bool) -> Verb[ExternalRef | None]:
         party = yield from self._party(client)
         return self.ref(PARTY, party["id"]) if party and party["active"] is active else None
-
-    def _region(self, country: str, region: str) -> Verb[int | None]:
-        """The subdivision of that ISO 3166-2 code, where Tryton knows it."""
-        code = f"{country}-{region}"
-        rows = (yield from self.rows("country.subdivision", [["code", "=", code]], "code")) if region else []
-        return rows[0]["id"] if rows else None
 
     # -- project ---------------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
@@ -173,11 +169,10 @@ class Tryton(Revised, rest.ModelConnector):
         known = self.setting("employees").get(person)
         if known:
             return int(known)
-        rows = yield from self.rows("company.employee", [["party.contact_mechanisms.value", "=", person]])
-        employee = self.only(rows, f"employee {person}")
-        if employee is None:
+        found = yield from self.maybe_id("company.employee", ["party.contact_mechanisms.value", "=", person])
+        if found is None:
             raise self.refusal(f"{self.system} has no employee with the address {person}", "EMPLOYEE", "person")
-        return int(employee["id"])
+        return found
 
     # -- receivable ------------------------------------------------------------------------------------------------
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
@@ -257,17 +252,12 @@ class Tryton(Revised, rest.ModelConnector):
         return self.state("invoice", document["state"]) in ("posted", "paid", "voided")
 
     def _posted(self, document: Row, sign: int) -> PostedInvoice:
-        currency = document["currency"]["code"]
-        return PostedInvoice(
-            ref=self.ref(INVOICE, document["id"], document["number"] or ""),
-            number=document["reference"] or "",
-            total=at_minor_unit(sign * rest.from_amount(document["total_amount"]), currency),
-            open=at_minor_unit(sign * rest.from_amount(document["amount_to_pay"]), currency),
-            currency=currency,
-            client_no=document["party"]["code"],
-            state=self.state("invoice", document["state"]),
-            issue_date=rest.from_day(document["invoice_date"]) if document["invoice_date"] else None,
-        )
+        ref, number = self.ref(INVOICE, document["id"], document["number"] or ""), document["reference"] or ""
+        amounts = rest.from_amount(document["total_amount"]), rest.from_amount(document["amount_to_pay"])
+        state, whose = self.state("invoice", document["state"]), document["party"]["code"]
+        made = as_posted(ref, number, amounts, document["currency"]["code"], whose, state, sign)
+        day = rest.from_day(document["invoice_date"]) if document["invoice_date"] else None
+        return made.model_copy(update={"issue_date": day})
 
     # -- payments --------------------------------------------------------------------------------------------------
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:

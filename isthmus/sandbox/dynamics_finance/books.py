@@ -18,6 +18,7 @@ _NUMBERED = {  # collection -> (field, sequence): given by a number sequence whe
     "CustomersV3": ("CustomerAccount", "CUST-"),
     "ProjectHourJournals": ("JournalBatchNumber", "PJ"),
     "CustomerPaymentJournalHeaders": ("JournalBatchNumber", "CP"),
+    "LedgerJournalHeaders": ("JournalBatchNumber", "GJ"),
     "ProjectOnAccountForecasts": ("TransactionID", "OA"),
 }
 _HEADERS = {  # lines -> (their header's collection, our field, its field, the field that says posted)
@@ -28,8 +29,11 @@ _HEADERS = {  # lines -> (their header's collection, our field, its field, the f
         "JournalBatchNumber",
         "IsPosted",
     ),
+    "LedgerJournalLines": ("LedgerJournalHeaders", "JournalBatchNumber", "JournalBatchNumber", "IsPosted"),
     "FreeTextInvoiceLines": ("FreeTextInvoiceHeaders", "ParentRecId", "InvoiceIdentifier", "IsPosted"),
 }
+_GO_WITH = {"FreeTextInvoiceHeaders": "FreeTextInvoiceLines", "LedgerJournalHeaders": "LedgerJournalLines"}
+_COUNTED = ("ProjectHourJournalLines", "CustomerPaymentJournalLines", "LedgerJournalLines")
 
 
 class Books:
@@ -67,9 +71,10 @@ class Books:
         """Delete a record nothing depends on."""
         held = self._held(entity, record, if_match)
         self._check_open(entity, held)
-        if entity.entity_set == "FreeTextInvoiceHeaders":
-            for line in self.ledger.current("FreeTextInvoiceLines", ParentRecId=held["InvoiceIdentifier"]):
-                self.ledger.delete("FreeTextInvoiceLines", str(line["_rec_id"]))
+        if lines := _GO_WITH.get(entity.entity_set):
+            _, ours, theirs, _ = _HEADERS[lines]
+            for line in self.ledger.current(lines, **{"dataAreaId": held["dataAreaId"], ours: held[theirs]}):
+                self.ledger.delete(lines, str(line["_rec_id"]))
         elif any(self._refers(entity, held, reference) for reference in REFERENCES.items()):
             raise write_failed(entity, f"Error: {entity.table} cannot be deleted while dependent records exist.")
         self.ledger.delete(entity.entity_set, str(held["_rec_id"]))
@@ -121,10 +126,12 @@ class Books:
                 "ProjectContractHeaders", dataAreaId=company, ProjectContractId=draft["ProjectContractId"]
             )
             draft["CustomerAccountNumber"] = (contract or {}).get("CustomerAccountNumber", "")
-        elif collection in ("ProjectHourJournalLines", "CustomerPaymentJournalLines") and not draft["LineNumber"]:
+        elif collection in _COUNTED and not draft["LineNumber"]:
             _, ours, _, _ = _HEADERS[collection]
             lines = self.ledger.current(collection, dataAreaId=company, **{ours: draft[ours]})
             draft["LineNumber"] = max((line["LineNumber"] for line in lines), default=Decimal(0)) + 1
+            if collection == "LedgerJournalLines":  # its journal name gives all lines one voucher
+                draft["Voucher"] = lines[0]["Voucher"] if lines else self.ledger.number(company, "GNJL", 8)
         if collection == "CustomerPaymentJournalLines":
             draft["Company"] = draft["Company"] or company
 
@@ -175,6 +182,8 @@ class Books:
                 self._check_reference(entity, draft, name, target)
         if entity.entity_set in _HEADERS:
             self._check_header(entity, draft)
+        if entity.entity_set == "LedgerJournalLines":
+            self._check_account(entity, draft)
         if entity.entity_set == "ProjectHourJournalLines" and draft["ActivityNumber"]:
             keys = {
                 "dataAreaId": draft["dataAreaId"],
@@ -183,6 +192,17 @@ class Books:
             }
             if self._one("ProjectTasks", **keys) is None:
                 raise _not_found(entity, "ActivityNumber", draft["ActivityNumber"], "Activity number", "Activities")
+
+    def _check_account(self, entity: Entity, draft: Record) -> None:
+        """The account of a journal's line is one of its type: a main account, or a customer."""
+        name, kind = "AccountDisplayValue", draft["AccountType"]
+        if kind == "Cust":
+            self._check_reference(entity, draft, name, ("CustomersV3", "CustomerAccount", "Account", "Customers"))
+        elif kind == "Ledger":
+            main = {**draft, name: draft[name].split("-")[0]}
+            self._check_reference(entity, main, name, ("MainAccounts", "MainAccountId", "Account", "Main accounts"))
+        else:
+            raise write_failed(entity, f"Error: Account type {kind} is not used in this environment.")
 
     def _check_reference(self, entity: Entity, draft: Record, name: str, target: tuple[str, str, str, str]) -> None:
         collection, field, label, table = target

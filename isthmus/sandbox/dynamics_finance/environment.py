@@ -19,13 +19,17 @@ from isthmus.sandbox.dynamics_finance.errors import JSON, Refusal, no_route, ser
 from isthmus.sandbox.dynamics_finance.events import Events
 from isthmus.sandbox.dynamics_finance.ledger import Ledger, shown
 from isthmus.sandbox.dynamics_finance.packages import ACTIONS, BLOBS, Packages
-from isthmus.sandbox.dynamics_finance.posting import CannotPost, Posting
+from isthmus.sandbox.dynamics_finance.posting import GENERAL, CannotPost, Posting
 from isthmus.sandbox.dynamics_finance.schema import BY_SET
 from isthmus.sandbox.dynamics_finance.service import Call, Service
 from isthmus.sandbox.dynamics_finance.values import parse, plain, render
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-POST_SERVICE = "IsthmusServices/FreeTextInvoice/post"
+# The services that the firm has added, and the parameters each is called with.
+POST_SERVICES = {
+    "IsthmusServices/FreeTextInvoice/post": ("dataAreaId", "InvoiceIdentifier"),
+    "IsthmusServices/LedgerJournal/post": ("dataAreaId", "JournalBatchNumber"),
+}
 PRIORITIES = ("Low", "Medium", "High")
 Posts = Literal["at_once", "queued"]
 
@@ -56,7 +60,7 @@ class FinanceSandbox(Sandbox):
         self.pressure = 0
         self.retry_after_seconds = 2
         self.posts: Posts = "at_once"
-        self.queue: list[tuple[str, int]] = []
+        self.queue: list[tuple[str, str, Any]] = []
 
     def routes(self) -> list[BaseRoute]:
         """One route for everything: the vendor answers unknown URLs in its own shape."""
@@ -108,13 +112,14 @@ class FinanceSandbox(Sandbox):
         return {name: [plain(record) for record in rows] for name, rows in super()._seed_all(body).items()}
 
     def run_posting_job(self) -> int:
-        """The firm's batch job: post every free text invoice that is asked for; how many."""
+        """The firm's batch job: post every free text invoice and general journal that is asked for; how many."""
         waiting = self.queue or [
-            (row["dataAreaId"], row["InvoiceIdentifier"])
-            for row in self.ledger.current("FreeTextInvoiceHeaders", IsPosted="No")
+            (named, row["dataAreaId"], row[named])
+            for collection, named in (("FreeTextInvoiceHeaders", "InvoiceIdentifier"), (GENERAL, "JournalBatchNumber"))
+            for row in self.ledger.current(collection, IsPosted="No")
         ]
-        for company, rec_id in waiting:
-            self.posting.post_invoice(company, rec_id)
+        for named, company, number in waiting:
+            self._post(named, company, number)
         self.queue = []
         return len(waiting)
 
@@ -159,20 +164,26 @@ class FinanceSandbox(Sandbox):
         return self.service.serve(call)
 
     def _custom_service(self, path: str, body: bytes) -> Response:
-        """The one service the firm has added: post a free text invoice."""
-        if path != POST_SERVICE:
+        """The services the firm has added: post a free text invoice, or a general journal."""
+        if path not in POST_SERVICES:
             raise no_route(f"{self.base_url}/api/services/{path}")
-        asked = parse(body)
-        if set(asked) != {"dataAreaId", "InvoiceIdentifier"}:
-            raise service_failed("The parameters dataAreaId and InvoiceIdentifier are expected.")
-        place = (str(asked["dataAreaId"]), int(asked["InvoiceIdentifier"]))
+        asked, (company, named) = parse(body), POST_SERVICES[path]
+        if set(asked) != {company, named}:
+            raise service_failed(f"The parameters {company} and {named} are expected.")
+        place = (named, str(asked[company]), asked[named])
         if self.posts == "queued":
             self.queue.append(place)
             return Response(b'"Queued"', 200, media_type="application/json")
         before = self.ledger.savepoint()
         try:
-            self.posting.post_invoice(*place)
+            self._post(*place)
         except CannotPost as reason:
             self.ledger.roll_back(before)
             raise service_failed(str(reason)) from None
         return Response(b'"Posted"', 200, media_type="application/json")
+
+    def _post(self, named: str, company: str, number: Any) -> None:
+        if named == "InvoiceIdentifier":
+            self.posting.post_invoice(company, int(number))
+        else:
+            self.posting.post_general(company, str(number))

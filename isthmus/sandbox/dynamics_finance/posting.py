@@ -17,6 +17,7 @@ from isthmus.sandbox.dynamics_finance.values import moment, same
 
 HEADERS, LINES, TRANSACTIONS = "FreeTextInvoiceHeaders", "FreeTextInvoiceLines", "CustomerTransactions"
 JOURNALS, JOURNAL_LINES = "CustomerPaymentJournalHeaders", "CustomerPaymentJournalLines"
+GENERAL, GENERAL_LINES = "LedgerJournalHeaders", "LedgerJournalLines"
 MARKS = "CustomerPaymentJournalLineSettledInvoices"
 
 
@@ -140,6 +141,33 @@ class Posting:
             if not self.keeps_marks:
                 self.ledger.delete(MARKS, str(mark["_rec_id"]))
         self.ledger.change(BY_SET[JOURNALS], header, {"IsPosted": "Yes"})
+
+    def post_general(self, company: str, number: str) -> Record:
+        """Post a general journal, lines of customers as transactions; one that is posted already is left as it is."""
+        header = self.ledger.by_key(BY_SET[GENERAL], {"dataAreaId": company, "JournalBatchNumber": number})
+        if header is None:
+            raise CannotPost(f"Journal {number} does not exist in company {company}.")
+        if header["IsPosted"] == "Yes":
+            return header
+        lines = self.ledger.current(GENERAL_LINES, dataAreaId=company, JournalBatchNumber=number)
+        if not lines:
+            raise CannotPost(f"Journal {number} does not have any lines.")
+        for line in lines:
+            if line["TransDate"][:7] in self.closed:
+                raise CannotPost(f"Fiscal period for {line['TransDate'][:10]} is not open.")
+        off = sum((line["DebitAmount"] - line["CreditAmount"] for line in lines), Decimal(0))
+        if off:
+            where = f"voucher {lines[0]['Voucher']} do not balance as per {lines[0]['TransDate'][:10]}"
+            raise CannotPost(f"The transactions on {where}. ({lines[0]['CurrencyCode']}: {off})")
+        for line in lines:
+            if line["AccountType"] == "Cust":
+                self._of_customer(line)
+        return self.ledger.change(BY_SET[GENERAL], header, {"IsPosted": "Yes"})
+
+    def _of_customer(self, line: Record) -> None:
+        values = {name: line[name] for name in ("dataAreaId", "Voucher", "TransDate", "CurrencyCode")}
+        values |= {"AccountNum": line["AccountDisplayValue"], "AmountCur": line["DebitAmount"] - line["CreditAmount"]}
+        self.ledger.add(BY_SET[TRANSACTIONS], BY_SET[TRANSACTIONS].empty() | values)
 
     def post_hours(self, company: str, number: str) -> None:
         """Post a project hour journal."""

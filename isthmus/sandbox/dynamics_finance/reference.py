@@ -7,7 +7,12 @@ from isthmus.sandbox.dynamics_finance.schema import BY_SET
 
 COMPANIES = (("usmf", "Contoso Consulting USA", "USD"), ("gbsi", "Contoso Consulting UK", "GBP"))
 TERMS = (("NET15", 15), ("NET30", 30), ("NET45", 45), ("NET60", 60))
-ACCOUNTS = (("130100", "Accounts receivable"), ("401100", "Consulting revenue"), ("401200", "Managed services"))
+ACCOUNTS = (
+    ("130100", "Accounts receivable"),
+    ("130200", "Accrued revenue"),
+    ("401100", "Consulting revenue"),
+    ("401200", "Managed services"),
+)
 
 
 def stand(ledger: Ledger) -> None:

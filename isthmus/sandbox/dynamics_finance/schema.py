@@ -146,6 +146,16 @@ ENTITIES = (
            _fields("Voucher AccountNum Invoice TransDate:d DueDate:d Closed:d CurrencyCode AmountCur:n"
                    " SettleAmountCur:n LastSettleVoucher", TransType="LedgerTransType"),
            read_only=True, unverified=True),
+    Entity("LedgerJournalHeader", "LedgerJournalHeaders", "LedgerJournalHeaderEntity",
+           "Ledger journal table (LedgerJournalTable)", ("dataAreaId", "JournalBatchNumber"),
+           _fields("JournalBatchNumber JournalName Description IntegrationKey", IsPosted="NoYes"),
+           required=("JournalName",), given=frozenset({"JournalBatchNumber", "IsPosted"})),
+    Entity("LedgerJournalLine", "LedgerJournalLines", "LedgerJournalLineEntity", "Journal lines (LedgerJournalTrans)",
+           ("dataAreaId", "JournalBatchNumber", "LineNumber"),
+           _fields("JournalBatchNumber LineNumber:n AccountDisplayValue OffsetAccountDisplayValue DebitAmount:n"
+                   f" CreditAmount:n CurrencyCode Text Document Voucher TransDate:d {_DESCRIBED}",
+                   AccountType="LedgerJournalACType"),
+           required=("AccountDisplayValue", "CurrencyCode"), given=frozenset({"LineNumber", "Voucher"})),
     Entity("MainAccount", "MainAccounts", "MainAccountEntity", "Main accounts (MainAccount)", ("MainAccountId",),
            _fields("MainAccountId Name ChartOfAccounts"), shared=True, read_only=True),
     Entity("DataManagementDefinitionGroup", "DataManagementDefinitionGroups", "DMFDefinitionGroupEntity",
