@@ -104,7 +104,7 @@ def _invoice_line(number: int, pieces: Sequence[Evidence], contracts: Contracts,
     projects = {piece.project_code for piece in pieces}
     return InvoiceLine(
         number=number,
-        description=f"{line.description}: {name}" if name and name not in line.description else line.description,
+        description=_described(line.description, name),
         quantity=Decimal(1) if layout == "summary" else sum((piece.quantity for piece in pieces), NOTHING),
         unit_price=net if layout == "summary" else first.unit_price,
         net=net,
@@ -116,6 +116,13 @@ def _invoice_line(number: int, pieces: Sequence[Evidence], contracts: Contracts,
         contract_version=max(piece.contract_version for piece in pieces),
         project_code=projects.pop() if len(projects) == 1 else "",
     )
+
+
+def _described(line: str, name: str) -> str:
+    """The contract line's words and what is told apart within it; neither is said twice."""
+    if name in line:
+        return line
+    return name if name.startswith(line) else f"{line}: {name}"
 
 
 # -- what a line is about --------------------------------------------------------------------------------------

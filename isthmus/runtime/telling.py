@@ -46,8 +46,11 @@ def _evidence(items: list[BillableItem]) -> tuple[str, Decimal | None, str]:
 def _invoice(invoice: Invoice) -> tuple[str, Decimal | None, str]:
     name = invoice.number or invoice.invoice_id
     total = invoice.total or invoice.net
-    lines = len(invoice.lines)
-    return f"{name}: {lines} line{'' if lines == 1 else 's'}", total, invoice.currency
+    return f"{name}: {_counted(len(invoice.lines), 'line')}", total, invoice.currency
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 _WORDS: tuple[tuple[type, Any], ...] = (
@@ -55,7 +58,7 @@ _WORDS: tuple[tuple[type, Any], ...] = (
     (ContractVersion, lambda c: (f"{c.key} with {c.client.legal_name}", c.transaction_price, c.currency)),
     (Client, lambda c: (f"{c.client_no} {c.legal_name}", None, "")),
     (LegalEntity, lambda e: (f"{e.code} {e.name}", None, "")),
-    (Project, lambda p: (f"{p.project_code} with {len(p.tasks)} tasks", p.budget, p.currency)),
+    (Project, lambda p: (f"{p.project_code} with {_counted(len(p.tasks), 'task')}", p.budget, p.currency)),
     (ProjectFacts, lambda p: (f"{p.project_code} is {'open' if p.active else 'closed'}", None, "")),
     (TaxAnswer, lambda t: (f"{t.status} on {t.net:,}", t.tax, t.currency)),
     (PostedInvoice, lambda p: (f"{p.number} in {p.ref.system} as {p.ref.external_id}", p.total, p.currency)),

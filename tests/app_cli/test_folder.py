@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from isthmus.app.bootstrap import apply_firm
+from isthmus.app.connecting.found import OURS
 from isthmus.app.console_config import ConsoleConfig, Grant, LocalPerson, Oidc
 from isthmus.app.firm import Caller, ConnectionConfig, FirmConfig, PaceConfig, read_folder
 from isthmus.app.firm_check import CREDENTIALS_NEEDED, check
@@ -406,4 +407,5 @@ def test_every_field_and_shipped_rule_is_in_the_document() -> None:
     fields |= {*ConsoleConfig.model_fields, *Oidc.model_fields, *Grant.model_fields, *LocalPerson.model_fields}
     assert [name for name in sorted(fields | {*FirmConfig.model_fields}) if name not in said] == []
     for rule in DEFAULT_RULES:
-        assert f"| {rule.object} | {rule.field} | {rule.owner} |" in said
+        assert said.count(f"\n| {rule.object} | {rule.field} | {rule.owner} |") == 1, rule
+    assert [name for name in OURS if f"`{name}`" not in said] == []

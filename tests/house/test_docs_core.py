@@ -12,8 +12,8 @@ import pytest
 from isthmus.domain import errors
 from isthmus.domain.errors import IsthmusError, NeedsDecision
 from isthmus.domain.states import MOVES, PartState
-from isthmus.policies.billing import Share, place_under_caps
-from tests.policies.builders import cap, contract
+from isthmus.policies.caps import Share
+from tests.policies.builders import cap, contract, place_under_caps
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, IsthmusError)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from isthmus.domain.objects import (
     Rate,
     TimeEntry,
 )
+from isthmus.policies.caps import Placement, Share, binds, place
 
 
 def day(text: str) -> date:
@@ -144,3 +146,16 @@ def payment(amount: str, *, reference: str = "", applies: dict[str, str] | None 
         "applies": applies or {},
     }
     return Payment.model_validate({**facts, **changes})
+
+
+def caps_for(version: ContractVersion, line_uid: str) -> list[Cap]:
+    """Hard caps that bind everything of a line: its own and the contract's."""
+    share = Share("", line_uid, "", Decimal(0), Decimal(0))
+    return [cap for cap in version.caps if cap.kind is CapKind.HARD and binds(cap, share)]
+
+
+def place_under_caps(
+    shares: Iterable[Share], version: ContractVersion, placed_net: dict[str, Decimal]
+) -> list[Placement]:
+    """caps.place, where all that has its room already is an amount by line."""
+    return place(shares, version, [Share(uid, uid, "", Decimal(0), net) for uid, net in placed_net.items()])

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from isthmus.domain.errors import BadAmount, BadInput, NeedsDecision
 from isthmus.domain.money import round_half_away
-from isthmus.domain.objects import BillableItem, BillingType, ContractVersion, Milestone
-from isthmus.policies.billing import Evidence, as_correction, compose_lines, line_of, price_entry, write_off_order
+from isthmus.domain.objects import BillableItem, BillingType, ContractVersion, Milestone, Task
+from isthmus.policies.billing import as_correction, line_of, write_off_order
+from isthmus.policies.charges import Terms, charge_time, items_of
+from isthmus.policies.layouts import Evidence, compose
 from tests.policies.builders import contract, day, entry, line, rate
 
 # -- which contract line --------------------------------------------------------------------------------------------
@@ -55,7 +57,11 @@ def test_the_contract_line_of_an_hour(task: str, role: str, expected: str) -> No
 
 
 def priced(version: ContractVersion = TERMS, *, task: str = "", billable: bool = True, **facts: object) -> BillableItem:
-    return price_entry(entry(**facts), [version], item_id="E-1#1", task_line_uid=task, task_billable=billable)
+    """The evidence of one entry, on a task of this line ("": the role says which)."""
+    tasks = {"T": Task(code="T", name="Work", line_uid=task, billable=billable)}
+    (charge,) = charge_time([entry(task_code="T", **facts)], Terms([version], tasks))
+    (item,) = items_of(charge)
+    return item
 
 
 CHARGEABLE = [
@@ -101,7 +107,7 @@ def test_the_net_can_be_recomputed_from_the_trace(hours: Decimal, price: Decimal
 
 def test_evidence_remembers_where_it_comes_from() -> None:
     item = priced(role="consultant")
-    assert (item.item_id, item.source_key, item.revision) == ("E-1#1", "psa:E-1", 1)
+    assert (item.item_id, item.source_key, item.revision) == ("psa:E-1#1", "psa:E-1", 1)
     assert (item.contract_no, item.contract_version, item.line_uid) == ("C-1", 1, "BUILD")
     assert (item.person, item.approved_by, item.service_date) == ("ada", "bea", day("2026-03-09"))
 
@@ -143,11 +149,20 @@ def piece(
     return Evidence(part_id, uid, role, Decimal(price), Decimal(quantity), Decimal(net))
 
 
+@pytest.mark.parametrize(
+    ("role", "told"), [("consultant", "Advice: consultant"), ("Advice: 2026-03", "Advice: 2026-03"), ("", "Advice")]
+)
+def test_a_line_says_nothing_twice(role: str, told: str) -> None:
+    terms = contract(line("BUILD").model_copy(update={"description": "Advice"}))
+    (only,) = compose([piece("p1", "1", "1.00", role=role)], [terms], "by_role")
+    assert only.description == told
+
+
 @pytest.mark.requirement("INV-07")
 def test_a_line_is_the_sum_of_rounded_hours_never_hours_times_price() -> None:
     """Three times 0.35 h at 133.33 are three times 46.67: 140.01, where 1.05 h at 133.33 would be 140.00."""
     pieces = [piece(f"p{n}", "0.35", "46.67") for n in (1, 2, 3)]
-    (only,) = compose_lines(pieces, TERMS)
+    (only,) = compose(pieces, [TERMS], "by_role")
     assert (only.quantity, only.unit_price, only.net) == (Decimal("1.05"), Decimal("133.33"), Decimal("140.01"))
     assert round_half_away(only.quantity * only.unit_price, "USD") == Decimal("140.00") != only.net
     assert only.part_ids == ("p1", "p2", "p3")
@@ -161,7 +176,7 @@ def test_one_line_for_each_contract_line_role_and_price() -> None:
         piece("p4", "1", "240.00", role="architect", price="240.00"),
         piece("p5", "3", "555.00", price="185.00"),
     ]
-    lines = compose_lines(pieces, TERMS)
+    lines = compose(pieces, [TERMS], "by_role")
     told = [(x.number, x.line_uid, x.description, x.quantity, x.net, x.part_ids) for x in lines]
     assert told == [
         (1, "BUILD", "Work BUILD: architect", Decimal(1), Decimal("240.00"), ("p4",)),
@@ -169,7 +184,7 @@ def test_one_line_for_each_contract_line_role_and_price() -> None:
         (3, "BUILD", "Work BUILD: consultant", Decimal(2), Decimal("390.00"), ("p3",)),
         (4, "RUN", "Work RUN: operator", Decimal(1), Decimal("95.00"), ("p1",)),
     ]
-    assert compose_lines(list(reversed(pieces)), TERMS) == lines, "whatever the order the parts are read in"
+    assert compose(list(reversed(pieces)), [TERMS], "by_role") == lines, "whatever the order the parts are read in"
 
 
 pieces_of_work = st.lists(
@@ -190,7 +205,7 @@ pieces_of_work = st.lists(
 @pytest.mark.requirement("INV-07")
 @given(pieces_of_work)
 def test_no_cent_and_no_part_is_lost_between_evidence_and_lines(pieces: list[Evidence]) -> None:
-    lines = compose_lines(pieces, TERMS)
+    lines = compose(pieces, [TERMS], "by_role")
     assert sum(x.net for x in lines) == sum(e.net for e in pieces)
     assert sum(x.quantity for x in lines) == sum(e.quantity for e in pieces)
     assert sorted(p for x in lines for p in x.part_ids) == sorted(e.part_id for e in pieces)
@@ -201,7 +216,7 @@ def test_no_cent_and_no_part_is_lost_between_evidence_and_lines(pieces: list[Evi
 
 def test_evidence_of_a_line_the_contract_does_not_have_is_refused() -> None:
     with pytest.raises(BadInput, match="has no line GONE"):
-        compose_lines([piece("p1", "1", "1.00", uid="GONE")], TERMS)
+        compose([piece("p1", "1", "1.00", uid="GONE")], [TERMS], "by_role")
 
 
 # -- what a write-off takes -----------------------------------------------------------------------------------------

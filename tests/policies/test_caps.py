@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from isthmus.domain.objects import CapKind, ContractVersion
 from isthmus.domain.states import PartState
-from isthmus.policies.billing import Placement, Share, caps_for, place_under_caps
-from tests.policies.builders import cap, contract, line
+from isthmus.policies.caps import Placement, Share
+from tests.policies.builders import cap, caps_for, contract, line, place_under_caps
 
 READY, OVER = PartState.READY, PartState.OVER_CAP
 
