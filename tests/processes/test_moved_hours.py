@@ -11,10 +11,12 @@ import pytest
 from isthmus.app.controls import audit
 from isthmus.domain.objects import BillablePart, BillingType, ContractLine, ContractVersion, Invoice, Rate
 from isthmus.domain.states import PartState
-from isthmus.domain.terms import Band, DayRule, Retainer
+from isthmus.domain.terms import Band, DayRule, ExpenseTerms, Retainer
+from isthmus.processes import sweeps
 from isthmus.store.records import Case
 from tests.processes.hub import Hub, contract, entry
 from tests.processes.test_lending import UK
+from tests.processes.test_sweeps import expense
 
 EIGHT_HOURS = DayRule(bands=(Band(up_to_hours=Decimal(8), multiplier=Decimal(1)),))
 LATER = datetime(2026, 3, 20, tzinfo=UTC)
@@ -218,3 +220,55 @@ def test_an_amendment_keeps_the_line_that_a_person_has_chosen() -> None:
     amend(hub, lines)
     assert worth(hub) == {"K-1": Decimal("1600.00")}
     assert hub.rows(Case, state="open") == [] and audit(hub.kernel) == []
+
+
+# -- expenses --------------------------------------------------------------------------------------------------------
+
+
+def with_expenses(markup: str, **changes: Any) -> ContractVersion:
+    (line,) = contract().lines
+    terms = ExpenseTerms(markup_percent={"Lodging": Decimal(markup)})
+    return contract(lines=(line.model_copy(update={"expenses": terms}),), caps=(), **changes)
+
+
+def spent(hub: Hub, number: int, **changes: Any) -> None:
+    told = expense(number, "100.00").model_copy(update=changes)
+    with hub.store.transaction() as tx:
+        sweeps.accept_expenses(hub.kernel.books(tx, key="test", actor="tool"), "tool", [told])
+    sweeps.drain_facts(hub.kernel)
+    hub.go()
+
+
+def dearer(hub: Hub) -> None:
+    """From 10 March on lodging has 20 % on it."""
+    since = date(2026, 3, 10)
+    hub.systems.crm.put_contract(with_expenses("20", version=2, effective_from=since))
+    assert hub.start("amend_contract", "K-1@2", contract_no="K-1", version=2).state == "done"
+
+
+EXPENSES_MOVED = {
+    "nowhere": ({}, {"K-1": Decimal("120.00")}),
+    "to another day": ({"expense_date": date(2026, 3, 5)}, {"K-1": Decimal("110.00")}),
+    "to another contract": ({"project_code": "P-K-2"}, {"K-2": Decimal("110.00")}),
+}
+
+
+@pytest.mark.parametrize(("moved", "net"), EXPENSES_MOVED.values(), ids=EXPENSES_MOVED)
+def test_an_amendment_prices_an_expense_where_it_is_now(moved: dict[str, Any], net: dict[str, Decimal]) -> None:
+    hub = Hub()
+    hub.set_up(with_expenses("10"))
+    hub.set_up(with_expenses("10", contract_no="K-2"))
+    spent(hub, 1, expense_date=date(2026, 3, 12))
+    if moved:
+        spent(hub, 1, **{"expense_date": date(2026, 3, 12), **moved}, approved_at=LATER)
+    dearer(hub)
+    assert worth(hub) == net and audit(hub.kernel) == []
+
+
+def test_an_expense_is_no_twin_of_one_that_was_corrected() -> None:
+    hub = Hub()
+    hub.set_up(with_expenses("0"))
+    spent(hub, 1)
+    spent(hub, 1, gross=Decimal("90.00"), approved_at=LATER)
+    spent(hub, 2)
+    assert hub.rows(Case) == [] and worth(hub) == {"K-1": Decimal("190.00")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -97,7 +98,7 @@ def _refuse_a_twin(books: Books, expense: Expense) -> None:
     same = books.tx.find(Expense, project_code=expense.project_code, expense_date=expense.expense_date)
     twins = [
         other
-        for other in same
+        for other in latest_expenses(books, same).values()
         if other.key != expense.key and all(getattr(other, n) == getattr(expense, n) for n in SAME_SPENDING)
     ]
     if twins and books.answers.get("EX-DUP-SUSPECT", {}).get("action") != "accept":
@@ -110,6 +111,14 @@ def _refuse_a_twin(books: Books, expense: Expense) -> None:
             context={"entry": expense.key, "twin": twins[0].key},
             actions=("accept", "cancel"),
         )
+
+
+def latest_expenses(books: Books, kept: Sequence[Expense]) -> dict[str, Expense]:
+    """The latest revision kept of each expense: it may have moved it to another day or project."""
+    ids = tuple(sorted({expense.source_id for expense in kept}))
+    known = books.tx.find(Expense, source_id=ids, order=("revision",)) if ids else []
+    latest, keys = {expense.key: expense for expense in known}, {expense.key for expense in kept}
+    return {key: expense for key, expense in latest.items() if key in keys}
 
 
 def _place_of(books: Books, expense: Expense) -> tuple[ContractVersion, ContractLine, Project]:

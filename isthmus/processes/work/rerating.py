@@ -26,6 +26,7 @@ from isthmus.processes.work.charging import along, bring_to, chains_of, chosen_l
 from isthmus.processes.work.deriving import DERIVED, FROM, charges_of
 from isthmus.processes.work.evidence import place
 from isthmus.processes.work.expensing import charge as charge_expense
+from isthmus.processes.work.expensing import latest_expenses
 from isthmus.processes.work.facts import Facts
 from isthmus.runtime.books import Books
 
@@ -184,11 +185,10 @@ def _of_expenses(
     versions: list[ContractVersion],
     of_source: Mapping[str, Chains],
 ) -> Iterator[Change]:
-    latest: dict[str, Expense] = {}
-    for expense in books.tx.find(Expense, project_code=project.project_code, order=("revision",)):
-        if expense.expense_date >= contract.effective_from:
-            latest[expense.key] = expense
-    for key, expense in latest.items():
+    kept = books.tx.find(Expense, project_code=project.project_code, order=("revision",))
+    for key, expense in latest_expenses(books, kept).items():
+        if expense.project_code != project.project_code or expense.expense_date < contract.effective_from:
+            continue
         chains = of_source.get(key, {})
         version = version_in_force(versions, expense.expense_date)
         uid = next((chain[-1].line_uid for chain in chains.values()), "")
