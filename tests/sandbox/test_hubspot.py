@@ -228,7 +228,11 @@ def test_client_sets_properties_pipelines_and_owners(hub: HubSpot) -> None:
         hub.crm.properties.core_api.get_by_name("deals", "region")
     (pipeline,) = hub.crm.pipelines.pipelines_api.get_all("deals").results
     assert "closedwon" in {stage.id for stage in pipeline.stages}
-    assert hub.crm.owners.owners_api.get_page().results[0].email == "sales@firm.example"
+    (owner,) = hub.crm.owners.owners_api.get_page().results
+    assert owner.email == "sales@firm.example"
+    assert hub.crm.owners.owners_api.get_by_id(int(owner.id)).email == owner.email
+    with pytest.raises(Exception, match="Could not find owner 7"):
+        hub.crm.owners.owners_api.get_by_id(7)
 
 
 def test_client_works_with_a_custom_object(hub: HubSpot) -> None:
@@ -577,7 +581,8 @@ def test_answers_keep_the_published_specification(api: Api, box: HubspotSandbox)
     call("GET", "/crm/v3/properties/deals")
     call("GET", "/crm/v3/properties/deals/contract_no")
     call("GET", "/crm/v3/pipelines/deals")
-    call("GET", "/crm/v3/owners/")
+    (owner,) = call("GET", "/crm/v3/owners/")["results"]
+    call("GET", f"/crm/v3/owners/{owner['id']}")
     call("DELETE", f"/crm/v3/objects/companies/{company['id']}")
     call("POST", f"{deals}/batch/archive", {"inputs": [{"id": made["id"]}]})
     assert len(spec.seen) >= 15

@@ -444,6 +444,8 @@ def test_requests_and_answers_are_as_the_specification_has_them(api: httpx.Clien
     call("POST", "/changelog/bulkfetch", {"issueIdsOrKeys": [task["id"]], "fieldIds": ["status"]})
     call("DELETE", f"/issue/{task['id']}/worklog/{worklog['id']}")
     call("GET", "/worklog/deleted", since=0)
+    assert [each["key"] for each in call("GET", "/project/search", query="cons", maxResults=1)["values"]] == ["CONS"]
+    assert not call("GET", "/project/search", maxResults=1)["isLast"]
     for path in ("/serverInfo", "/myself", "/field", "/status", "/issuetype", "/project", "/project/CONS"):
         call("GET", path)
     call("DELETE", f"/issue/{task['id']}")

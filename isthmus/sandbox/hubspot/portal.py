@@ -33,6 +33,7 @@ LINKS = ("/crm/v4/objects", f"/crm/objects/{_DATED}")
 PAIRS = ("/crm/v4/associations", "/crm/v3/associations", f"/crm/associations/{_DATED}")
 PROPERTIES = ("/crm/v3/properties", f"/crm/properties/{_DATED}")
 PIPELINES = ("/crm/v3/pipelines", f"/crm/pipelines/{_DATED}")
+OWNERS = ("/crm/v3/owners",)
 SCHEMAS = ("/crm/v3/schemas", "/crm-object-schemas/v3/schemas")
 # (addresses, path below them, methods with their handlers), the more particular ones first
 ENDPOINTS: tuple[tuple[tuple[str, ...], str, dict[str, Handler]], ...] = (
@@ -62,7 +63,9 @@ ENDPOINTS: tuple[tuple[tuple[str, ...], str, dict[str, Handler]], ...] = (
     (PIPELINES, "/{type}/{id}/stages", {"GET": settings_api.read_pipeline}),
     (PIPELINES, "/{type}/{id}", {"GET": settings_api.read_pipeline}),
     (PIPELINES, "/{type}", {"GET": settings_api.list_pipelines}),
-    (("/crm/v3/owners",), "/", {"GET": settings_api.list_owners}),
+    (OWNERS, "/{id}", {"GET": settings_api.read_owner}),
+    (OWNERS, "/", {"GET": settings_api.list_owners}),
+    (OWNERS, "", {"GET": settings_api.list_owners}),
     (SCHEMAS, "", {"GET": settings_api.list_schemas, "POST": settings_api.create_schema}),
 )
 

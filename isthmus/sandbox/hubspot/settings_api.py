@@ -136,6 +136,14 @@ def list_owners(box: HubspotSandbox, call: Call) -> Answer:
     return 200, {"results": [OWNER] if wanted in (None, "", OWNER["email"]) else []}
 
 
+def read_owner(box: HubspotSandbox, call: Call) -> Answer:
+    """GET one, by its id or by that of its user."""
+    wanted = OWNER["userId" if call.params.get("idProperty") == "userId" else "id"]
+    if call.parts["id"] != str(wanted):
+        raise not_found(f"Could not find owner {call.parts['id']}")
+    return 200, OWNER
+
+
 # -- custom objects ----------------------------------------------------------------------------------------------
 
 

@@ -101,11 +101,14 @@ def _transition(call: Call) -> Any:
 
 
 def _history(call: Call) -> Any:
-    entries = [call.view.history(entry) for entry in _issue(call)["history"]]
-    start, most = int(call.params.get("startAt") or 0), int(call.params.get("maxResults") or 100)
-    last = start + most >= len(entries)
-    page = entries[start : start + most]
-    return {"startAt": start, "maxResults": most, "total": len(entries), "isLast": last, "values": page}
+    return _page(call, [call.view.history(entry) for entry in _issue(call)["history"]], 100)
+
+
+def _page(call: Call, rows: list[Record], most: int) -> Record:
+    """The page that is asked for. most: rows on a page unless told otherwise."""
+    start, most = int(call.params.get("startAt") or 0), int(call.params.get("maxResults") or most)
+    page, last = rows[start : start + most], start + most >= len(rows)
+    return {"startAt": start, "maxResults": most, "total": len(rows), "isLast": last, "values": page}
 
 
 def _add_worklog(call: Call) -> Any:
@@ -177,6 +180,20 @@ def _project(call: Call) -> Any:
     raise Refused(404, f"No project could be found with key '{wanted}'.")
 
 
+def _projects(call: Call) -> Any:
+    """Projects by what is in their key or name, and by keys, ordered by key."""
+    text, keys = str(call.params.get("query") or "").casefold(), call.params.getlist("keys")
+    return _page(
+        call,
+        [
+            call.view.project(key)
+            for key, project in sorted(PROJECTS.items())
+            if (not keys or key in keys) and text in f"{key} {project.name}".casefold()
+        ],
+        50,
+    )
+
+
 def _fields(call: Call) -> Any:
     return [
         {
@@ -205,6 +222,7 @@ _ROUTES: dict[str, dict[str, Handler]] = {
     "issuetype": {"GET": lambda call: [call.view.issue_type(name) for name in TYPES]},
     "issuetype/project": {"GET": lambda call: [call.view.issue_type(name) for name in TYPES]},
     "project": {"GET": lambda call: [call.view.project(key) for key in PROJECTS]},
+    "project/search": {"GET": _projects},
     "project/{project}": {"GET": _project},
     "issue": {"POST": _create},
     "issue/bulkfetch": {"POST": lambda call: search.bulk_fetch(call.site, call.view, call.document())},
