@@ -24,8 +24,10 @@ from isthmus.domain.objects import (
     Payment,
     Project,
 )
+from isthmus.processes.work.reading import contracts_on
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.records import Case, CrossReference, Effect, InboxMessage, OutboxEvent, RunRow, RunStep
+from isthmus.store.shared import invoices_on
 from isthmus.store.tables import TABLES
 from isthmus.store.tx import M
 
@@ -101,6 +103,11 @@ def _contracts(rows: Iterable[Any]) -> set[str]:
     return {f"contract:{row.contract_no}" for row in rows}
 
 
+def _billed_by(invoices: Iterable[Invoice]) -> set[str]:
+    """The contracts on invoices; one may bill several."""
+    return {f"contract:{contract_no}" for invoice in invoices for contract_no in contracts_on(invoice)}
+
+
 def _of_versions(tx: PostgresTx, key: str) -> set[str]:
     number, _, version = key.rpartition("@")
     if version.isascii() and version.isdigit() and len(version) < 10:
@@ -127,7 +134,7 @@ def _of_messages(tx: PostgresTx, messages: Iterable[InboxMessage]) -> set[str]:
 
 def _of_payment(tx: PostgresTx, key: str) -> set[str]:
     ids = tuple({share.invoice_id for share in tx.find(Allocation, payment_key=key)})
-    return _contracts(tx.find(Invoice, invoice_id=ids)) if ids else set()
+    return _billed_by(tx.find(Invoice, invoice_id=ids)) if ids else set()
 
 
 def _of_external_id(tx: PostgresTx, key: str) -> set[str]:
@@ -154,8 +161,8 @@ FINDERS: dict[str, Finder] = {
     "contract version": _of_versions,
     "project": lambda tx, key: _contracts(tx.find(Engagement, project_code=key)) if key else set(),
     "client": _of_client,
-    "invoice number": lambda tx, key: _contracts(tx.find(Invoice, number=key)) if key else set(),
-    "invoice": lambda tx, key: _contracts(tx.find(Invoice, invoice_id=key)),
+    "invoice number": lambda tx, key: _billed_by(tx.find(Invoice, number=key)) if key else set(),
+    "invoice": lambda tx, key: _billed_by(tx.find(Invoice, invoice_id=key)),
     "time entry": _of_entry,
     "evidence": lambda tx, key: _contracts(tx.find(BillableItem, item_id=key)),
     "billable part": lambda tx, key: _contracts(tx.find(BillablePart, part_id=key)),
@@ -178,7 +185,7 @@ def journey_of(tx: PostgresTx, key: str) -> Journey:
 
 def _gather(tx: PostgresTx, key: str, found_as: list[str], correlations: list[str]) -> Journey:
     contract_nos = tuple(c.removeprefix("contract:") for c in correlations if c.startswith("contract:"))
-    invoices = tx.find(Invoice, contract_no=contract_nos, order=("number", "invoice_id")) if contract_nos else []
+    invoices = invoices_on(tx, *contract_nos)
     payments = _payments(tx, invoices)
     own = tx.find(RunRow, correlation_id=tuple(correlations), order=("created_at", "run_id"), limit=ROWS_MAX)
     runs = _with_cash(tx, own, payments)

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from isthmus.domain.objects import BillablePart, Invoice
+from isthmus.domain.objects import BillablePart
 from isthmus.domain.states import InvoiceLife, PartState
+from isthmus.store.shared import invoices_on
 from isthmus.store.tables import TABLES
 from isthmus.store.tx import Tx
 
@@ -22,7 +23,7 @@ def position_of(tx: Tx, contract_no: str) -> Position:
     for state, currency, net in _evidence(tx, contract_no):
         if state != PartState.SUPERSEDED:
             _add(sums, f"evidence {_words(state)}", currency, net)
-    for invoice in tx.find(Invoice, contract_no=contract_no):
+    for invoice in invoices_on(tx, contract_no):
         name = invoice.number or f"draft {invoice.invoice_id}"
         if invoice.life is not InvoiceLife.DISCARDED:
             _add(sums, f"{name}: net, {_words(invoice.life)}", invoice.currency, invoice.net)

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from isthmus.desk.alarms import SILENCE, Alarm
 from isthmus.desk.close_day import is_working_day
 from isthmus.desk.config import Expectation
-from isthmus.domain.objects import Engagement, Invoice, LegalEntity
+from isthmus.domain.objects import Engagement, LegalEntity
 from isthmus.domain.states import EngagementState, InvoiceLife, Posting
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.records import InboxMessage, StageTime
+from isthmus.store.shared import invoices_on
 from isthmus.store.tables import TABLES
 from isthmus.store.tx import Tx
 
@@ -124,7 +125,7 @@ def _stuck(tx: Tx, expected: Expectation, earliest: datetime) -> list[StageTime]
 
 def _not_posted(tx: Tx, contract_no: str) -> tuple[Decimal, str] | None:
     """What is issued and not in the ERP."""
-    issued = tx.find(Invoice, contract_no=contract_no, life=InvoiceLife.ISSUED)
+    issued = invoices_on(tx, contract_no, life=InvoiceLife.ISSUED)
     missing = [invoice for invoice in issued if invoice.posting is not Posting.POSTED]
     return (sum((one.total for one in missing), Decimal(0)), missing[0].currency) if missing else None
 

@@ -20,6 +20,7 @@ from isthmus.domain.objects import Allocation, BillableItem, BillablePart, Invoi
 from isthmus.domain.states import InvoiceLife, PartState
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.records import Effect, EffectState, OutboxEvent
+from isthmus.store.shared import bills
 from isthmus.store.tables import TABLES
 from isthmus.store.tx import M
 
@@ -73,10 +74,11 @@ def list_invoices(
     limit: Limit = 100,
     cursor: Cursor = "",
 ) -> Page[Invoice]:
-    """List invoices and drafts."""
-    wanted: dict[str, Any] = {"contract_no": contract, "client_no": client, "life": life}
+    """List invoices and drafts; of a contract also those that it shares with others."""
+    wanted: dict[str, Any] = {"client_no": client, "life": life}
     with reading(visit.hub) as tx:
-        items, more = page(tx, Invoice, limit=limit, cursor=cursor, where=visit.within(Invoice), **wanted)
+        where = [*visit.within(Invoice), *([bills(contract)] if contract else [])]
+        items, more = page(tx, Invoice, limit=limit, cursor=cursor, where=where, **wanted)
     return Page(items=items, next_cursor=more)
 
 

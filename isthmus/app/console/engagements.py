@@ -23,6 +23,7 @@ from isthmus.domain.objects import Allocation, Client, ContractVersion, Engageme
 from isthmus.domain.states import CaseState
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.records import Case, CrossReference, OutboxEvent, RunRow, RunStep
+from isthmus.store.shared import bills, invoices_on
 from isthmus.store.tables import TABLES
 
 PAGE, RUNS_MAX, EVENTS_MAX = 50, 200, 300
@@ -149,7 +150,7 @@ def engagement(look: Look) -> Response:
         demand_sight(look.actor, tx, found or versions[-1])
         client_no = found.client_no if found else versions[-1].client_no
         projects = tx.find(Project, contract_no=number)
-        invoices = tx.find(Invoice, contract_no=number, order=("number", "invoice_id"))
+        invoices = invoices_on(tx, number)
         evidence = figures.evidence(tx, look.actor, number)
         facts = {
             "engagement": found,
@@ -276,7 +277,7 @@ def _correlations(number: str) -> Any:
     paid = sa.select(sa.literal("payment:") + share.c.payment_key).join(
         invoice, invoice.c.invoice_id == share.c.invoice_id
     )
-    return sa.union_all(sa.select(sa.literal(f"contract:{number}")), paid.where(invoice.c.contract_no == number))
+    return sa.union_all(sa.select(sa.literal(f"contract:{number}")), paid.where(bills(number)))
 
 
 def _moment(kind: str, at: datetime, actor: str, facts: dict[str, Any]) -> Moment:

@@ -18,9 +18,11 @@ from isthmus.app.scope import demand_sight, within
 from isthmus.domain.errors import NotFound
 from isthmus.domain.objects import Allocation, Client, Invoice
 from isthmus.domain.states import CaseState, InvoiceLife, Posting, Settlement
+from isthmus.processes.work.reading import contracts_on
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.read_once import ReadOnce
 from isthmus.store.records import Case, Effect, RunRow
+from isthmus.store.shared import bills
 from isthmus.store.tables import TABLES
 
 PAGE = 50
@@ -46,12 +48,17 @@ def invoices(look: Look) -> Response:
     asked = {name: look.query(name) for name in ("where", "client_no", "contract_no") if look.query(name)}
     where = [*within(look.actor, Invoice)]
     where += [WHERE[asked["where"]](invoice)] if asked.get("where") in WHERE else []
+    where += [bills(asked["contract_no"])] if "contract_no" in asked else []
     with reading(look.hub) as tx:
-        wanted: dict[str, Any] = {"client_no": asked.get("client_no", ""), "contract_no": asked.get("contract_no", "")}
+        wanted: dict[str, Any] = {"client_no": asked.get("client_no", "")}
         rows, more = some(tx, Invoice, limit=PAGE, cursor=look.query("after"), where=where, **wanted)
         names = _names(tx, rows)
     link = f"/console/invoices?{urlencode({**asked, 'after': more})}" if more else ""
-    return show(look, "invoices.html", {"rows": rows, "names": names, "asked": asked, "more": link})
+    return show(
+        look,
+        "invoices.html",
+        {"rows": rows, "names": names, "contracts_on": contracts_on, "asked": asked, "more": link},
+    )
 
 
 def _names(tx: PostgresTx, rows: list[Invoice]) -> dict[str, str]:
@@ -75,6 +82,7 @@ def invoice(look: Look) -> Response:
             return show(look, "why.html", {"invoice": found, "why": reason})
         facts = {
             "invoice": found,
+            "contracts": contracts_on(found),
             "client": tx.get(Client, found.client_no),
             "tracks": [(title, states, str(getattr(found, name))) for title, name, states in TRACKS],
             "why": reason,
