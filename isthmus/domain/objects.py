@@ -336,7 +336,8 @@ class BillablePart(Canonical):
 class InvoiceLine(Canonical):
     """One line: its net is the sum of the rounded nets of its parts less what is held back.
 
-    credited and disputed: net of this line that was given back, or that the client contests.
+    credited and disputed: net of this line that was given back, or that the client contests. unheld: what of held went
+    back with it.
     """
 
     number: int
@@ -358,6 +359,7 @@ class InvoiceLine(Canonical):
     credits_line: int = 0
     credited: Exact = Decimal("0")
     disputed: Exact = Decimal("0")
+    unheld: Exact = Decimal("0")
 
 
 class TaxCategory(Canonical):

@@ -41,12 +41,13 @@ RELEASES_CAPS: frozenset[Reason] = frozenset({"error_rebill", "duplicate", "tax"
 @dataclass(frozen=True)
 class CreditLine:
     """How much net of which line of the original is given back, and the tax that goes with it. Both are positive, save
-    for a line that is negative itself (a deposit drawn, a discount).
+    for a line that is negative itself (a deposit drawn, a discount). held: what of the line's holdback goes with it.
     """
 
     line: InvoiceLine
     net: Decimal
     tax: Decimal
+    held: Decimal = ZERO
 
     @property
     def gross(self) -> Decimal:
@@ -57,6 +58,22 @@ class CreditLine:
 def creditable(line: InvoiceLine) -> Decimal:
     """Net of a line that was not given back yet (INV-10)."""
     return line.net - line.credited
+
+
+def held_left(line: InvoiceLine, balance: Decimal | None = None) -> Decimal:
+    """What a line still holds back: less what went back already, and no more than its contract line's balance."""
+    left = max(line.held - line.unheld, ZERO)
+    return left if balance is None else min(left, max(balance, ZERO))
+
+
+def give_back_of(line: InvoiceLine, gross: Decimal, held: Decimal, currency: str) -> tuple[Decimal, Decimal]:
+    """What evidence worth gross gives back of a line: in net, and of what is held, as the line is divided itself.
+
+    held: what is left of it. The net is at most what is left of the line; gross is at most both together.
+    """
+    share = min(round_half_away(gross * line.held / (line.net + line.held), currency), held) if line.held else ZERO
+    share = max(share, gross - creditable(line))
+    return gross - share, share
 
 
 def credit_lines(original: Invoice, wanted: Mapping[int, Decimal], untaxed: Collection[int] = ()) -> list[CreditLine]:

@@ -8,26 +8,33 @@ most what is left of it (INV-10). What no line can bear is left over, and said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from isthmus.domain.objects import Invoice, InvoiceLine
-from isthmus.policies.credits import creditable
+from isthmus.policies.credits import creditable, give_back_of, held_left
 from isthmus.policies.layouts import Evidence
 
 POLICY = "giving_back/1"
 ZERO = Decimal(0)
+Balances = Mapping[tuple[str, str], Decimal]  # what is held back, by contract and line
+NOTHING_HELD: Balances = {}
+Lines = Mapping[tuple[str, int], InvoiceLine]
 
 
 @dataclass(frozen=True)
 class Share:
-    """How much of a negative part which line of which invoice gives back; net is negative, as the part's."""
+    """How much of a negative part which line of which invoice gives back; net is negative, as the part's.
+
+    held: what of it reduces the line's holdback instead of being credited.
+    """
 
     part_id: str
     invoice_id: str
     line: int
     net: Decimal
+    held: Decimal = ZERO
 
 
 def source_of(part_id: str) -> str:
@@ -35,35 +42,53 @@ def source_of(part_id: str) -> str:
     return part_id.rsplit("#", 1)[0]
 
 
-def give_back(owed: Sequence[Evidence], invoices: Sequence[Invoice]) -> tuple[list[Share], Decimal]:
+def give_back(
+    owed: Sequence[Evidence], invoices: Sequence[Invoice], balances: Balances = NOTHING_HELD
+) -> tuple[list[Share], Decimal]:
     """What each line gives back of the negative evidence, and what is left over (zero or negative).
 
-    owed: of one payer. invoices: issued to that payer, newest first. A line that withholds a part of its net is left
-    out: what it gives back depends on what was released since.
+    owed: of one payer. invoices: issued to that payer, newest first. balances: what is held now, by contract and line.
+    A line that holds back gives back in its own proportion, as long as something is held; what was released meanwhile
+    comes back of the invoice that released it.
     """
-    lines = [(invoice, line) for invoice in invoices for line in reversed(invoice.lines) if _bears(line)]
-    left = {(invoice.invoice_id, line.number): creditable(line) for invoice, line in lines}
+    held = dict(balances)
+    lines = {(i.invoice_id, line.number): line for i in invoices for line in i.lines if _bears(line)}
     shares: list[Share] = []
     unborne = ZERO
     for piece in owed:
         rest = -piece.net
-        for invoice, line in _fitting(piece, lines):
-            taken = min(rest, left[invoice.invoice_id, line.number])
+        for invoice, numbered in _fitting(piece, invoices, lines):
+            line = lines[invoice.invoice_id, numbered]
+            place = (line.contract_no or invoice.contract_no, line.line_uid)
+            there = held_left(line, held.get(place, ZERO))
+            taken = min(rest, creditable(line) + there)
             if taken > 0:
-                left[invoice.invoice_id, line.number] -= taken
+                net, of_held = give_back_of(line, taken, there, invoice.currency)
+                given = {"credited": line.credited + net, "unheld": line.unheld + of_held}
+                lines[invoice.invoice_id, numbered] = line.model_copy(update=given)
+                held[place] = held.get(place, ZERO) - of_held
                 rest -= taken
-                shares.append(Share(piece.part_id, invoice.invoice_id, line.number, -taken))
+                shares.append(Share(piece.part_id, invoice.invoice_id, numbered, -taken, of_held))
         unborne -= rest
     return shares, unborne
 
 
 def _bears(line: InvoiceLine) -> bool:
-    return line.kind == "evidence" and not line.held and creditable(line) > 0
+    """Work that was billed, and what was released of its holdback."""
+    return line.kind in ("evidence", "holdback") and creditable(line) + held_left(line) > 0
 
 
-def _fitting(piece: Evidence, lines: Sequence[tuple[Invoice, InvoiceLine]]) -> list[tuple[Invoice, InvoiceLine]]:
-    """Lines that billed the same source, then those of the same contract line."""
+def _fitting(piece: Evidence, invoices: Sequence[Invoice], known: Lines) -> list[tuple[Invoice, int]]:
+    """Lines that billed the same source, then those of the same contract line, then what was released of it."""
     source = source_of(piece.part_id)
+    lines = [(i, line) for i in invoices for line in reversed(i.lines) if (i.invoice_id, line.number) in known]
     own = [(i, line) for i, line in lines if source in {source_of(part_id) for part_id in line.part_ids}]
-    same = [(i, line) for i, line in lines if line.line_uid == piece.line_uid and (i, line) not in own]
-    return own + [(i, line) for i, line in same if (line.contract_no or i.contract_no) == piece.contract_no]
+    same = [
+        (i, line)
+        for i, line in lines
+        if line.line_uid == piece.line_uid
+        and (line.contract_no or i.contract_no) == piece.contract_no
+        and (i, line) not in own
+    ]
+    same.sort(key=lambda pair: pair[1].kind == "holdback")
+    return [(invoice, line.number) for invoice, line in (*own, *same)]

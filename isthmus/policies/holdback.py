@@ -33,11 +33,15 @@ class Share:
     taxable: Decimal
 
 
-def hold_back(gross: Decimal, terms: Holdback, currency: str) -> Share:
-    """What of a line's gross is held. A negative line (a correction) gives back in the same proportion."""
+def hold_back(gross: Decimal, terms: Holdback, currency: str, left: Decimal | None = None) -> Share:
+    """What of a line's gross is held. A negative line (a correction) gives back in the same proportion, of what is held
+    at most what is left of it: what was released meanwhile comes back in money.
+    """
     if not ZERO <= terms.percent <= 100:
         raise BadInput(f"a holdback of {terms.percent} %: it is a number from 0 to 100")
     held = round_half_away(gross * terms.percent / 100, currency)
+    if gross < 0 and left is not None:
+        held = max(held, -left)
     return Share(gross, held, gross - held, gross if terms.taxed == "at_invoice" else gross - held)
 
 

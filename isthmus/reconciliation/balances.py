@@ -60,18 +60,19 @@ def check_retainers(books: ContractBooks) -> list[Finding]:
 
 
 def check_holdback(books: ContractBooks) -> list[Finding]:
-    """INV-13: the ledger says of every posted invoice line what it withheld or released."""
+    """INV-13: the ledger says of every posted line what it withheld or released, and of a credit what it gave up."""
     kept: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for entry in books.ledger:
         if entry.ledger == "holdback":
             kept[entry.invoice_id, entry.line_uid] += entry.amount
     findings = []
-    for invoice in books.claims:
+    for invoice in books.issued:
         if invoice.posting is not Posting.POSTED:  # its ledger is kept between issue and posting
             continue
+        sign = -1 if invoice.kind == "credit" else 1
         said: dict[str, Decimal] = defaultdict(Decimal)
         for line in (line for line in invoice.lines if is_of(books.contract_no, invoice, line)):
-            said[line.line_uid] += line.held - (line.net if line.kind == "holdback" else ZERO)
+            said[line.line_uid] += sign * line.held - (line.net if line.kind == "holdback" else ZERO)
         for line_uid, amount in said.items():
             if kept[invoice.invoice_id, line_uid] != amount:
                 problem = f"{amount} by its lines, {kept[invoice.invoice_id, line_uid]} in the ledger"

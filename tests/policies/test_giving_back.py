@@ -55,6 +55,12 @@ def test_the_line_that_gives_back(owing: list[Evidence], invoices: list[Invoice]
     assert unborne == D(left)
 
 
-def test_a_line_that_withholds_is_left_to_a_person() -> None:
-    held = MARCH.model_copy(update={"lines": (MARCH.lines[0].model_copy(update={"held": D("148.00")}),)})
-    assert give_back([owed("psa:1#2/1", "-1.00")], [held]) == ([], D("-1.00"))
+def test_a_line_that_holds_back_gives_back_of_both_as_long_as_something_is_held() -> None:
+    line = MARCH.lines[0].model_copy(update={"net": D("900.00"), "held": D("100.00")})
+    invoice = MARCH.model_copy(update={"lines": (line,)})
+    place = (line.contract_no or invoice.contract_no, line.line_uid)
+    pieces = [owed("psa:1#2/1", "-500.00"), owed("psa:1#3/1", "-500.00")]
+    for held, expected in ((D("100.00"), ["50.00", "50.00"]), (D("60.00"), ["50.00", "10.00"])):
+        shares, left = give_back(pieces, [invoice], {place: held})
+        assert [str(share.held) for share in shares] == expected
+        assert left == held - 100, "what was released is not of this line"

@@ -10,13 +10,13 @@ import pytest
 
 from isthmus.app.controls import audit
 from isthmus.app.explain import explain
-from isthmus.domain.objects import BillablePart, Cap, Invoice
+from isthmus.domain.objects import BillablePart, Cap, Invoice, LedgerEntry
 from isthmus.domain.states import InvoiceLife, PartState, Posting
 from isthmus.domain.terms import Holdback, InvoiceTerms
-from isthmus.store.records import QuietDecision
 from tests.processes.hub import Hub, contract, entry
 from tests.processes.test_credits import answer_all
 
+D = Decimal
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 
 
@@ -91,12 +91,68 @@ def test_two_invoices_are_corrected_by_a_credit_memo_each() -> None:
     assert audit(hub.kernel) == []
 
 
-def test_what_no_line_can_bear_waits_and_says_so() -> None:
-    hub = billed(lines=(contract().lines[0].model_copy(update={"holdback": Holdback(percent=Decimal(10))}),))
+def held_back() -> Hub:
+    """2,220.00 are billed, 10 % of it is held back: 222.00."""
+    return billed(lines=(contract().lines[0].model_copy(update={"holdback": Holdback(percent=Decimal(10))}),))
+
+
+def held(hub: Hub) -> Decimal:
+    return sum((row.amount for row in hub.rows(LedgerEntry, ledger="holdback")), Decimal(0))
+
+
+def release(hub: Hub, name: str = "r") -> None:
+    hub.start("release_holdback", name, contract_no="K-1", line_uid="L1", asked_by="ana", finally_accepted=True)
+
+
+@pytest.mark.requirement("INV-13")
+def test_a_line_that_holds_back_gives_back_in_its_own_proportion() -> None:
+    hub = held_back()
     hub.capture(entry(1, "6.0", approved_at=APRIL))
     hub.bill("b", "2026-04-30")
-    assert not documents(hub, "credit")
-    assert "-370.00 waits: no line" in [q.reason for q in hub.rows(QuietDecision)][-1]
+    hub.resolve("approve")
+    (memo,) = documents(hub, "credit")
+    assert (memo.net, memo.lines[0].held, held(hub)) == (Decimal("333.00"), Decimal("37.00"), Decimal("185.00"))
+    assert audit(hub.kernel) == []
+    hub.capture(entry(1, "0", approved_at=APRIL.replace(day=2)), entry(2, "0", day=4, approved_at=APRIL))
+    hub.bill("c", "2026-04-30")
+    hub.resolve("approve")
+    assert sum(memo.net for memo in documents(hub, "credit")) == Decimal("1998.00") and held(hub) == 0
+    release(hub)
+    assert not documents(hub, "release"), "nothing is held any more"
+    assert audit(hub.kernel) == []
+
+
+def test_a_line_billed_by_mistake_is_credited_with_what_it_holds_back() -> None:
+    hub = held_back()
+    (invoice,) = documents(hub, "standard")
+    args = {"invoice_id": invoice.invoice_id, "amounts": {}, "reason": "error_rebill"}
+    hub.start("credit_invoice", "again", requested_by="ana", **args)
+    hub.resolve("approve")
+    assert held(hub) == 0 and {p.net for p in hub.rows(BillablePart, state=PartState.READY)} == {D("1480"), D("740")}
+    hub.bill("b")
+    assert [i.net for i in documents(hub, "standard")] == [D("1998.00"), D("1998.00")] and held(hub) == D("222.00")
+    assert audit(hub.kernel) == []
+
+
+def test_what_was_released_meanwhile_comes_back_too() -> None:
+    hub = held_back()
+    release(hub)
+    hub.capture(entry(1, "0", approved_at=APRIL), entry(2, "0", day=4, approved_at=APRIL))
+    hub.bill("b", "2026-04-30")
+    answer_all(hub, "approve")
+    memos = {memo.original_invoice_id: memo.net for memo in documents(hub, "credit")}
+    assert memos == {"K-1:a": Decimal("1998.00"), "r": Decimal("222.00")} and held(hub) == 0
+    assert audit(hub.kernel) == []
+
+
+def test_a_correction_netted_after_the_release_gives_up_no_more_than_is_held() -> None:
+    hub = held_back()
+    release(hub)
+    hub.capture(entry(1, "6.0", approved_at=APRIL), entry(3, "3.0", day=6))
+    hub.bill("b", "2026-04-30")
+    (_, netted) = documents(hub, "standard")
+    assert (netted.net, held(hub)) == (Decimal("166.50"), Decimal("18.50"))
+    assert audit(hub.kernel) == []
 
 
 def test_by_the_contract_it_waits() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus.domain.errors import BadAmount, BadInput, NeedsDecision
 from isthmus.domain.money import round_quantity
-from isthmus.domain.objects import Allocation, BillablePart, Invoice, InvoiceLine
+from isthmus.domain.objects import Allocation, BillablePart, Invoice, InvoiceLine, LedgerEntry
 from isthmus.domain.states import Composition, InvoiceLife, PartState, Posting, Settlement, move
 from isthmus.policies.approvals import approvers
 from isthmus.policies.cash import settlement_after
@@ -19,14 +19,16 @@ from isthmus.policies.credits import (
     Disposition,
     Reason,
     credit_lines,
+    creditable,
     disposition_for,
+    held_left,
     parts_to_credit,
     tax_credit,
 )
 from isthmus.ports.messages import PostInvoice
 from isthmus.processes.work import advances, prepaying
 from isthmus.processes.work.closing import booking_of
-from isthmus.processes.work.drafting import facts, run_key
+from isthmus.processes.work.drafting import facts, held_of, run_key
 from isthmus.processes.work.evidence import CONCEDED, place_contract
 from isthmus.processes.work.exchange import functional
 from isthmus.processes.work.invoicing import number_of, posting_of
@@ -35,6 +37,7 @@ from isthmus.processes.work.reading import contracts_on, invoice_of
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
+MISTAKES = ("error_rebill", "duplicate")
 TAX_ALONE = "tax"  # the reason of a credit that gives back tax and no net
 STATES: dict[Disposition, PartState] = {
     "ready": PartState.READY,
@@ -131,13 +134,24 @@ def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], 
     original = invoice_of(books, invoice_id)
     lines = {line.number: line for line in original.lines}
     made = tuple(
-        line_of(number, CreditLine(lines[of], Decimal(net), Decimal(tax)))
+        line_of(
+            number,
+            CreditLine(lines[of], Decimal(net), Decimal(tax), _held_with(books, original, lines[of], net, reason)),
+        )
         for number, (of, net, tax) in enumerate(credits, start=1)
     )
     credit = memo(original, run_key(books), reason, made, by)
     approved_by = str(books.answers["EX-CREDIT-REVIEW"]["by"])
     credit = credit.model_copy(update={"approved_by": approved_by, "composition": Composition.APPROVED})
     return keep_draft(books, credit)
+
+
+def _held_with(books: Books, original: Invoice, line: InvoiceLine, net: str, reason: str) -> Decimal:
+    """What a line holds back goes with it where all of it was a mistake: it is billed again, or was never to be."""
+    if reason not in MISTAKES or Decimal(net) != creditable(line) or not line.held:
+        return ZERO
+    contract_no = line.contract_no or original.contract_no
+    return held_left(line, held_of(books, (contract_no,)).get((contract_no, line.line_uid), ZERO))
 
 
 def memo(original: Invoice, key: str, reason: str, lines: tuple[InvoiceLine, ...], by: str) -> Invoice:
@@ -181,7 +195,8 @@ def line_of(number: int, credit: CreditLine) -> InvoiceLine:
         "quantity": quantity,
         "net": credit.net,
         "tax": credit.tax,
-        "held": ZERO,
+        "held": credit.held,
+        "unheld": ZERO,
         "credited": ZERO,
         "disputed": ZERO,
         "part_ids": (),
@@ -253,7 +268,8 @@ def _give_back(books: Books, original: Invoice, line: InvoiceLine, reason: Reaso
     parts = books.tx.find(BillablePart, invoice_id=original.invoice_id, state=PartState.INVOICED)
     mine = set(_descendants(books, original, billed))
     share = [part for part in parts if part.part_id in mine]
-    for part, net in parts_to_credit(share, min(line.net, sum((p.net for p in share if p.net > 0), ZERO))):
+    there = sum((p.net for p in share if p.net > 0), ZERO)
+    for part, net in parts_to_credit(share, min(line.net + line.held, there)):
         whole = part if net == part.net else split_parts(books, part, net)
         why = "" if reason in RELEASES_CAPS else CONCEDED
         move_parts(books, [whole], PartState.CREDITED, reason=why or reason)
@@ -283,9 +299,18 @@ def _lessen(books: Books, original: Invoice, credit: Invoice) -> None:
     """Less is open of the original; what it does not take any more (it was paid) stays on the client's account."""
     original = advances.give_back(books, original, credit)
     by_line: Mapping[int, Decimal] = {line.credits_line: line.net for line in credit.lines}
+    unheld = {line.credits_line: line.held for line in credit.lines}
     lines = tuple(
-        line.model_copy(update={"credited": line.credited + by_line.get(line.number, ZERO)}) for line in original.lines
+        line.model_copy(
+            update={
+                "credited": line.credited + by_line.get(line.number, ZERO),
+                "unheld": line.unheld + unheld.get(line.number, ZERO),
+            }
+        )
+        for line in original.lines
     )
+    for line in (line for line in credit.lines if line.held):
+        books.tx.insert_new(_no_longer_held(books, original, credit, line))
     settled = min(original.open, credit.total)
     left = original.open - settled
     changed = original.model_copy(update={"lines": lines, "open": left, "credited": original.credited + credit.total})
@@ -308,6 +333,22 @@ def _lessen(books: Books, original: Invoice, credit: Invoice) -> None:
     if credit.total > settled:
         left_over = {"amount": str(credit.total - settled), "currency": credit.currency}
         books.audit("credit.on_account", f"client:{original.client_no}", after=left_over, reason=credit.number)
+
+
+def _no_longer_held(books: Books, original: Invoice, credit: Invoice, line: InvoiceLine) -> LedgerEntry:
+    """What a credited line no longer holds back: it will never be released."""
+    return LedgerEntry(
+        entry_id=f"{credit.invoice_id}/{line.number}/withheld",
+        ledger="holdback",
+        contract_no=line.contract_no or original.contract_no,
+        line_uid=line.line_uid,
+        period=credit.period,
+        kind="withheld",
+        amount=-line.held,
+        currency=credit.currency,
+        invoice_id=credit.invoice_id,
+        recorded_at=books.now,
+    )
 
 
 def posting_of_credit(books: Books, credit_id: str) -> PostInvoice:

@@ -14,6 +14,7 @@ from isthmus.domain.objects import (
     ContractVersion,
     Invoice,
     InvoiceLine,
+    LedgerEntry,
     Project,
 )
 from isthmus.domain.states import InvoiceLife, PartState, move
@@ -98,7 +99,8 @@ def composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, pre
     known = [version for number in plan.contracts for version in versions_of(books, number)]
     version = [version for version in known if version.contract_no == contract_no][-1]
     period = f"{cutoff:%Y-%m}"
-    lines = with_amounts_off(books, with_holdback(compose(plan.evidence, known, plan.layout), known), known, period)
+    held = with_holdback(compose(plan.evidence, known, plan.layout), known, held_of(books, plan.contracts))
+    lines = with_amounts_off(books, held, known, period)
     lines = tuple(with_deposits(books, lines, known))
     net = sum((line.net for line in lines), ZERO)
     if plan.hold:
@@ -140,19 +142,41 @@ def invoice_for(
     )
 
 
-def with_holdback(lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion]) -> tuple[InvoiceLine, ...]:
-    """Lines less what the client keeps back until release. versions: of the contracts on the invoice, oldest first."""
+Held = Mapping[tuple[str, str], Decimal]  # by contract and line
+
+
+def held_of(books: Books, contracts: Sequence[str]) -> Held:
+    """What contracts hold back now."""
+    found: dict[tuple[str, str], Decimal] = {}
+    for entry in books.tx.find(LedgerEntry, contract_no=tuple(contracts), ledger="holdback"):
+        place = (entry.contract_no, entry.line_uid)
+        found[place] = found.get(place, ZERO) + entry.amount
+    return found
+
+
+def with_holdback(
+    lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion], held: Held | None = None
+) -> tuple[InvoiceLine, ...]:
+    """Lines less what the client keeps back until release. versions: of the contracts on the invoice, oldest first.
+
+    held: what is held now. A line that gives back takes at most that, and what its invoice holds, with it.
+    """
     kept = []
+    left = dict(held or {})
     terms = {(version.contract_no, line.line_uid): line.holdback for version in versions for line in version.lines}
     only = versions[-1].contract_no
-    for line in lines:
-        holdback = terms[line.contract_no or only, line.line_uid]
+    for line in sorted(lines, key=lambda line: line.net < 0):
+        place = (line.contract_no or only, line.line_uid)
+        holdback = terms[place]
         if holdback is None:
             kept.append(line)
             continue
-        share = hold_back(line.net, holdback, versions[-1].currency)
+        share = hold_back(
+            line.net, holdback, versions[-1].currency, left.get(place, ZERO) if held is not None else None
+        )
+        left[place] = left.get(place, ZERO) + share.held
         kept.append(line.model_copy(update={"net": share.net, "held": share.held}))
-    return tuple(kept)
+    return tuple(sorted(kept, key=lambda line: line.number))
 
 
 def with_amounts_off(

@@ -15,7 +15,7 @@ from isthmus.policies.credits import CreditLine
 from isthmus.policies.giving_back import Share, give_back
 from isthmus.processes.work import crediting
 from isthmus.processes.work.correcting import reunite
-from isthmus.processes.work.drafting import versions_of
+from isthmus.processes.work.drafting import held_of, versions_of
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.partition import move_parts, split_parts
 from isthmus.processes.work.reading import contracts_on, invoice_of, invoices_of
@@ -24,6 +24,7 @@ from isthmus.runtime.books import Books
 ZERO = Decimal(0)
 Then = tuple[str, Mapping[str, str]]  # a process and its arguments
 REASON = "correction"
+BEARS = ("standard", "release")
 CORRECTED = "corrections give back more than there is to bill"
 
 
@@ -51,7 +52,7 @@ def parted(
     owed = [piece for piece in plan.evidence if piece.net < 0]
     if plan.net > 0 or not owed or version.invoicing.below_zero == "wait":
         return plan, []
-    shares, unborne = give_back(owed, issued_to(books, plan.bill_to, plan.contracts))
+    shares, unborne = give_back(owed, issued_to(books, plan.bill_to, plan.contracts), held_of(books, plan.contracts))
     if unborne:
         why = "no line of an issued invoice can bear it: credit it by hand, or it is netted with later work"
         books.quiet("billing", f"contract:{version.contract_no}", f"{unborne} waits: {why}")
@@ -66,7 +67,7 @@ def issued_to(books: Books, bill_to: str, contracts: Sequence[str]) -> list[Invo
     known = {
         invoice.invoice_id: invoice
         for number in contracts
-        for invoice in invoices_of(books, number, versions_of(books, number), kind="standard", life=InvoiceLife.ISSUED)
+        for invoice in invoices_of(books, number, versions_of(books, number), kind=BEARS, life=InvoiceLife.ISSUED)
     }
     newest = sorted(known.values(), key=lambda i: (i.issue_date or date.min, i.number), reverse=True)
     return [invoice for invoice in newest if (invoice.bill_to or invoice.client_no) == bill_to]
@@ -113,10 +114,12 @@ def _draw_up(
     by_line: dict[int, list[Share]] = defaultdict(list)
     for share in shares:
         by_line[share.line].append(share)
-    wanted = {number: -sum((share.net for share in given), ZERO) for number, given in by_line.items()}
+    held = {number: sum((share.held for share in given), ZERO) for number, given in by_line.items()}
+    wanted = {n: -sum((share.net for share in given), ZERO) - held[n] for n, given in by_line.items()}
+    credited = [replace(one, held=held[one.line.number]) for one in crediting.credited(books, original, wanted)]
     lines = tuple(
         _line(number, credit, [parts[share] for share in by_line[credit.line.number]], memos.told)
-        for number, credit in enumerate(crediting.credited(books, original, wanted), start=1)
+        for number, credit in enumerate(credited, start=1)
     )
     key = f"{memos.run_key}/credit/{original.number}"
     credit = crediting.memo(original, key, REASON, lines, memos.prepared_by)

@@ -17,7 +17,7 @@ from isthmus.domain.states import PartState
 from isthmus.policies.giving_back import Share, give_back
 from isthmus.policies.layouts import Evidence
 from isthmus.processes.work import giving_back
-from isthmus.processes.work.drafting import evidence, run_key
+from isthmus.processes.work.drafting import evidence, held_of, run_key
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.reading import invoice_of
 from isthmus.processes.work.rerating import NEW_SHARES
@@ -38,8 +38,10 @@ def draw_up_credits(books: Books, contract: ContractVersion, key: str = "") -> l
     place_contract(books, contract.contract_no)
     owed, days = _owed(books, contract)
     shares: list[Share] = []
+    mine = (contract.contract_no,)
+    held = held_of(books, mine)
     for bill_to, pieces in sorted(owed.items()):
-        borne, left = give_back(pieces, giving_back.issued_to(books, bill_to, (contract.contract_no,)))
+        borne, left = give_back(pieces, giving_back.issued_to(books, bill_to, mine), held)
         shares += borne
         if left:
             told = f"{left} of {bill_to} waits: no line of an issued invoice can bear it: credit it by hand"
