@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 
-from isthmus.domain.objects import Allocation, LedgerEntry, Payment
+from isthmus.domain.objects import Allocation, Invoice, InvoiceLine, LedgerEntry, Payment
 from isthmus.domain.states import Posting
 from isthmus.reconciliation.findings import Finding
 from isthmus.reconciliation.view import ContractBooks, is_of, total
@@ -65,14 +66,13 @@ def check_holdback(books: ContractBooks) -> list[Finding]:
     for entry in books.ledger:
         if entry.ledger == "holdback":
             kept[entry.invoice_id, entry.line_uid] += entry.amount
-    findings = []
+    findings, by_id = [], {invoice.invoice_id: invoice for invoice in books.invoices}
     for invoice in books.issued:
         if invoice.posting is not Posting.POSTED:  # its ledger is kept between issue and posting
             continue
-        sign = -1 if invoice.kind == "credit" else 1
         said: dict[str, Decimal] = defaultdict(Decimal)
         for line in (line for line in invoice.lines if is_of(books.contract_no, invoice, line)):
-            said[line.line_uid] += sign * line.held - (line.net if line.kind == "holdback" else ZERO)
+            said[line.line_uid] += _withheld_by(invoice, line, by_id)
         for line_uid, amount in said.items():
             if kept[invoice.invoice_id, line_uid] != amount:
                 problem = f"{amount} by its lines, {kept[invoice.invoice_id, line_uid]} in the ledger"
@@ -80,6 +80,15 @@ def check_holdback(books: ContractBooks) -> list[Finding]:
                 key = f"{invoice.number} {line_uid}"
                 findings.append(Finding("INV-13", key, problem, "billing", gap, invoice.currency))
     return findings
+
+
+def _withheld_by(invoice: Invoice, line: InvoiceLine, known: Mapping[str, Invoice]) -> Decimal:
+    """What a line adds to what is held: an invoice withholds or releases, a credit of it gives back."""
+    if invoice.kind != "credit":
+        return line.held - (line.net if line.kind == "holdback" else ZERO)
+    released = {one.number for one in known[invoice.original_invoice_id].lines if one.kind == "holdback"}
+    again = line.net if line.credits_line in released and invoice.reason == "error_rebill" else ZERO
+    return again - line.held
 
 
 def check_advances(tx: Tx) -> list[Finding]:

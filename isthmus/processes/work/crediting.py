@@ -309,8 +309,11 @@ def _lessen(books: Books, original: Invoice, credit: Invoice) -> None:
         )
         for line in original.lines
     )
-    for line in (line for line in credit.lines if line.held):
-        books.tx.insert_new(_no_longer_held(books, original, credit, line))
+    released = {line.number for line in original.lines if line.kind == "holdback"}
+    for line in credit.lines:
+        again = line.net if line.credits_line in released and credit.reason == "error_rebill" else ZERO
+        if again != line.held:
+            books.tx.insert_new(_held_now(books, original, credit, line, again - line.held))
     settled = min(original.open, credit.total)
     left = original.open - settled
     changed = original.model_copy(update={"lines": lines, "open": left, "credited": original.credited + credit.total})
@@ -335,8 +338,8 @@ def _lessen(books: Books, original: Invoice, credit: Invoice) -> None:
         books.audit("credit.on_account", f"client:{original.client_no}", after=left_over, reason=credit.number)
 
 
-def _no_longer_held(books: Books, original: Invoice, credit: Invoice, line: InvoiceLine) -> LedgerEntry:
-    """What a credited line no longer holds back: it will never be released."""
+def _held_now(books: Books, original: Invoice, credit: Invoice, line: InvoiceLine, amount: Decimal) -> LedgerEntry:
+    """What a credited line no longer holds back, which will never be released; of a release in error, holds again."""
     return LedgerEntry(
         entry_id=f"{credit.invoice_id}/{line.number}/withheld",
         ledger="holdback",
@@ -344,7 +347,7 @@ def _no_longer_held(books: Books, original: Invoice, credit: Invoice, line: Invo
         line_uid=line.line_uid,
         period=credit.period,
         kind="withheld",
-        amount=-line.held,
+        amount=amount,
         currency=credit.currency,
         invoice_id=credit.invoice_id,
         recorded_at=books.now,
