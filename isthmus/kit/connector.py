@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from isthmus.domain.errors import NeedsSetup, RemoteRefusal
+from isthmus.domain.errors import NeedsSetup, NotFound, RemoteRefusal
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.auth import Auth
 from isthmus.kit.manifest import Manifest, load
@@ -19,6 +19,8 @@ from isthmus.kit.wire import Row
 from isthmus.ports import PORTS
 from isthmus.ports.messages import Withdrawn
 from isthmus.ports.verbs import spec_of
+
+Found = TypeVar("Found")
 
 
 @cache
@@ -161,6 +163,12 @@ class Connector:
     def since(self, watermark: str) -> datetime | None:
         """Where reading changes starts again: the watermark less the manifest's overlap. None at the first time."""
         return to_utc(watermark) - timedelta(seconds=self.manifest.capture.overlap_seconds) if watermark else None
+
+    def there(self, found: Found | None, what: str) -> Found:
+        """What has to be there. NotFound when it is not."""
+        if found is None:
+            raise NotFound(f"{self.system} has no {what}")
+        return found
 
     def refusal(self, cause: str, code: str, field: str) -> RemoteRefusal:
         """What is there cannot be taken for what we asked for: a person decides."""

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx
 
-from isthmus.domain.errors import NotFound, OutcomeUnknown
+from isthmus.domain.errors import OutcomeUnknown
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.connector import Connector
 from isthmus.kit.meaning import meaning
@@ -228,13 +228,12 @@ class CompanyConnector(ODataConnector):
     def only(self, entity_set: str, values: Keys) -> Verb[Row]:
         """The one record with these values, in whichever company it is. NotFound when there is none."""
         rows = [row for row in (yield from self.rows(entity_set, self.ours(values))) if _has(row, values)]
-        if not rows:
-            raise NotFound(f"{self.system} has no {entity_set} of {dict(values)}")
+        first = self.there(next(iter(rows), None), f"{entity_set} of {dict(values)}")
         if len(rows) > 1:
             raise self.refusal(
                 f"{self.system} has {entity_set} of {dict(values)} in several companies", "DUPLICATE", ""
             )
-        return rows[0]
+        return first
 
 
 def batch(path: str, parts: Iterable[Part]) -> Request:

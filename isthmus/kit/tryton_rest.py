@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from isthmus.domain.errors import NotFound
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.connector import Connector
 from isthmus.kit.drift import Described, RemoteField
@@ -179,12 +178,6 @@ class ModelConnector(Connector):
         if len(rows) > 1:
             raise self.refusal(f"{self.system} has {what} {len(rows)} times: one has to go", "DUPLICATE", what)
         return rows[0] if rows else None
-
-    def there(self, row: Row | None, what: str) -> Row:
-        """The record that has to be there. NotFound when it is not."""
-        if row is None:
-            raise NotFound(f"{self.system} has no {what}")
-        return row
 
     def company(self, entity: str) -> int:
         """The company of a legal entity."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from isthmus.connectors.certinia import mapping as m
-from isthmus.domain.errors import NeedsSetup, NotFound
+from isthmus.domain.errors import NeedsSetup
 from isthmus.domain.objects import Expense, ExternalRef, MilestoneStatus, Project, TimeEntry
 from isthmus.domain.work import milestone_of
 from isthmus.kit.keys import source_id, task_codes, task_key
@@ -89,9 +89,7 @@ class Certinia(SoqlConnector):
         columns = ("Id", "Name", "CurrencyIsoCode", "pse__Is_Active__c", "pse__Start_Date__c", "pse__End_Date__c")
         where = f"{self.hub} = {soql_text(project_code)}"
         rows = yield from self.query([*columns, *links], PROJECT, (where,), "Id")
-        if not rows:
-            raise NotFound(f"certinia has no project {project_code}")
-        return rows[0]
+        return self.there(next(iter(rows), None), f"project {project_code}")
 
     def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
         """Create or change the task, or the milestone; a milestone's target date is the project's until people plan."""

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from isthmus.connectors.hubspot import mapping as m
-from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, StaleRead
+from isthmus.domain.errors import BadInput, NeedsSetup, StaleRead
 from isthmus.domain.objects import BillingType, ContractVersion, ExternalRef
 from isthmus.kit.connector import Connector
 from isthmus.kit.contract_rows import SETTINGS, ContractRows, amount
@@ -73,9 +73,8 @@ class Hubspot(Connector):
 
     def read_contract(self, contract_no: str) -> Verb[ContractVersion]:
         """The deal with its company and line items. StaleRead when it was changed while they were read."""
-        deal = yield from self._by_number(contract_no, self._rows.columns("contract"))
-        if deal is None:
-            raise NotFound(f"hubspot has no {self._objects['contract']} with the number {contract_no}")
+        found = yield from self._by_number(contract_no, self._rows.columns("contract"))
+        deal = self.there(found, f"{self._objects['contract']} with the number {contract_no}")
         terms = self._rows.terms(deal, contract_no)
         if terms["stage"] not in self._signed:
             raise BadInput(

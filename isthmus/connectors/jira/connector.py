@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from isthmus.connectors.jira import mapping as m
-from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, Unreachable
+from isthmus.domain.errors import BadInput, NeedsSetup, Unreachable
 from isthmus.domain.objects import ExternalRef, MilestoneStatus, Project, TimeEntry
 from isthmus.domain.work import milestone_of
 from isthmus.kit.connector import Connector
@@ -92,9 +92,7 @@ class Jira(Connector):
         return found[0] if found else None
 
     def _epic(self, project_code: str) -> Verb[Row]:
-        if epic := (yield from self._marked(project_code)):
-            return epic
-        raise NotFound(f"jira has no epic of {project_code}")
+        return self.there((yield from self._marked(project_code)), f"epic of {project_code}")
 
     def _put(self, found: Row | None, mark: Row, fields: Row, new: Row) -> Verb[str]:
         """Change the issue, or create it with its mark and label in one request; its id."""

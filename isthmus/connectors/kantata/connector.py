@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from isthmus.connectors.kantata import mapping as m
-from isthmus.domain.errors import NeedsSetup, NotFound
+from isthmus.domain.errors import NeedsSetup
 from isthmus.domain.objects import Expense, ExternalRef, MilestoneStatus, Project, TimeEntry
 from isthmus.domain.work import milestone_of
 from isthmus.kit.brainstem import BrainstemConnector
@@ -46,9 +46,7 @@ class Kantata(BrainstemConnector):
 
     def read_project(self, project_code: str) -> Verb[ProjectFacts]:
         """The workspace with the tasks that carry our references."""
-        workspace = yield from self._workspace(project_code)
-        if workspace is None:
-            raise NotFound(f"kantata has no project {project_code}")
+        workspace = self.there((yield from self._workspace(project_code)), f"project {project_code}")
         if "currency" not in workspace:
             raise NeedsSetup(f"kantata shows no currency of {project_code}: its user needs financial access")
         loaded, facts = Loaded(), {"name": workspace["title"], "currency": workspace["currency"]}
@@ -268,9 +266,8 @@ class Kantata(BrainstemConnector):
         return found[0] if found else None
 
     def _project(self, project_code: str) -> Verb[str]:
-        if workspace_id := (yield from self._subject("Workspace", "project", project_code)):
-            return workspace_id
-        raise NotFound(f"kantata has no project {project_code}")
+        found = yield from self._subject("Workspace", "project", project_code)
+        return self.there(found, f"project {project_code}")
 
     def _workspace(self, project_code: str) -> Verb[Row | None]:
         workspace_id = yield from self._subject("Workspace", "project", project_code)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from isthmus.connectors.salesforce import mapping as m
-from isthmus.domain.errors import BadInput, NotFound, StaleRead
+from isthmus.domain.errors import BadInput, StaleRead
 from isthmus.domain.objects import ContractVersion, ExternalRef
 from isthmus.kit.capture import LogPage, from_event_log, is_echo, moment_of, text_of
 from isthmus.kit.contract_rows import SETTINGS, ContractRows
@@ -94,9 +94,8 @@ class Salesforce(SoqlConnector):
         columns = [*self._rows.columns("contract"), *columns_under("Account", self._rows.columns("client", "address"))]
         where = f"{self._rows.theirs('contract', 'contract_no')} = {soql_text(contract_no)}"
         rows = yield from self.query(columns, "Contract", (where,), "Id")
-        if not rows:
-            raise NotFound(f"salesforce has no contract {contract_no}")
-        terms = self._rows.terms(rows[0], contract_no)
+        contract = self.there(next(iter(rows), None), f"contract {contract_no}")
+        terms = self._rows.terms(contract, contract_no)
         where = f"SBQQ__Quote__c = {soql_text(terms['quote'])}"
         columns = [*self._rows.columns("line"), m.UNCALCULATED]
         found = yield from self.query(columns, "SBQQ__QuoteLine__c", (where,), "SBQQ__Number__c, Id")
@@ -104,7 +103,7 @@ class Salesforce(SoqlConnector):
             raise BadInput(f"contract {contract_no}: its quote {terms['quote']} has no lines")
         if any(dig(row, m.UNCALCULATED) for row in found):
             raise StaleRead(f"contract {contract_no}: CPQ has not calculated the prices of quote {terms['quote']} yet")
-        return self._rows.version(terms, rows[0], rows[0]["Account"] or {}, found)
+        return self._rows.version(terms, contract, contract["Account"] or {}, found)
 
     def report_status(self, status: ContractStatus) -> Verb[ExternalRef]:
         """Show state and money on the contract. updateOnly: a wrong number must not make a new contract."""
