@@ -37,6 +37,7 @@ from isthmus.processes import (
     month_end,
     rate_card,
     standing,
+    subcontracting,
     time_to_invoice,
 )
 from isthmus.processes.subscribers import SUBSCRIBERS
@@ -64,6 +65,7 @@ STORIES = (
     month_end,
     rate_card,
     standing,
+    subcontracting,
     time_to_invoice,
 )
 PARALLEL_SENDS = 4

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from isthmus.domain.errors import IsthmusError, RemoteRefusal
 from isthmus.domain.objects import ContractVersion, Invoice
-from isthmus.domain.states import InvoiceLife, Posting
+from isthmus.domain.states import BillState, InvoiceLife, Posting
+from isthmus.domain.subcontracting import SubcontractorBill
 from isthmus.kit.posting import TWICE
-from isthmus.ports.messages import PostedInvoice, PostInvoice
+from isthmus.ports.messages import PostedBill, PostedInvoice, PostInvoice, PostVendorBill
 from isthmus.processes.work.closing import totals_of
 from isthmus.processes.work.invoicing import posting_of
+from isthmus.processes.work.paying import posting_of as posting_of_bill
 from isthmus.processes.work.recomputing import worked_out_again
 from isthmus.reconciliation import (
     Finding,
@@ -16,11 +18,13 @@ from isthmus.reconciliation import (
     Unanswered,
     audit_books,
     check_listed,
+    check_payables,
     check_receivables,
     reconcile_books,
 )
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
+from isthmus.store.records import CrossReference
 
 
 def reconcile(kernel: Kernel, *, ask_systems: bool = True) -> list[Finding]:
@@ -29,7 +33,8 @@ def reconcile(kernel: Kernel, *, ask_systems: bool = True) -> list[Finding]:
         books = kernel.books(tx, key="reconcile", actor="hub")
         findings = reconcile_books(tx, books.now)
         postings = _postings(books) if ask_systems else []
-    return _sorted([*findings, *(_receivables(kernel, postings) if ask_systems else [])])
+        bills = _bills(books) if ask_systems else []
+    return _sorted([*findings, *(_receivables(kernel, postings) if ask_systems else []), *_payables(kernel, bills)])
 
 
 def audit(kernel: Kernel, *, ask_systems: bool = True) -> list[Finding]:
@@ -38,7 +43,8 @@ def audit(kernel: Kernel, *, ask_systems: bool = True) -> list[Finding]:
         books = kernel.books(tx, key="audit", actor="hub")
         findings = audit_books(tx, books.now, recompute(books))
         postings = _postings(books) if ask_systems else []
-    return _sorted([*findings, *(_receivables(kernel, postings) if ask_systems else [])])
+        bills = _bills(books) if ask_systems else []
+    return _sorted([*findings, *(_receivables(kernel, postings) if ask_systems else []), *_payables(kernel, bills)])
 
 
 def recompute(books: Books) -> Recompute:
@@ -89,6 +95,26 @@ def listed(kernel: Kernel, entity: str) -> list[Finding]:
     for connection in kernel.systems.all_filling("ReceivableList", entity):
         documents += connection.receivables(entity, since)
     return check_listed(entity, invoices, clients, documents)
+
+
+def _bills(books: Books) -> list[tuple[SubcontractorBill, PostVendorBill]]:
+    """Bills that the hub has posted itself; what a person has posted is not to be found under the hub's key."""
+    posted = books.tx.find(SubcontractorBill, state=(BillState.POSTED, BillState.PAYABLE), order=("bill_id",))
+    keys = tuple(bill.bill_id for bill in posted)
+    known = {ref.key: ref.remote_id for ref in books.tx.find(CrossReference, key=keys)} if keys else {}
+    return [(bill, posting_of_bill(bill)) for bill in posted if known.get(bill.bill_id) == bill.posted_as]
+
+
+def _payables(kernel: Kernel, bills: list[tuple[SubcontractorBill, PostVendorBill]]) -> list[Finding]:
+    return check_payables(bills, lambda bill, posting: _ask_for_bill(kernel, bill, posting))
+
+
+def _ask_for_bill(kernel: Kernel, bill: SubcontractorBill, posting: PostVendorBill) -> PostedBill | str | None:
+    try:
+        found: PostedBill | None = kernel.systems.filling("VendorBillBook", bill.entity).find_bill(posting)
+        return found
+    except IsthmusError as error:
+        return error.message
 
 
 def _sorted(findings: list[Finding]) -> list[Finding]:

@@ -29,7 +29,7 @@ from isthmus.domain.objects import Rate
 from isthmus.domain.states import CaseState
 from isthmus.kit.executor import trusted
 from isthmus.ports.calls import Exchange, exchanges_of_call
-from isthmus.ports.messages import RateCardIn, ScheduleIn
+from isthmus.ports.messages import PostVendorBill, RateCardIn, ScheduleIn
 from isthmus.runtime import audit
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.engine import LANES
@@ -66,6 +66,18 @@ _NO_JOURNAL = Journal(
     lines=booking("accrued_revenue", "revenue", Decimal(1), ""),
     recorded_at=datetime(2000, 1, 1, tzinfo=UTC),
 )
+_NO_BILL = PostVendorBill(
+    bill_id=NOBODY,
+    bill_no=NOBODY,
+    supplier=NOBODY,
+    entity="",
+    project_code=NOBODY,
+    currency="USD",
+    billed_on=date(2000, 1, 1),
+    due_on=date(2000, 1, 1),
+    lines=(),
+    total=Decimal(0),
+)
 _NO_CARD = RateCardIn(project_code=NOBODY, currency="USD", rates=(_NO_RATE,))
 
 
@@ -89,6 +101,7 @@ HARMLESS_READS: dict[str, Callable[[Any, str], Any]] = {
     ),
     "TaxEngine": lambda connection, entity: connection.registrations(entity),
     "TimeSource": lambda connection, entity: connection.approved_time(_just_now()),
+    "VendorBillBook": lambda connection, entity: connection.find_bill(_NO_BILL),
 }
 
 

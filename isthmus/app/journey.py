@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel
 
+from isthmus.app.bought import without_cost
 from isthmus.domain.errors import NotFound
 from isthmus.domain.objects import (
     Allocation,
@@ -24,6 +25,7 @@ from isthmus.domain.objects import (
     Payment,
     Project,
 )
+from isthmus.domain.subcontracting import Subcontract, SubcontractorBill
 from isthmus.processes.work.reading import contracts_on
 from isthmus.store.postgres import PostgresTx
 from isthmus.store.records import Case, CrossReference, Effect, InboxMessage, OutboxEvent, RunRow, RunStep
@@ -93,6 +95,7 @@ class Journey(BaseModel):
     cases: list[Case]
     invoices: list[Invoice]
     payments: list[Payment]
+    bills: list[SubcontractorBill]
     truncated: list[str]
 
 
@@ -166,6 +169,10 @@ FINDERS: dict[str, Finder] = {
     "time entry": _of_entry,
     "evidence": lambda tx, key: _contracts(tx.find(BillableItem, item_id=key)),
     "billable part": lambda tx, key: _contracts(tx.find(BillablePart, part_id=key)),
+    "supplier's bill": lambda tx, key: _contracts(
+        tx.find(SubcontractorBill, bill_id=key) or tx.find(SubcontractorBill, bill_no=key, limit=20)
+    ),
+    "subcontract": lambda tx, key: _contracts(tx.find(Subcontract, subcontract_no=key)),
     "run": _of_run,
     "payment": _of_payment,
     "case": _of_case,
@@ -208,6 +215,7 @@ def _gather(tx: PostgresTx, key: str, found_as: list[str], correlations: list[st
         cases=_some(tx, Case, ("case_no",), run_id=run_ids),
         invoices=invoices,
         payments=payments,
+        bills=[without_cost(bill) for bill in _some(tx, SubcontractorBill, ("bill_id",), contract_no=contract_nos)],
         truncated=[name for name, rows in lists.items() if len(rows) >= ROWS_MAX],
     )
 

@@ -31,6 +31,7 @@ Account = Literal[
     "revenue",
     "subcontractor_payable",
     "tax_payable",
+    "vendor_retention",
 ]
 JournalKind = Literal["accrual", "breakage", "deposit_drawn", "intercompany", "subcontractor"]
 ZERO = Decimal(0)

@@ -50,7 +50,8 @@ class LegalEntity(Canonical):
     due, per payment term. tax_rounding: line as US engines round, category as EN 16931 does. tax_rates: rate (0.21) per
     tax category, used where no tax engine serves the entity. prior_period_threshold: evidence of a closed period above
     this net needs the controller. accrual_percent: of the sales value of unapproved time at close. holidays: ISO 3166
-    code of the calendar of public holidays.
+    code of the calendar of public holidays. bill_tolerance_hours, bill_tolerance_amount: how far a line of a
+    subcontractor's bill may be off approved time, where the subcontract says nothing; the amount is in its currency.
     """
 
     code: str
@@ -73,6 +74,8 @@ class LegalEntity(Canonical):
     approval_matrix: tuple[Approval, ...] = ()
     prior_period_threshold: Exact = Decimal("0")
     accrual_percent: Exact = Decimal("0")
+    bill_tolerance_hours: Exact = Decimal("0")
+    bill_tolerance_amount: Exact = Decimal("0")
     holidays: str = ""
     address: Address = Address()
     active: bool = True

@@ -116,6 +116,18 @@ class PeriodState(StrEnum):
     REOPENED = "reopened"
 
 
+class BillState(StrEnum):
+    """A subcontractor's bill. confirmed: its hours are paid once and for all; payable: nothing holds its payment."""
+
+    RECEIVED = "received"
+    MATCHED = "matched"
+    DISPUTED = "disputed"
+    CONFIRMED = "confirmed"
+    POSTED = "posted"
+    PAYABLE = "payable"
+    CANCELLED = "cancelled"
+
+
 class CaseState(StrEnum):
     """A case a person works on."""
 
@@ -128,7 +140,7 @@ class CaseState(StrEnum):
 State = StrEnum
 _E, _P, _L, _C = EngagementState, PartState, InvoiceLife, Composition
 _T, _X, _D, _S, _K = TaxTrack, Posting, Delivery, Settlement, CaseState
-_Q, _F = DisputeState, PeriodState
+_Q, _F, _B = DisputeState, PeriodState, BillState
 
 # Keyed by the enumeration first: members of different tracks that share a word ("ready") must not be mixed up.
 MOVES: dict[type[State], dict[State, frozenset[State]]] = {
@@ -189,6 +201,13 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
         _F.SOFT_CLOSED: frozenset({_F.OPEN, _F.CLOSED}),
         _F.CLOSED: frozenset({_F.REOPENED}),
         _F.REOPENED: frozenset({_F.CLOSED}),
+    },
+    _B: {
+        _B.RECEIVED: frozenset({_B.MATCHED, _B.DISPUTED, _B.CANCELLED}),
+        _B.DISPUTED: frozenset({_B.MATCHED, _B.CANCELLED}),
+        _B.MATCHED: frozenset({_B.CONFIRMED, _B.DISPUTED, _B.CANCELLED}),
+        _B.CONFIRMED: frozenset({_B.POSTED}),
+        _B.POSTED: frozenset({_B.PAYABLE}),
     },
 }
 

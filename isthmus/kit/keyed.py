@@ -53,6 +53,13 @@ class KeyedConnector(Connector):
         answer = yield Request("PUT", self.path_of(kind, key), query=query, json=body, headers=self.write_headers)
         return self.ref(kind, answer.headers["Location"].rstrip("/").rsplit("/", 1)[-1])
 
+    def put_and_read(self, kind: str, key: str, body: Row, **query: str) -> Verb[Row]:
+        """As put_record; the answer is the record as it is there afterwards."""
+        yield from self.put_record(kind, key, body, **query)
+        answer: Answer = yield Request("GET", self.path_of(kind, key))
+        record: Row = answer.body
+        return record
+
     def read_record(self, kind: str, key: str) -> Verb[Row | None]:
         """The record under our key; None when there is none."""
         answer: Answer = yield Request("GET", self.path_of(kind, key), allow=(404,))
@@ -62,6 +69,11 @@ class KeyedConnector(Connector):
         """Values under the fields that a setting names for them; what it does not name is left out."""
         fields = self.setting(setting)
         return {fields[name]: value for name, value in values.items() if name in fields}
+
+    def referred(self, setting: str, key: str) -> Row:
+        """A reference to the record a setting names for a key of ours, else to the one with it as external id."""
+        known = self.setting(setting).get(key)
+        return by_id(known) if known else by_external_id(key)
 
     def chosen(self, **settings: str) -> Row:
         """References by field, to the ids the firm has set; a setting left empty leaves its field out."""

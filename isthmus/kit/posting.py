@@ -11,7 +11,7 @@ from isthmus.domain.journals import JournalLine
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.mapping import at_minor_unit
 from isthmus.kit.wire import Row, Verb
-from isthmus.ports.messages import PostedInvoice, PostInvoice
+from isthmus.ports.messages import PostedBill, PostedInvoice, PostInvoice, PostVendorBill
 
 TWICE = "DUPLICATE"  # the remote code of a refusal because something is posted more than once
 
@@ -41,6 +41,15 @@ def same_amount(posted: PostedInvoice, ours: str) -> PostedInvoice:
     made = f"{posted.total} {posted.currency}"
     if made != ours:
         cause = f"{posted.ref.system} made invoice {posted.number} {made} of {ours}"
+        raise RemoteRefusal(cause, remote_code="TOTAL_DIFFERS", field="total", system=posted.ref.system)
+    return posted
+
+
+def same_payable(posted: PostedBill, bill: PostVendorBill) -> PostedBill:
+    """The posted bill, if what is payable there before tax is ours to the cent; anything else is a refusal."""
+    if (posted.total, posted.currency) != (bill.total, bill.currency):
+        made = f"{posted.total} {posted.currency} of {bill.total} {bill.currency}"
+        cause = f"{posted.ref.system} made bill {bill.bill_no} of {bill.supplier} {made}"
         raise RemoteRefusal(cause, remote_code="TOTAL_DIFFERS", field="total", system=posted.ref.system)
     return posted
 

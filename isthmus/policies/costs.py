@@ -1,9 +1,9 @@
-"""What work costs, and what is charged on from cost: cost plus, between legal entities, and by subcontractors.
+"""What work costs, and what is charged on from cost: cost plus, and between legal entities.
 
 Cost is priced from raw time, never from rounded time. Cost plus bills cost times one plus markup: at a provisional
 markup while the final one is not known, and afterwards the difference item by item. A charge between legal entities is
 revenue of the lender and cost of the borrower, the same amount (INV-21); a correction reverses it at its original price
-and charges anew. A subcontractor's bill is held against the approved time it is for.
+and charges anew.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.money import round_half_away
@@ -175,103 +175,3 @@ def eliminated(charges: Sequence[IntercompanyCharge]) -> dict[str, Decimal]:
         sums[one.lender] = sums.get(one.lender, ZERO) + one.amount
         sums[one.borrower] = sums.get(one.borrower, ZERO) - one.amount
     return sums
-
-
-# -- subcontractors --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class BillLine:
-    """One line of a subcontractor's bill: hours of a person from start to end (both included), and their amount."""
-
-    person: str
-    start: date
-    end: date
-    hours: Decimal
-    amount: Decimal
-
-
-@dataclass(frozen=True)
-class SubcontractorBill:
-    """What a subcontractor asks for. currency: of the bill and of the purchase rates."""
-
-    bill_no: str
-    supplier: str
-    currency: str
-    lines: tuple[BillLine, ...]
-
-    @property
-    def total(self) -> Decimal:
-        """The sum of its lines."""
-        return sum((line.amount for line in self.lines), ZERO)
-
-
-@dataclass(frozen=True)
-class ApprovedWork:
-    """Approved hours of a subcontractor's person that no bill has claimed yet."""
-
-    entry_key: str
-    person: str
-    service_date: date
-    hours: Decimal
-
-
-@dataclass(frozen=True)
-class MatchedLine:
-    """A line of a bill with the entries it pays and what they come to at the purchase rate."""
-
-    line: BillLine
-    entries: tuple[str, ...]
-    expected: Decimal
-
-
-def match_bill(
-    bill: SubcontractorBill,
-    approved: Sequence[ApprovedWork],
-    rates: Sequence[CostRate],
-    *,
-    tolerance: Decimal = ZERO,
-    tolerance_hours: Decimal = ZERO,
-) -> list[MatchedLine]:
-    """Every line with the approved entries it is for. tolerances: per line, in the currency of the bill and in hours.
-
-    NeedsDecision EX-SUBCON-MATCH lists every line whose hours or amount are not those of approved time at the purchase
-    rate, and time that two lines claim; nothing of the bill is paid until then.
-    """
-    matched: list[MatchedLine] = []
-    problems: list[str] = []
-    for number, line in enumerate(bill.lines, start=1):
-        work = [w for w in approved if w.person == line.person and line.start <= w.service_date <= line.end]
-        found = MatchedLine(line, tuple(w.entry_key for w in work), _worth(work, rates, bill.currency))
-        hours = sum((w.hours for w in work), ZERO)
-        twice = set(found.entries) & {key for other in matched for key in other.entries}
-        if twice:
-            problems.append(f"line {number} claims {', '.join(sorted(twice))} again")
-        elif abs(line.hours - hours) > tolerance_hours:
-            problems.append(f"line {number} has {line.hours} h of {line.person}, approved are {hours}")
-        elif abs(line.amount - found.expected) > tolerance:
-            problems.append(f"line {number} asks {line.amount}, {hours} h at the purchase rate are {found.expected}")
-        matched.append(found)
-    if problems:
-        raise NeedsDecision(
-            "EX-SUBCON-MATCH",
-            f"bill {bill.bill_no} of {bill.supplier} over {bill.total} {bill.currency}: {'; '.join(problems)}",
-            queue="procurement",
-            money=(bill.total, bill.currency),
-            context={"bill": bill.bill_no, "problems": problems},
-            actions=("accept", "dispute", "retry", "cancel"),
-        )
-    return matched
-
-
-def _worth(work: Sequence[ApprovedWork], rates: Sequence[CostRate], currency: str) -> Decimal:
-    priced = [(w, cost_rate_on(rates, w.person, w.service_date, currency)) for w in work]
-    return sum((extend(w.hours, rate.rate, currency) for w, rate in priced), ZERO)
-
-
-PaymentRule = Literal["when_due", "when_paid"]
-
-
-def may_pay(rule: PaymentRule, *, matched: bool, confirmed: bool, client_paid: bool) -> bool:
-    """Whether a matched bill that the project manager has confirmed is paid now, or waits for the client's money."""
-    return matched and confirmed and (rule == "when_due" or client_paid)

@@ -54,6 +54,8 @@ DEFAULT_RULES: tuple[OwnershipRule, ...] = (
     OwnershipRule(object="invoice", field="tax", owner="tax", route="the tax engine calculates"),
     OwnershipRule(object="payment", owner="erp", route="record the payment in the ERP"),
     OwnershipRule(object="intercompany", owner="hub", route="finance keeps the agreements between entities"),
+    OwnershipRule(object="vendor_bill", owner="hub", route="hand the supplier's bill in at the hub"),
+    OwnershipRule(object="subcontract", owner="hub", route="procurement keeps subcontracts"),
     OwnershipRule(object="tax_threshold", owner="hub", route="the tax desk keeps thresholds"),
     OwnershipRule(object="change_order", owner="pmo", route="submit an accepted change order"),
 )
@@ -91,6 +93,8 @@ SENT: dict[str, tuple[str, str]] = {
     "TaxEngine.commit": ("tax_document", "*"),
     "TaxEngine.void": ("tax_document", "*"),
     "TimeSource.mark_invoiced": ("billing_mark", "*"),
+    "VendorBillBook.post_bill": ("vendor_bill", "*"),
+    "VendorBillBook.release_bill": ("vendor_bill", "payment_hold"),
 }
 
 

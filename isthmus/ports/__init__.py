@@ -1,7 +1,7 @@
 """What the hub asks of other systems: one Protocol per capability."""
 
 from isthmus.ports.crm import Crm
-from isthmus.ports.erp import Erp, JournalBook, ReceivableList, ScheduleBook
+from isthmus.ports.erp import Erp, JournalBook, ReceivableList, ScheduleBook, VendorBillBook
 from isthmus.ports.esign import Esign
 from isthmus.ports.psa import Psa, RateBook, TimeSource
 from isthmus.ports.tax import TaxEngine
@@ -22,6 +22,7 @@ PORTS: dict[str, type] = {
         ScheduleBook,
         TaxEngine,
         TimeSource,
+        VendorBillBook,
     )
 }
 
@@ -48,4 +49,5 @@ __all__ = [
     "ScheduleBook",
     "TaxEngine",
     "TimeSource",
+    "VendorBillBook",
 ]

@@ -7,7 +7,17 @@ from typing import Protocol
 
 from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Project
-from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
+from isthmus.ports.messages import (
+    PaymentPage,
+    PostedBill,
+    PostedInvoice,
+    PostInvoice,
+    PostVendorBill,
+    ProjectFacts,
+    ScheduleIn,
+    TaskIn,
+    TimeCost,
+)
 from isthmus.ports.verbs import reads, writes
 
 
@@ -188,6 +198,42 @@ class ReceivableList(Protocol):
 
         Amounts are as the ERP has them: those of a credit memo are negative.
         """
+        ...
+
+
+class VendorBillBook(Protocol):
+    """Takes bills of suppliers. Not every ERP does from outside; without it a person posts them."""
+
+    @writes(
+        key=lambda bill: bill.bill_id,
+        find="find_bill",
+        exception="EX-VENDOR-BILL",
+        queue="procurement",
+        amount=lambda bill: (bill.total, bill.currency),
+    )
+    def post_bill(self, bill: PostVendorBill) -> PostedBill:
+        """Post the bill under the supplier's number, or as a credit where its total is below nothing."""
+        ...
+
+    @reads
+    def find_bill(self, bill: PostVendorBill) -> PostedBill | None:
+        """The bill with this key as the ERP has it, if it is there."""
+        ...
+
+    @writes(
+        key=lambda bill: f"{bill.bill_id}:release",
+        find="find_released",
+        exception="EX-VENDOR-BILL",
+        queue="procurement",
+        amount=lambda bill: (bill.total, bill.currency),
+    )
+    def release_bill(self, bill: PostVendorBill) -> PostedBill:
+        """Take the hold off the payment of a bill that was posted; nothing else is touched."""
+        ...
+
+    @reads
+    def find_released(self, bill: PostVendorBill) -> PostedBill | None:
+        """The bill, if it is there and its payment is not on hold."""
         ...
 
 

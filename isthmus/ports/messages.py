@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from isthmus.domain.envelopes import SignedEnvelope
+from isthmus.domain.journals import Account
 from isthmus.domain.money import Exact
 from isthmus.domain.objects import (
     Address,
@@ -214,6 +215,49 @@ class PostedInvoice(Canonical):
     state: str = "posted"
     issue_date: date | None = None
     project_code: str = ""
+
+
+class VendorBillLine(Canonical):
+    """One line of a supplier's bill to post, before tax. account: what it is booked on, as an account is named by what
+    it is for; amount is negative where something is kept back or credited.
+    """
+
+    number: int
+    account: Account
+    description: str
+    amount: Exact
+
+
+class PostVendorBill(Canonical):
+    """A supplier's bill that is agreed, on its way to the ERP. bill_id: the hub's key and the external id there.
+
+    total: what is payable, the sum of the lines; below nothing it is posted as a credit. bill_no: the supplier's own
+    number. payment_hold: it may not be paid yet. Input tax is the ERP's: amounts are before tax.
+    """
+
+    bill_id: str
+    bill_no: str
+    supplier: str
+    entity: str
+    project_code: str
+    currency: str
+    billed_on: date
+    due_on: date
+    lines: tuple[VendorBillLine, ...]
+    total: Exact
+    payment_hold: bool = False
+    memo: str = ""
+
+
+class PostedBill(Canonical):
+    """A supplier's bill as the ERP has it. total: before tax, below nothing for a credit. held: payment is on hold."""
+
+    ref: ExternalRef
+    bill_no: str
+    total: Exact
+    currency: str
+    held: bool = False
+    state: str = "posted"
 
 
 class TaxLineIn(Canonical):

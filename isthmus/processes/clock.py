@@ -1,11 +1,14 @@
-"""What happens because a day has come, and nobody asks for it: deposits that expire, thresholds that come near."""
+"""What happens because a day has come, and nobody asks for it: deposits that expire, thresholds that come near, bills
+that may be paid because the client has paid.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from isthmus.domain.objects import LedgerEntry
-from isthmus.processes.work import expiring, thresholds
+from isthmus.domain.subcontracting import SubcontractorBill
+from isthmus.processes.work import expiring, paying, thresholds
 from isthmus.processes.work.drafting import latest_version
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
@@ -14,7 +17,7 @@ from isthmus.store.records import RunRow, Watermark
 
 def look(kernel: Kernel) -> int:
     """Everything that a day may bring; the number of runs that were started."""
-    return expire_deposits(kernel) + watch_thresholds(kernel)
+    return expire_deposits(kernel) + watch_thresholds(kernel) + release_bills(kernel)
 
 
 def expire_deposits(kernel: Kernel) -> int:
@@ -27,6 +30,11 @@ def watch_thresholds(kernel: Kernel) -> int:
     return _hourly(
         kernel, "thresholds", lambda books: sum(_alert(books, *standing) for standing in thresholds.due(books))
     )
+
+
+def release_bills(kernel: Kernel) -> int:
+    """Start a run for every subcontractor's bill that waited for the client's money, which is there now."""
+    return _hourly(kernel, "bills", lambda books: sum(_release(books, bill) for bill in paying.waiting(books.tx)))
 
 
 def _hourly(kernel: Kernel, what: str, work: Callable[[Books], int]) -> int:
@@ -59,3 +67,12 @@ def _alert(books: Books, entity: str, state: str, level: str) -> bool:
         args = {"entity": entity, "state": state, "level": level}
         books.start("nexus_alert", key, args, entity=entity, correlation_id=f"entity:{entity}")
     return new
+
+
+def _release(books: Books, bill: SubcontractorBill) -> bool:
+    if books.tx.get(RunRow, f"release_subcontractor/{bill.bill_id}") or paying.still_missing(books.tx, bill):
+        return False
+    args = {"bill_id": bill.bill_id, "asked_by": "", "why": ""}
+    about = f"contract:{bill.contract_no}"
+    books.start("release_subcontractor", bill.bill_id, args, entity=bill.entity, correlation_id=about)
+    return True

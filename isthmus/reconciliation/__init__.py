@@ -4,6 +4,7 @@ from isthmus.reconciliation.controls import CONTROLS, Recompute, audit_books, re
 from isthmus.reconciliation.findings import Finding
 from isthmus.reconciliation.numbering import check_numbers
 from isthmus.reconciliation.partition import check_partition
+from isthmus.reconciliation.payables import check_payables
 from isthmus.reconciliation.receivables import Unanswered, check_listed, check_receivables
 from isthmus.reconciliation.standstill import check_standstill
 
@@ -16,6 +17,7 @@ __all__ = [
     "check_listed",
     "check_numbers",
     "check_partition",
+    "check_payables",
     "check_receivables",
     "check_standstill",
     "reconcile_books",

@@ -37,6 +37,7 @@ from isthmus.reconciliation.partition import (
     check_shares,
     check_sources,
 )
+from isthmus.reconciliation.payables import check_bought_hours
 from isthmus.reconciliation.prices import Again, check_prices
 from isthmus.reconciliation.replay import check_replay
 from isthmus.reconciliation.standstill import check_standstill
@@ -72,6 +73,8 @@ CONTROLS = {
     "INV-28": "Do the events alone give the same parts?",
     "INV-30": "Does everything that is not finished move, wait for a time, or have a case?",
     "INV-32": "Does no payment give more than it brought?",
+    "INV-33": "Is every hour a supplier is paid for approved and paid once, and every bill what its hours come to?",
+    "INV-34": "Is every supplier's bill one document in the ERP, with the same total and the same hold?",
 }
 
 Control = Callable[[ContractBooks], list[Finding]]
@@ -125,6 +128,7 @@ def audit_books(tx: Tx, now: datetime, recompute: Recompute) -> list[Finding]:
         *check_payments(tx),
         *check_advances(tx),
         *check_lending(tx),
+        *check_bought_hours(tx),
         *check_closed_periods(tx, recompute.totals),
         *check_standstill(tx, now),
     ]

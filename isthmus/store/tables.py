@@ -46,6 +46,7 @@ from isthmus.domain.objects import (
     UsageRecord,
 )
 from isthmus.domain.periods import FiscalPeriod, FxRate, PeriodSnapshot
+from isthmus.domain.subcontracting import PaidHours, RetentionEntry, Subcontract, SubcontractorBill
 from isthmus.store import desk_records as d
 from isthmus.store import records as r
 
@@ -113,6 +114,32 @@ SPECS: dict[type[BaseModel], Spec] = {
     LendingAgreement: Spec("lending_agreement", ("agreement_no",), growing=True),
     LentHours: Spec("lent_hours", ("charge_id",), index=(("source_key",), ("run",)), growing=True),
     TaxThreshold: Spec("tax_threshold", ("entity", "state")),
+    Subcontract: Spec(
+        "subcontract",
+        ("subcontract_no", "version"),
+        index=(("project_code",), ("supplier",)),
+        growing=True,
+    ),
+    SubcontractorBill: Spec(
+        "subcontractor_bill",
+        ("bill_id",),
+        index=(
+            ("project_code", "state"),
+            ("state",),
+            ("content_hash",),
+            ("subcontract_no",),
+            ("contract_no",),
+            ("bill_no",),
+        ),
+        tracks=("state",),
+    ),
+    PaidHours: Spec(
+        "paid_hours",
+        ("paid_id",),
+        index=(("source_key",), ("project_code",), ("subcontract_no",), ("bill_id",)),
+        growing=True,
+    ),
+    RetentionEntry: Spec("retention_entry", ("entry_id",), index=(("subcontract_no",),), growing=True),
     Dispute: Spec("dispute", ("dispute_no",), index=(("invoice_id",),), tracks=("state",)),
     FiscalPeriod: Spec("fiscal_period", ("entity", "domain", "period"), tracks=("state",)),
     PeriodSnapshot: Spec("period_snapshot", ("entity", "period", "version"), growing=True),

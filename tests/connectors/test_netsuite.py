@@ -25,8 +25,16 @@ from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Unlimited
-from isthmus.ports import Erp, JournalBook, ScheduleBook
-from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TaskIn, TimeCost
+from isthmus.ports import Erp, JournalBook, ScheduleBook, VendorBillBook
+from isthmus.ports.messages import (
+    PostInvoice,
+    PostLine,
+    PostVendorBill,
+    ScheduleIn,
+    TaskIn,
+    TimeCost,
+    VendorBillLine,
+)
 from isthmus.ports.verbs import spec_of
 from isthmus.sandbox.server import Running, running
 
@@ -170,7 +178,7 @@ def mine(served: Running, collection: str) -> list[dict[str, Any]]:
 def test_the_manifest_names_every_verb_of_the_port() -> None:
     manifest = NetSuite.read_manifest()
     verbs = {}
-    for port in (Erp, JournalBook, ScheduleBook):
+    for port in (Erp, JournalBook, ScheduleBook, VendorBillBook):
         assert missing_verbs(NetSuite, port.__name__) == []
         verbs |= {f"{port.__name__}.{name}": verb for name, verb in vars(port).items() if hasattr(verb, "__verb__")}
     finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
@@ -554,3 +562,104 @@ def test_a_wrong_key_needs_setup_and_stays_secret(served: Running, control: Call
     with pytest.raises(NeedsSetup) as refused:
         astray.find_client(CLIENT)
     assert "wrong-secret-7" not in str(refused.value)
+
+
+# -- bills of vendors ------------------------------------------------------------------------------------------
+
+BOOKED = {"accounts": {"cost_of_services": "108", "vendor_retention": "117"}, "vendors": {"SUBS": "31"}}
+
+
+def vendor_bill(*lines: tuple[str, str], number: str = "B-7", hold: bool = False) -> PostVendorBill:
+    made = tuple(
+        VendorBillLine(number=n, account=account, description=f"line {n}", amount=Decimal(amount))  # type: ignore[arg-type]
+        for n, (account, amount) in enumerate(lines, start=1)
+    )
+    return PostVendorBill(
+        bill_id=f"SUBS:{number}",
+        bill_no=number,
+        supplier="SUBS",
+        entity="US",
+        project_code="P-100",
+        currency="USD",
+        billed_on=date(2026, 3, 31),
+        due_on=date(2026, 4, 30),
+        lines=made,
+        total=sum((line.amount for line in made), Decimal(0)),
+        payment_hold=hold,
+        memo="subcontract SC-1",
+    )
+
+
+KEPT = vendor_bill(("cost_of_services", "9000.00"), ("vendor_retention", "-900.00"), ("vendor_retention", "300.00"))
+BACK = vendor_bill(("cost_of_services", "-160.00"), ("vendor_retention", "16.00"), number="C-1")
+
+
+@pytest.fixture
+def payables(served: Running, set_up: Connection) -> Connection:
+    return connect(served, **BOOKED)
+
+
+def test_a_bill_is_posted_with_what_is_kept_back_on_its_own_account(served: Running, payables: Connection) -> None:
+    assert payables.find_bill(KEPT) is None
+    posted = payables.post_bill(KEPT)
+    assert (posted.bill_no, posted.total, posted.currency, posted.held) == ("B-7", Decimal("8400.00"), "USD", False)
+    assert payables.find_bill(KEPT) == posted == payables.post_bill(KEPT)
+    [row] = mine(served, "vendorBill")
+    assert (row["tranId"], row["tranDate"], row["dueDate"]) == ("B-7", "2026-03-31", "2026-04-30")
+    assert (row["entity"]["id"], row["approvalStatus"]["id"], row["status"]["id"]) == ("31", "2", "A")
+    lines = [(line["account"]["id"], line["amount"], line["customer"]["refName"]) for line in row["expense"]]
+    project = PROJECT.name
+    assert lines == [("108", 9000, project), ("117", -900, project), ("117", 300, project)], "put twice, lined once"
+
+
+def test_a_bill_on_hold_is_released_once_and_nothing_else_is_touched(served: Running, payables: Connection) -> None:
+    held = vendor_bill(("cost_of_services", "1280.00"), hold=True)
+    assert payables.post_bill(held).held and payables.find_released(held) is None
+    [before] = mine(served, "vendorBill")
+    released = payables.release_bill(held)
+    assert not released.held and payables.find_released(held) == released == payables.find_bill(held)
+    [after] = mine(served, "vendorBill")
+    assert {**before, "paymentHold": False, "lastModifiedDate": ""} == {**after, "lastModifiedDate": ""}
+
+
+def test_a_bill_below_nothing_is_a_vendor_credit(served: Running, payables: Connection) -> None:
+    posted = payables.post_bill(BACK)
+    assert (posted.ref.object_type, posted.total, posted.held) == ("vendorCredit", Decimal("-144.00"), False)
+    assert payables.find_bill(BACK) == posted and mine(served, "vendorBill") == []
+    [row] = mine(served, "vendorCredit")
+    assert [line["amount"] for line in row["expense"]] == [160, -16] and row["total"] == 144
+
+
+def test_a_vendor_nobody_knows_and_an_account_nobody_has_set_are_named(served: Running, payables: Connection) -> None:
+    with pytest.raises(RemoteRefusal, match="entity") as refused:
+        connect(served, **{**BOOKED, "vendors": {}}).post_bill(KEPT)
+    assert refused.value.remote_code == "INVALID_CONTENT"
+    with pytest.raises(NeedsSetup, match="accounts has no 'vendor_retention'"):
+        connect(served, **{**BOOKED, "accounts": {"cost_of_services": "108"}}).post_bill(KEPT)
+
+
+def test_a_bill_that_comes_to_another_total_there_is_a_refusal(served: Running, payables: Connection) -> None:
+    astray = KEPT.model_copy(update={"total": Decimal("8400.01")})
+    with pytest.raises(RemoteRefusal, match=r"made bill B-7 of SUBS 8400.00 USD of 8400.01 USD"):
+        payables.post_bill(astray)
+
+
+def test_a_bill_of_a_closed_period_is_refused_and_its_state_is_told(
+    served: Running, payables: Connection, control: Callable[..., Any]
+) -> None:
+    waits = connect(served, **BOOKED, bill_approval="1")
+    assert waits.post_bill(KEPT).state == "pending_approval"
+    control("seed", {"accountingPeriod": [{"id": "203", "closed": True}]})
+    other = vendor_bill(("cost_of_services", "80.00"), number="B-8")
+    with pytest.raises(RemoteRefusal, match="Mar 2026 is closed"):
+        payables.post_bill(other)
+
+
+def test_a_bill_whose_answer_is_lost_is_there_to_be_found(
+    served: Running, payables: Connection, control: Callable[..., Any]
+) -> None:
+    control("faults", {"kind": "timeout_after_commit", "method": "PUT"})
+    with pytest.raises(OutcomeUnknown):
+        payables.post_bill(KEPT)
+    found = payables.find_bill(KEPT)
+    assert found is not None and found.total == KEPT.total and len(mine(served, "vendorBill")) == 1

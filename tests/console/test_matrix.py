@@ -67,6 +67,16 @@ BODIES: dict[str, dict[str, Any]] = {
         "currency": "USD",
         "effective_from": "2026-01-01",
     },
+    "POST /v1/subcontracts": {
+        "subcontract_no": "SC-9",
+        "supplier": "SUBS",
+        "project_code": "P-K-1",
+        "currency": "USD",
+        "rates": [{"person": "ann", "rate": "80.00", "effective_from": "2026-03-01"}],
+    },
+    "POST /v1/subcontractor-bills/{bill_id}/confirm": {"reason": "x"},
+    "POST /v1/subcontractor-bills/{bill_id}/release": {"name": "r", "reason": "x"},
+    "POST /v1/retention-releases": {"subcontract_no": "SC-1", "name": "r", "reason": "x"},
     "POST /v1/intercompany-charges": {"lender": "US01", "borrower": "GB01", "period": "2026-02", "name": "c"},
     "POST /v1/change-orders": {
         "contract_no": "K-1",
@@ -111,6 +121,7 @@ BODIES: dict[str, dict[str, Any]] = {
 OF_THE_FIRM = {
     "POST /v1/files/time",
     "POST /v1/files/expenses",
+    "POST /v1/files/subcontractor-bills",
     "POST /v1/fx-rates/ecb",
     "POST /v1/files/price-list",
     "POST /v1/expenses",
@@ -139,14 +150,17 @@ FORMS: dict[str, dict[str, str]] = {
 }
 # Whose queue the thing is, where more is asked than the permission.
 QUEUED = {
+    "POST /v1/subcontractor-bills/{bill_id}/confirm": "pmo",
     "POST /v1/cases/{case_no}/resolve": "finance-master-data",
     "POST /v1/proposals/{proposal_no}/approve": "tax",
     "POST /proposals/{proposal_no}": "tax",
     "POST /rules/{rule_no}": "tax",
 }
-LISTS = {"/v1/contracts", "/v1/invoices", "/v1/cases", "/v1/runs", "/v1/time-entries", "/v1/billable-parts"} | {
-    f"/console/{name}" for name in ("", "cases", "engagements", "invoices", "runs", "search")
-}
+LISTS = (
+    {"/v1/contracts", "/v1/invoices", "/v1/cases", "/v1/runs", "/v1/time-entries", "/v1/billable-parts"}
+    | {"/v1/subcontractor-bills"}
+    | {f"/console/{name}" for name in ("", "cases", "engagements", "invoices", "runs", "search")}
+)
 FIRM_WIDE_PAGES = {"GET /connections", "GET /catalog", "GET /access", "GET /audit", "POST /theme", "GET /rules"}
 
 
@@ -193,6 +207,7 @@ class World:
             "/v1/billing-runs", {"contract_no": "K-5", "cutoff": "2026-03-31", "name": "m"}, by="ana"
         ).is_success
         stage.go()
+        self._buy_in()
         self.dim, self.tax = self._case("EX-DIM"), self._case("EX-TAX-CODE")
         asker.post(f"/console/groups/{self.dim.group_key}", action="fill", others="yes", **{"fill/reason": "x"})
         body = {"action": "fill", "reason": "x", "values": {"tax_code": "SERVICES"}}
@@ -200,6 +215,21 @@ class World:
         (self.bulk,) = stage.rows(BulkFix)
         (self.proposal,) = stage.rows(Proposal, state=ProposalState.PROPOSED)
         self.rule = self._rule()
+
+    def _buy_in(self) -> None:
+        """A supplier's bill that waits for the project manager."""
+        agreed = {**BODIES["POST /v1/subcontracts"], "subcontract_no": "SC-1"}
+        assert self.stage.post("/v1/subcontracts", agreed, by="asker").status_code == 201
+        rows = (
+            "bill_no,supplier,subcontract_no,bill_date,currency,person,from,to,hours,amount",
+            "B-1,SUBS,SC-1,2026-03-31,USD,ann,2026-03-09,2026-03-09,8,640.00",
+        )
+        content = "\n".join(rows).encode()
+        taken = self.stage.post(
+            "/v1/files/subcontractor-bills", by="asker", content=content, headers={"content-type": "text/csv"}
+        )
+        assert taken.json()["accepted"] == 1, taken.text
+        self.stage.go()
 
     def _case(self, exception: str) -> Case:
         found: Case = self.stage.rows(Case, exception=exception, state=CaseState.OPEN, order=("case_no",))[0]
@@ -253,12 +283,14 @@ class World:
             "bulk_no": self.bulk.bulk_no,
             "rule_no": self.rule.rule_no,
             "hold_id": "K-1/first",
+            "bill_id": "SUBS:B-1",
         }
         if path.startswith("/v1/entities/"):
             keys["code"] = "US01"
         query = {
             "readiness": "?cutoff=2026-04-30",
             "rate-card": "?code=RC-9&currency=USD&entity=US01&dry_run=true",
+            "subcontractor-bills": "?dry_run=true",
         }.get(path.rpartition("/")[2], "")
         return re.sub(r"\{(\w+)(:path)?\}", lambda found: keys[found[1]], path) + query
 

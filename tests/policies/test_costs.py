@@ -1,7 +1,6 @@
-"""Cost rates, cost plus, charges between legal entities and the bills of subcontractors."""
+"""Cost rates, cost plus and charges between legal entities."""
 
 # A table is read row by row: its rows stay on one line each.
-# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -16,17 +15,12 @@ from hypothesis import strategies as st
 from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.terms import CostPlus, TransferPrice
 from isthmus.policies.costs import (
-    ApprovedWork,
-    BillLine,
     CostRate,
     IntercompanyCharge,
-    SubcontractorBill,
     charge,
     cost_plus,
     cost_rate_on,
     eliminated,
-    match_bill,
-    may_pay,
     mirror,
     true_up,
 )
@@ -195,76 +189,6 @@ def test_charges_between_entities_are_nothing_to_the_group(
         one for one in charges if not one.reversal_of and f"R-{one.charge_id[3:]}" not in {c.charge_id for c in charges}
     ]
     assert sums.get("DE01", ZERO) == sum((one.amount for one in kept), ZERO)
-
-
-WORK = [
-    ApprovedWork("psa:E-1", "sub", day("2026-03-09"), Decimal("8")),
-    ApprovedWork("psa:E-2", "sub", day("2026-03-10"), Decimal("7.3333")),
-    ApprovedWork("psa:E-3", "ada", day("2026-03-10"), Decimal("8")),
-]
-
-
-def bill(*lines: str) -> SubcontractorBill:
-    """'sub 2026-03-09 2026-03-10 15.3333 1263.33': a person, from, to, hours, amount."""
-    made = []
-    for text in lines:
-        person, start, end, hours, amount = text.split()
-        made.append(BillLine(person, day(start), day(end), Decimal(hours), Decimal(amount)))
-    return SubcontractorBill("B-7", "Subs Ltd", "EUR", tuple(made))
-
-
-WHOLE = "sub 2026-03-09 2026-03-10 15.3333 1263.33"  # 8 h at 80.00 and 7 h 20 at 85.00
-
-
-def test_a_bill_is_matched_with_the_approved_time_it_is_for() -> None:
-    (line,) = match_bill(bill(WHOLE), WORK, RATES)
-    assert (line.entries, line.expected) == (("psa:E-1", "psa:E-2"), Decimal("1263.33"))
-    by_day = match_bill(bill("sub 2026-03-09 2026-03-09 8 640", "sub 2026-03-10 2026-03-10 7.3333 623.33"), WORK, RATES)
-    assert [m.entries for m in by_day] == [("psa:E-1",), ("psa:E-2",)]
-
-
-@pytest.mark.parametrize("amount", ["1262.83", "1263.83"])
-def test_a_difference_within_the_tolerance_is_accepted(amount: str) -> None:
-    near = bill(WHOLE.replace("1263.33", amount))
-    assert match_bill(near, WORK, RATES, tolerance=Decimal("0.50"))
-    with pytest.raises(NeedsDecision):
-        match_bill(near, WORK, RATES, tolerance=Decimal("0.49"))
-
-
-UNMATCHED = [
-    ("more hours than approved", ["sub 2026-03-09 2026-03-10 16 1320.00"], "line 1 has 16 h of sub, approved are 15.3333"),
-    ("fewer hours at a higher rate", ["sub 2026-03-09 2026-03-10 15 1263.33"], "line 1 has 15 h of sub"),
-    ("another rate", ["sub 2026-03-09 2026-03-10 15.3333 1303.33"], "line 1 asks 1303.33, 15.3333 h at the purchase rate are 1263.33"),
-    ("somebody nobody knows", ["bob 2026-03-09 2026-03-10 8 640"], "line 1 has 8 h of bob, approved are 0"),
-    ("a day outside", ["sub 2026-03-10 2026-03-10 15.3333 1263.33"], "approved are 7.3333"),
-    ("the same time on two lines", [WHOLE, "sub 2026-03-10 2026-03-10 7.3333 623.33"], "line 2 claims psa:E-2 again"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("lines", "words"), [u[1:] for u in UNMATCHED], ids=[u[0] for u in UNMATCHED])
-def test_a_bill_that_is_not_approved_time_is_procurements(lines: list[str], words: str) -> None:
-    with pytest.raises(NeedsDecision) as stopped:
-        match_bill(bill(*lines), WORK, RATES)
-    case, total = stopped.value, bill(*lines).total
-    assert (case.exception, case.queue, case.money) == ("EX-SUBCON-MATCH", "procurement", (total, "EUR"))
-    assert words in case.message and "bill B-7 of Subs Ltd" in case.message
-
-
-PAID = rows("""
-| rule      | matched | confirmed | client paid | pays |
-| when_due  | yes     | yes       | no          | yes  |
-| when_due  | no      | yes       | yes         | no   |
-| when_due  | yes     | no        | yes         | no   |
-| when_paid | yes     | yes       | no          | no   |
-| when_paid | yes     | yes       | yes         | yes  |
-""")
-
-
-@pytest.mark.parametrize("row", PAID, ids=lambda row: f"{row['rule']} {row['client paid']}")
-def test_a_bill_is_paid_when_it_is_matched_confirmed_and_due(row: dict[str, str]) -> None:
-    facts = {name: row[name.replace("_", " ")] == "yes" for name in ("matched", "confirmed", "client_paid")}
-    rule: Any = row["rule"]
-    assert may_pay(rule, **facts) == (row["pays"] == "yes")
 
 
 @given(st.dates(date(2026, 1, 1), date(2026, 12, 31)))

@@ -36,14 +36,15 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.periods import PeriodSnapshot
-from isthmus.domain.states import PartState
+from isthmus.domain.states import BillState, PartState
+from isthmus.domain.subcontracting import PaidHours, RetentionEntry, SubcontractorBill
 from isthmus.domain.terms import ExpenseTerms, PurchaseOrder, Retainer
 from isthmus.policies import caps as cap_rules
 from isthmus.policies import charges, quantities, splits
 from isthmus.processes.work import invoicing
 from isthmus.reconciliation import CONTROLS
 from isthmus.store.memory import key_of
-from isthmus.store.records import Case, EffectState, OutboxEvent, RunRow, RunState
+from isthmus.store.records import Case, CrossReference, EffectState, OutboxEvent, RunRow, RunState
 from tests.end_of_run import TOLD
 from tests.processes.hub import contract
 from tests.properties.histories import NOON, Act, History, time_entry
@@ -159,9 +160,10 @@ def remove(history: History, row: Any) -> None:
     del history.hub.store.rows[type(row)][key_of(row)]
 
 
-def add(history: History, row: Any) -> None:
-    """A row that nobody should have written."""
-    history.hub.store.rows[type(row)][key_of(row)] = row
+def add(history: History, *rows: Any) -> None:
+    """Rows that nobody should have written."""
+    for row in rows:
+        history.hub.store.rows[type(row)][key_of(row)] = row
 
 
 def first(history: History, model: Any, **equals: Any) -> Any:
@@ -530,6 +532,84 @@ def lent_and_reversed_at_another_price(history: History) -> None:
     add(history, lent("two", "-800", reversal_of="one", price=Decimal(99)))
 
 
+def bought(**changes: Any) -> SubcontractorBill:
+    """A bill of SUBS over 8 h of an entry, confirmed."""
+    facts: dict[str, Any] = {
+        "bill_id": "SUBS:B-1",
+        "bill_no": "B-1",
+        "supplier": "SUBS",
+        "subcontract_no": "SC-1",
+        "entity": "US01",
+        "project_code": "P-K-1",
+        "contract_no": "K-1",
+        "currency": "USD",
+        "billed_on": date(2026, 3, 31),
+        "due_on": date(2026, 4, 30),
+        "lines": (),
+        "total": Decimal(0),
+        "content_hash": "h",
+        "handed_in_by": "rita",
+        "received_at": NOON,
+        "state": BillState.CONFIRMED,
+    }
+    return SubcontractorBill(**{**facts, **changes})
+
+
+def paid_hours(number: str, hours: str, **changes: Any) -> PaidHours:
+    facts: dict[str, Any] = {
+        "bill_id": "SUBS:B-1",
+        "subcontract_no": "SC-1",
+        "contract_no": "K-1",
+        "project_code": "P-K-1",
+        "source_key": "psa:1",
+        "entry_revision": 1,
+        "person": "ann",
+        "service_date": date(2026, 3, 3),
+        "hours": Decimal(hours),
+        "rate": Decimal(80),
+        "amount": Decimal(hours) * 80,
+        "currency": "USD",
+        "recorded_at": NOON,
+    }
+    return PaidHours(paid_id=number, **{**facts, **changes})
+
+
+def hours_paid_twice(history: History) -> None:
+    entry = last_entry(history)
+    facts = {"source_key": entry.key, "person": entry.person, "project_code": entry.project_code}
+    twice = [paid_hours(n, str(entry.hours), **facts) for n in ("one", "two")]
+    asked = sum((one.amount for one in twice), Decimal(0))
+    add(history, *twice, bought(payable=asked))
+
+
+def last_entry(history: History) -> TimeEntry:
+    found = [e for e in history.hub.rows(TimeEntry, order=("revision",)) if e.hours]
+    return found[-1]  # type: ignore[no-any-return]
+
+
+def bill_beyond_its_hours(history: History) -> None:
+    entry = last_entry(history)
+    facts = {"source_key": entry.key, "person": entry.person, "project_code": entry.project_code}
+    paid = paid_hours("one", str(entry.hours), **facts)
+    add(history, paid, bought(payable=paid.amount + CENT))
+
+
+def more_paid_out_than_kept_back(history: History) -> None:
+    facts = {"subcontract_no": "SC-1", "bill_id": "SUBS:B-1", "currency": "USD", "recorded_at": NOON}
+    add(history, RetentionEntry(entry_id="one", kind="released", amount=-CENT, **facts), bought(payable=CENT))
+
+
+def bill_missing_in_the_erp(history: History) -> None:
+    known = CrossReference(
+        object_type="VendorBillBook.post_bill",
+        key="SUBS:B-1",
+        system="erp",
+        remote_type="bill",
+        remote_id="bill-1",
+    )
+    add(history, known, bought(state=BillState.PAYABLE, posted_as="bill-1"))
+
+
 DEFECTS = (
     Defect("INV-08", "half-even rounding", in_rules=half_even),
     Defect("INV-04", "cap off by one entry", in_rules=cap_off_by_one_entry),
@@ -582,6 +662,10 @@ DEFECTS = (
     Defect("INV-30", "run that nothing moves", run_that_nothing_moves),
     Defect("INV-30", "write in doubt forgotten", write_in_doubt_forgotten),
     Defect("INV-32", "payment given twice", payment_given_twice),
+    Defect("INV-33", "hours paid twice", hours_paid_twice),
+    Defect("INV-33", "bill of a cent beyond its hours", bill_beyond_its_hours),
+    Defect("INV-33", "more paid out than kept back", more_paid_out_than_kept_back),
+    Defect("INV-34", "bill missing in the ERP", bill_missing_in_the_erp),
 )
 
 

@@ -20,8 +20,10 @@ from isthmus.ports.messages import (
     ContractStatus,
     InvoicedTime,
     PaymentPage,
+    PostedBill,
     PostedInvoice,
     PostInvoice,
+    PostVendorBill,
     ProjectFacts,
     RateCardIn,
     Registrations,
@@ -267,6 +269,31 @@ class FakeErp(Model):
     def find_journal(self, journal: Journal) -> ExternalRef | None:
         return self._find("find_journal", "journal", journal.journal_no)
 
+    def post_bill(self, bill: PostVendorBill) -> PostedBill:
+        facts = {
+            "total": str(bill.total),
+            "lines": [(line.account, str(line.amount)) for line in bill.lines],
+            "held": bill.payment_hold,
+            "no": bill.bill_no,
+        }
+        return self._billed(bill, self._create("post_bill", "bill", bill.bill_id, **facts))
+
+    def find_bill(self, bill: PostVendorBill) -> PostedBill | None:
+        ref = self._find("find_bill", "bill", bill.bill_id)
+        return self._billed(bill, ref) if ref else None
+
+    def release_bill(self, bill: PostVendorBill) -> PostedBill:
+        return self._billed(bill, self._put("release_bill", "bill", bill.bill_id, held=False))
+
+    def find_released(self, bill: PostVendorBill) -> PostedBill | None:
+        ref = self._find("find_released", "bill", bill.bill_id, held=False)
+        return self._billed(bill, ref) if ref else None
+
+    def _billed(self, bill: PostVendorBill, ref: ExternalRef) -> PostedBill:
+        row = next(r for r in self.things["bill"] if r["key"] == bill.bill_id)
+        total = Decimal(row["total"])
+        return PostedBill(ref=ref, bill_no=row["no"], total=total, currency=bill.currency, held=row["held"])
+
     def put_time(self, cost: TimeCost) -> ExternalRef:
         return self._create("put_time", "time", f"{cost.entry_key}#{cost.revision}", hours=str(cost.hours))
 
@@ -425,6 +452,7 @@ class FakeSystems:
             "ScheduleBook": self.erp,
             "JournalBook": self.erp,
             "ReceivableList": self.erp,
+            "VendorBillBook": self.erp,
             "TaxEngine": self.tax,
         }
 

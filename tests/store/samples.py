@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from isthmus.domain.journals import booking
+from isthmus.domain.subcontracting import BillLine, PurchaseRate
 from isthmus.domain.terms import Band
 from isthmus.store.tables import SPECS
 
@@ -33,6 +34,12 @@ SIMPLE: dict[type, st.SearchStrategy[Any]] = {
     datetime: st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
     date: st.dates(),
 }
+BILLED = BillLine(
+    person="ann", start=date(2026, 3, 3), end=date(2026, 3, 4), hours=Decimal("7.3333"), amount=Decimal("640.005")
+)
+RATE = st.builds(
+    PurchaseRate, person=TEXT, rate=st.decimals(0, 10**6, places=6), effective_from=SIMPLE[date], effective_to=st.none()
+)
 # Where a model checks what its field types do not say.
 CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("TimeEntry", "hours"): st.decimals(0, 24, places=4),
@@ -51,6 +58,20 @@ CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("Journal", "lines"): st.decimals("0.001", 10**9, places=3).map(
         lambda amount: booking("accrued_revenue", "revenue", amount, "text")
     ),
+    ("PurchaseRate", "rate"): st.decimals(0, 10**6, places=6),
+    ("RetentionTerm", "until_percent"): st.decimals(0, 100, places=4),
+    ("RetentionTerm", "retain_percent"): st.decimals(0, 100, places=4),
+    ("RetentionTerm", "release_percent"): st.decimals(0, 100, places=4),
+    ("Subcontract", "currency"): st.just("KWD"),
+    ("Subcontract", "rates"): st.lists(RATE, max_size=1).map(tuple),
+    ("Subcontract", "retention"): st.just(()),
+    ("Subcontract", "tolerance_hours"): st.none() | st.decimals(0, 10**6, places=4),
+    ("Subcontract", "tolerance_amount"): st.none() | st.decimals(0, 10**6, places=3),
+    ("SubcontractorBill", "currency"): st.just("KWD"),
+    ("SubcontractorBill", "lines"): st.just((BILLED,)),
+    ("SubcontractorBill", "total"): st.just(BILLED.amount),
+    ("SubcontractorBill", "retained"): st.decimals(0, 10**9, places=3),
+    ("SubcontractorBill", "released"): st.decimals(0, 10**9, places=3),
     ("BillableItem", "net"): st.decimals(-(10**9), 10**9, places=3),
 }
 

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from isthmus import __version__
 from isthmus.app.api import (  # importing declares the endpoints, in this order
+    buying,
     contracts,
     entities,
     experience,
@@ -31,7 +32,7 @@ from isthmus.app.bootstrap import Hub
 from isthmus.app.console.site import create_console
 from isthmus.runtime.clock import Clock
 
-LAYERS = (contracts, entities, experience, files, handing_in, health, ledger, money, people, starts, webhooks)
+LAYERS = (buying, contracts, entities, experience, files, handing_in, health, ledger, money, people, starts, webhooks)
 TAGS = [
     {"name": "system", "description": "What the hub knows of contracts, projects, time, invoices, payments"},
     {"name": "process", "description": "Take messages in; start, inspect, decide and call off processes"},

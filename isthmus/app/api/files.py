@@ -52,14 +52,16 @@ class EcbRates(Asked):
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}}
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_EXTRA = {"requestBody": {"required": True, "content": {"text/csv": _FILE, _XLSX: _FILE, "multipart/form-data": _FORM}}}
+FILE_BODY = {
+    "requestBody": {"required": True, "content": {"text/csv": _FILE, _XLSX: _FILE, "multipart/form-data": _FORM}}
+}
 DryRun = Annotated[bool, Query(description="Say what would become of the file; take nothing")]
 Whole = Annotated[bool, Query(description="Take nothing when a row is bad")]
 Totals = Annotated[bool, Query(description="Refuse a file without control totals")]
 Sheet = Annotated[str, Query(max_length=100, description="Which sheet of a workbook, when it has more than one")]
 
 
-async def _content(request: Request) -> tuple[bytes, str]:
+async def content_of(request: Request) -> tuple[bytes, str]:
     """The file and its name: the body itself, or the one file of a form."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return await request.body(), "the file"
@@ -71,7 +73,7 @@ async def _content(request: Request) -> tuple[bytes, str]:
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """How a file is read, taken and held to ownership, for one request."""
 
     file: File
@@ -81,7 +83,7 @@ class _Way:
     admit: Callable[[Any], None]
 
 
-def _pass(visit: Visit, way: _Way) -> Response:
+def pass_through(visit: Visit, way: Way) -> Response:
     """Read, then take in one transaction; what cannot be read is kept as it came, with the reason."""
     refuse_nameless(way.file)
     with reading(visit.hub) as tx:
@@ -119,14 +121,14 @@ def _of_connection(visit: Visit, file: File, options: records.Options) -> Respon
         visit.speak_of(books.tx, obj, projects=found.said.projects)
         return records.take(books, found, options, writer)
 
-    way = _Way(
+    way = Way(
         file,
         options,
         read=lambda: records.read(visit.hub.firm, file, options),
         take=take,
         admit=lambda tx: check_owner(visit.hub.gate, tx, writer, nothing_yet),
     )
-    return _pass(visit, way)
+    return pass_through(visit, way)
 
 
 @dataclass(frozen=True)
@@ -143,27 +145,27 @@ class RecordsSaid:
 Beside = Annotated[RecordsSaid, Depends()]
 
 
-@endpoint("POST /v1/files/time", answer=FileTaken, status=202, extra=_EXTRA)
+@endpoint("POST /v1/files/time", answer=FileTaken, status=202, extra=FILE_BODY)
 async def receive_time_file(request: Request, visit: Visiting, said: Beside) -> Response:
     """Take a time file of a connection: good rows in, bad rows named, nothing when its control totals disagree."""
     return await _records("file.time", request, visit, said)
 
 
-@endpoint("POST /v1/files/expenses", answer=FileTaken, status=202, extra=_EXTRA)
+@endpoint("POST /v1/files/expenses", answer=FileTaken, status=202, extra=FILE_BODY)
 async def receive_expense_file(request: Request, visit: Visiting, said: Beside) -> Response:
     """Take an expense file of a connection: good rows in, bad rows named, nothing when its control totals disagree."""
     return await _records("file.expenses", request, visit, said)
 
 
 async def _records(kind: str, request: Request, visit: Visit, said: RecordsSaid) -> Response:
-    content, name = await _content(request)
+    content, name = await content_of(request)
     options = records.Options(said.dry_run, said.require_totals, said.whole)
     return await run_in_threadpool(
         _of_connection, visit, File(kind, said.connection, name, content, said.sheet), options
     )
 
 
-@endpoint("POST /v1/files/rate-card", answer=FileTaken, status=202, extra=_EXTRA)
+@endpoint("POST /v1/files/rate-card", answer=FileTaken, status=202, extra=FILE_BODY)
 async def receive_rate_card(
     request: Request,
     visit: Visiting,
@@ -176,7 +178,7 @@ async def receive_rate_card(
     require_totals: Totals = False,
 ) -> Response:
     """Take the rate card of a client or a legal entity: all rows or none; another person approves it."""
-    content, name = await _content(request)
+    content, name = await content_of(request)
     about = cards.About(code.strip(), currency, entity, client_no)
     options = records.Options(dry_run, require_totals, whole=True)
     return await run_in_threadpool(_card, visit, cards.file_of(about, name, content, sheet), options)
@@ -191,17 +193,17 @@ def _card(visit: Visit, file: File, options: records.Options) -> Response:
         visit.speak_of(books.tx, "rate_card", contracts=[engagement.contract_no for engagement in of_client])
         return cards.take(books, file, found, visit.caller.name, dry_run=options.dry_run)
 
-    way = _Way(
+    way = Way(
         file,
         options,
         read=lambda: cards.read(file, require_totals=options.require_totals),
         take=take,
         admit=lambda tx: visit.speak_for("rate_card", about.entity),
     )
-    return _pass(visit, way)
+    return pass_through(visit, way)
 
 
-@endpoint("POST /v1/files/price-list", answer=PriceListTried, extra=_EXTRA)
+@endpoint("POST /v1/files/price-list", answer=PriceListTried, extra=FILE_BODY)
 async def try_price_list(
     request: Request,
     visit: Visiting,
@@ -212,7 +214,7 @@ async def try_price_list(
     valid_to: date | None = None,
 ) -> PriceListTried:
     """Check a price list, CSV or workbook; nothing is taken over."""
-    content, name = await _content(request)
+    content, name = await content_of(request)
     form = Form(sheet, contract_no, vendor, valid_from, valid_to)
     prices = await run_in_threadpool(read_prices, content, name, form)
     return PriceListTried(

@@ -8,7 +8,7 @@ from typing import Any
 
 from isthmus.app.api.intake import KIND, Delivery, keep_message, understand
 from isthmus.app.firm import ConnectionConfig, FirmConfig
-from isthmus.app.taking import cards, records
+from isthmus.app.taking import bills, cards, records
 from isthmus.app.taking.kept import file_of
 from isthmus.app.taking.said import Said, check_owner
 from isthmus.domain.errors import IllegalTransition, NotFound
@@ -18,7 +18,7 @@ from isthmus.runtime import inbox
 from isthmus.runtime.books import Books
 from isthmus.store.records import InboxMessage, MessageState
 
-FILES = (*records.FILES, cards.KIND)
+FILES = (*records.FILES, cards.KIND, bills.KIND)
 # What the worker gathers by itself once it is accepted again, and the object the gate is asked about.
 GATHERED = {"time.approved": "time_entry", "expense.approved": "expense", "milestone.changed": "milestone"}
 
@@ -61,6 +61,8 @@ def _file(firm: FirmConfig, books: Books, message: InboxMessage, reason: str, dr
     file = file_of(inbox.replay(books, message.source, message.message_id, reason)) if not dry_run else file_of(message)
     if message.kind == cards.KIND:
         taken = cards.take(books, file, cards.read(file), books.actor, dry_run=dry_run)
+    elif message.kind == bills.KIND:
+        taken = bills.take(books, file, bills.read(file), books.actor, dry_run=dry_run)
     else:
         options = records.Options(dry_run=dry_run)
         taken = records.take(books, records.read(firm, file, options), options)

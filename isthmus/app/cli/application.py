@@ -7,6 +7,7 @@ import typer
 from isthmus.app.cli import (
     amending,
     billing,
+    buying,
     connecting,
     controls,
     deciding,
@@ -50,6 +51,7 @@ ROOMS = (
     month,
     amending,
     entities,
+    buying,
     folder,
     connecting,
     sealed,

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 PANEL = "See"
 TAKES = "Decide"
 SHOWN = 40
-imports = typer.Typer(help="Take files in: approved time, expenses, rate cards, exchange rates.", no_args_is_help=True)
+imports = typer.Typer(
+    help="Take files in: approved time, expenses, rate cards, suppliers' bills, exchange rates.", no_args_is_help=True
+)
 
 FilePath = Annotated[Path, typer.Argument(help="CSV, or a workbook (XLSX).", show_default=False)]
 Connection = Annotated[
@@ -42,6 +44,7 @@ def register(app: typer.Typer) -> None:
     imports.command("time")(records_command("file.time", TIME))
     imports.command("expenses")(records_command("file.expenses", EXPENSES))
     imports.command("rate-card")(common(import_rate_card))
+    imports.command("bills")(common(import_bills))
     imports.command("ecb-rates")(common(import_ecb_rates))
     app.add_typer(imports, name="import", rich_help_panel=TAKES)
 
@@ -142,6 +145,39 @@ def import_rate_card(
         with kernel.store.transaction() as tx:
             books = kernel.books(tx, key=f"import/{kept.message_id}", actor=who)
             report = cards.take(books, kept, found, who, dry_run=dry_run)
+    _answer(report)
+
+
+def import_bills(
+    file: FilePath,
+    by: By = "",
+    sheet: Sheet = "",
+    dry_run: DryRun = False,
+    require_totals: Totals = False,
+) -> None:
+    """Hand subcontractors' bills in: each whole or not at all, and matched with approved time.
+
+    Exit code 1 when a row is refused, 3 when a bill does not match (EX-SUBCON-MATCH). Nothing is used of a file whose
+    control totals disagree. Who hands a bill in does not confirm it.
+
+    Example: isthmus import bills march.csv --dry-run
+    """
+    from isthmus.app.cli.books import desk, whoami
+    from isthmus.app.taking import bills
+
+    who = by or whoami()
+    if not dry_run and not by.strip():
+        raise WrongUsage("--as names who hands the bills in: that person cannot confirm them")
+    kept = bills.file_of(file.name, _bytes(file), sheet)
+    with desk() as kernel:
+        try:
+            found = bills.read(kept, require_totals=require_totals)
+        except BadInput as wrong:
+            _keep_refused(kernel, kept, wrong, who, dry_run=dry_run)
+            raise
+        with kernel.store.transaction() as tx:
+            books = kernel.books(tx, key=f"import/{kept.message_id}", actor=who)
+            report = bills.take(books, kept, found, who, dry_run=dry_run)
     _answer(report)
 
 

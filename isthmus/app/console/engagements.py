@@ -63,6 +63,7 @@ LANE_OF = {
     "JournalBook": ("ERP",),
     "ReceivableList": ("ERP",),
     "ScheduleBook": ("ERP",),
+    "VendorBillBook": ("ERP",),
     "invoice.posted": ("ERP",),
     "invoice.delivered": ("CRM", "PSA"),
     "payment.received": ("ERP",),

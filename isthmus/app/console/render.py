@@ -61,6 +61,7 @@ PORT_NAMES = {
     "ScheduleBook": "ERP",
     "TaxEngine": "Tax engine",
     "TimeSource": "PSA",
+    "VendorBillBook": "ERP",
 }
 # What a connection is asked for, where its port is not a system of its own.
 FILLS = {
@@ -71,6 +72,7 @@ FILLS = {
     "ReceivableList": "receivables",
     "ScheduleBook": "billing schedule",
     "TimeSource": "approved time",
+    "VendorBillBook": "suppliers' bills",
 }
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states.split()}
 

@@ -165,6 +165,7 @@ ACCOUNTS = {
     "intercompany_payable": "113",
     "intercompany_revenue": "114",
     "intercompany_cost": "115",
+    "vendor_retention": "117",
 }
 
 
@@ -175,7 +176,7 @@ def _netsuite(folder: Path, served: Running) -> dict[str, Any]:
         "connector": "netsuite",
         "base_url": f"{served.url}/services/rest",
         "auth": "m2m",
-        "fills": ["Erp", "JournalBook", "ScheduleBook"],
+        "fills": ["Erp", "JournalBook", "ScheduleBook", "VendorBillBook"],
         "writes_as": "erp",
         "webhook_secret": f"demo:{WEBHOOK_SECRET}",
         "sweep_seconds": 0.3,

@@ -7,16 +7,19 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from isthmus.app.bought import explain_bill
 from isthmus.app.explain import explain
 from isthmus.app.rehearsal.script import ExpectAct, InvoiceExpected
 from isthmus.app.rehearsal.stage import Stage
 from isthmus.domain.objects import BillableItem, BillablePart, Invoice, LedgerEntry
 from isthmus.domain.periods import PeriodSnapshot
 from isthmus.domain.states import CaseState, InvoiceLife, PartState
+from isthmus.domain.subcontracting import SubcontractorBill
 from isthmus.processes.work.closing import totals_of
 from isthmus.processes.work.deriving import retainer_months
 from isthmus.processes.work.drafting import latest_version
 from isthmus.processes.work.facts import Facts
+from isthmus.processes.work.paying import held_of
 from isthmus.store.records import Case, OutboxEvent
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ def check(stage: Stage, play: Play, act: ExpectAct) -> Iterator[str]:
                 yield f"{left} of the deposit can be drawn, not {act.deposit}"
         if act.period is not None:
             yield from _period(stage, tx, act.period)
+        yield from _bought(tx, act)
         yield from _explained(stage, tx)
     if act.invoices is not None:
         yield from _invoices(play.issued(), act.invoices)
@@ -76,6 +80,24 @@ def _explained(stage: Stage, tx: Any) -> Iterator[str]:
         for line in told.lines:
             if not line.agrees:
                 yield f"{told.number} line {line.number} of {line.net} cannot be worked out again: {line.parts}"
+
+
+def _bought(tx: Any, act: ExpectAct) -> Iterator[str]:
+    """Suppliers' bills by number, and by subcontract what is kept back; each bill is what its hours come to."""
+    for number, wanted in (act.bills or {}).items():
+        found = tx.find(SubcontractorBill, bill_no=number)
+        if not found:
+            yield f"there is no supplier's bill {number}"
+            continue
+        told = explain_bill(tx, found[0].bill_id)
+        if not told.agrees:
+            yield f"supplier's bill {number} of {found[0].payable} is not what its hours come to"
+        facts = {**found[0].model_dump(), "waits_for": len(told.waits_for), "worth": found[0].worth}
+        yield from _differences(f"supplier's bill {number}", facts, wanted)
+    for subcontract_no, kept in (act.kept_back or {}).items():
+        held = held_of(tx, subcontract_no)
+        if held != kept:
+            yield f"{held} is kept back under subcontract {subcontract_no}, not {kept}"
 
 
 def _by_state(parts: list[Any], wanted: Mapping[str, Decimal] | None, field: str) -> Iterator[str]:
@@ -174,7 +196,10 @@ def _period(stage: Stage, tx: Any, wanted: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _erp(stage: Stage, wanted: Mapping[str, Any]) -> Iterator[str]:
-    """invoices, credits: how many; total: of invoices less credits; open: still to be paid."""
+    """invoices, credits: how many; total: of invoices less credits; open: still to be paid.
+
+    vendor_bills, vendor_credits: how many; payable: of bills less credits; on_hold: how many bills.
+    """
     state = stage.state("netsuite")
     invoices, credits = state.get("invoice", []), state.get("creditMemo", [])
     billed = sum((Decimal(str(row["total"])) for row in invoices), ZERO)
@@ -185,5 +210,17 @@ def _erp(stage: Stage, wanted: Mapping[str, Any]) -> Iterator[str]:
         "total": billed - given_back,
         "open": sum((Decimal(str(row["amountRemaining"])) for row in invoices), ZERO),
         "hours": len(state.get("timeBill", [])),
+        **_payables(state),
     }
     yield from _differences("ERP", facts, wanted)
+
+
+def _payables(state: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    bills, credits = state.get("vendorBill", []), state.get("vendorCredit", [])
+    owed = sum((Decimal(str(row["total"])) for row in bills), ZERO)
+    return {
+        "vendor_bills": len(bills),
+        "vendor_credits": len(credits),
+        "payable": owed - sum((Decimal(str(row["total"])) for row in credits), ZERO),
+        "on_hold": sum(bool(row["paymentHold"]) for row in bills),
+    }

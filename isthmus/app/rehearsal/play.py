@@ -30,9 +30,12 @@ from isthmus.domain.objects import (
 )
 from isthmus.domain.periods import FxRate
 from isthmus.domain.states import CaseState, EngagementState, InvoiceLife
+from isthmus.domain.subcontracting import Subcontract, SubcontractorBill
 from isthmus.processes import sweeps
+from isthmus.processes.work.agreeing import keep_subcontract
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import place_hold, release_hold, waive_rule
+from isthmus.processes.work.receiving import receive_bill
 from isthmus.runtime.hashing import content_hash
 from isthmus.store.records import Case, CrossReference
 
@@ -348,6 +351,36 @@ class Play:
             )
             change(books)
             place_contract(books, contract)
+
+    # -- bought-in work ---------------------------------------------------------------------------------------
+
+    def _subcontract(self, act: s.SubcontractAct) -> None:
+        facts = act.model_dump(exclude={"on", "at", "note", "do", "contract", "number", "by"})
+        facts |= {"subcontract_no": act.number, "project_code": self._project(act.contract)}
+        with self.stage.store.transaction() as tx:
+            keep_subcontract(self.stage.kernel.books(tx, key=self._name("subcontract"), actor=act.by), facts, act.by)
+
+    def _supplier_bill(self, act: s.SupplierBillAct) -> None:
+        with self.stage.store.transaction() as tx:
+            books = self.stage.kernel.books(tx, key=self._name("bill"), actor=act.by)
+            receive_bill(books, act.subcontract, act.number, act.on, act.lines, act.by)
+
+    def _release_bill(self, act: s.SupplierReleaseAct) -> None:
+        (bill,) = self._rows(SubcontractorBill, subcontract_no=act.subcontract, bill_no=act.number)
+        args = {"bill_id": bill.bill_id, "asked_by": act.by, "why": act.reason}
+        self._start("release_subcontractor", f"{bill.bill_id}/{self._name('release')}", args, bill.contract_no)
+
+    def _release_retention(self, act: s.SupplierReleaseAct) -> None:
+        (subcontract, *_) = self._rows(Subcontract, subcontract_no=act.subcontract)
+        name = act.number or self._name("release")
+        args = {
+            "subcontract_no": act.subcontract,
+            "amount": str(act.amount) if act.amount is not None else "",
+            "asked_by": act.by,
+            "why": act.reason,
+            "name": name,
+        }
+        self._start("release_retention", f"{act.subcontract}:{name}", args, subcontract.contract_no)
 
     # -- people, periods, expectations ------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact
 from isthmus.domain.objects import Client, ContractVersion, LegalEntity
+from isthmus.domain.subcontracting import BillLine, PurchaseRate, RetentionTerm
 from isthmus.domain.terms import Rate
 
 
@@ -261,6 +262,45 @@ class ReceiptAct(Act):
     by: str = "finn.finance"
 
 
+class SubcontractAct(Act):
+    """What is agreed with a supplier for a contract's project; the same number again is its next version."""
+
+    do: Literal["subcontract"]
+    contract: str
+    number: str
+    supplier: str
+    currency: str = "USD"
+    rates: tuple[PurchaseRate, ...]
+    tolerance_hours: Exact | None = None
+    tolerance_amount: Exact | None = None
+    payment: Literal["when_due", "when_paid"] = "when_due"
+    payment_days: int = 30
+    ordered_hours: Exact | None = None
+    retention: tuple[RetentionTerm, ...] = ()
+    by: str = "prue.procurement"
+
+
+class SupplierBillAct(Act):
+    """A supplier's bill comes in."""
+
+    do: Literal["supplier_bill"]
+    subcontract: str
+    number: str
+    lines: tuple[BillLine, ...]
+    by: str = "rita.payables"
+
+
+class SupplierReleaseAct(Act):
+    """A person asks to pay a bill before the client has paid, or to pay out what is kept back (amount: a part)."""
+
+    do: Literal["release_bill", "release_retention"]
+    subcontract: str
+    number: str = ""
+    amount: Exact | None = None
+    reason: str = "asked for"
+    by: str = "rita.payables"
+
+
 class InvoiceExpected(Part):
     """What one issued document must be; only what is given is compared."""
 
@@ -282,7 +322,8 @@ class ExpectAct(Act):
 
     parts: net by state for a contract; hours: the same in hours. invoices: all issued documents in the order of issue.
     cases: types of open cases. events: how often each was published. erp: what the ERP sandbox holds.
-    held_back, deposit: what a contract's ledgers add up to.
+    held_back, deposit: what a contract's ledgers add up to. bills: of a supplier's bill by number, any of its fields.
+    kept_back: by subcontract, what is kept back from its supplier.
     """
 
     do: Literal["expect"]
@@ -298,6 +339,8 @@ class ExpectAct(Act):
     deposit: Exact | None = None
     period: dict[str, Any] | None = None
     sources: dict[str, dict[str, Any]] | None = None
+    bills: dict[str, dict[str, Any]] | None = None
+    kept_back: dict[str, Exact] | None = None
 
 
 AnyAct = Annotated[
@@ -319,6 +362,9 @@ AnyAct = Annotated[
     | WriteOffAct
     | ChangeOrderAct
     | ReceiptAct
+    | SubcontractAct
+    | SupplierBillAct
+    | SupplierReleaseAct
     | ExpectAct,
     Field(discriminator="do"),
 ]

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from isthmus.app import bootstrap
 from isthmus.app.demo.firm import connections
 from isthmus.app.firm import FirmConfig, parse
-from isthmus.app.rehearsal.script import Script, TimeAct
+from isthmus.app.rehearsal.script import Script, SubcontractAct, TimeAct
 from isthmus.processes import clock
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime import outbox
@@ -151,6 +151,7 @@ def _firm(script: Script, folder: Path, served: dict[str, Running]) -> FirmConfi
     made = connections(folder, served)
     entities = [entity.code for entity in script.entities]
     people = {work.person for act in script.acts if isinstance(act, TimeAct) for work in act.entries}
+    suppliers = {act.supplier for act in script.acts if isinstance(act, SubcontractAct)}
     engine = [entity.code for entity in script.entities if not entity.tax_rates]
     kept = []
     for connection in made:
@@ -163,6 +164,7 @@ def _firm(script: Script, folder: Path, served: dict[str, Running]) -> FirmConfi
                 "subsidiaries": dict.fromkeys(entities, "1"),
                 "item": "21",
                 "employees": dict.fromkeys(sorted(people), "11"),
+                "vendors": dict.fromkeys(sorted(suppliers), "31"),
             }
             connection["settings"] = {**connection["settings"], **settings}
         if connection["name"] == "avalara":

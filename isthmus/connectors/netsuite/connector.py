@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 from isthmus.connectors.netsuite import mapping as m
 from isthmus.domain.errors import NeedsSetup
 from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
-from isthmus.kit.drift import Described, RemoteField
-from isthmus.kit.keyed import KeyedConnector, by_external_id, by_id
-from isthmus.kit.keys import from_external_id, task_codes, task_key, to_external_id, to_revision_text
+from isthmus.kit.keyed import by_external_id, by_id
+from isthmus.kit.keys import from_external_id, task_codes, task_key, to_revision_text
 from isthmus.kit.mapping import StatusTable, Table, at_minor_unit, sum_by_key
-from isthmus.kit.paging import Page, after_last_row, all_pages, in_batches, latest
-from isthmus.kit.posting import as_posted, one_side, same_total
+from isthmus.kit.paging import latest
+from isthmus.kit.posting import as_posted, one_side, same_payable, same_total
+from isthmus.kit.suitetalk import SuiteTalk, applied
 from isthmus.kit.wire import Request, Row, Verb, dig
-from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, ScheduleIn, TaskIn, TimeCost
+from isthmus.ports.messages import (
+    PaymentPage,
+    PostedBill,
+    PostedInvoice,
+    PostInvoice,
+    PostVendorBill,
+    ProjectFacts,
+    ScheduleIn,
+    TaskIn,
+    TimeCost,
+)
 
 
-class NetSuite(KeyedConnector):
+class NetSuite(SuiteTalk):
     """One NetSuite account."""
-
-    write_headers = m.WRITE_HEADERS
 
     def tables(self) -> dict[str, Table]:
         """The tables, and the firm's own fields for dimensions."""
         return {**super().tables(), "dimensions": Table(there="job").replaced(self.setting("dimensions"))}
-
-    def describe(self, there: str) -> Verb[Described]:
-        """The fields of a record type, the account's custom ones among them."""
-        where, as_schema = f"record/v1/metadata-catalog/{there}", {"Accept": "application/schema+json"}
-        answer = yield Request("GET", where, headers=as_schema)
-        return {name: RemoteField(not facts.get("readOnly")) for name, facts in answer.body["properties"].items()}
 
     def put_client(self, client: Client) -> Verb[ExternalRef]:
         """Create or update the customer under its client number."""
@@ -61,7 +62,7 @@ class NetSuite(KeyedConnector):
     def payment_terms(self) -> Verb[tuple[str, ...]]:
         """The account's active terms, by our code where the firm has one, else by name."""
         codes = {term_id: code for code, term_id in self.setting("terms").items()}
-        rows = yield from self._query(m.TERMS_SQL)
+        rows = yield from self.terms()
         return tuple(str(codes.get(row["id"], row["name"])) for row in rows)
 
     def put_project(self, project: Project) -> Verb[ExternalRef]:
@@ -80,7 +81,7 @@ class NetSuite(KeyedConnector):
         """The job with its client and its tasks."""
         job = (yield Request("GET", self.path_of("job", project_code))).body
         client = yield Request("GET", f"record/v1/customer/{job['parent']['id']}", query={"fields": "externalId"})
-        rows = yield from self._query(f"SELECT externalid FROM projecttask WHERE project = {job['id']} ORDER BY id")
+        rows = yield from self.query(f"SELECT externalid FROM projecttask WHERE project = {job['id']} ORDER BY id")
         return ProjectFacts(
             ref=self.ref("job", job["id"]),
             project_code=project_code,
@@ -124,10 +125,9 @@ class NetSuite(KeyedConnector):
         held = (yield from self.find_time(cost)) if cost.revision > 1 else None
         if held is not None and held.version != str(cost.revision):
             return held
-        person = self.setting("employees").get(cost.person)
         body = m.TIME.out(cost) | {"item": self._item(), "overrideRate": True}
         body["memo"] = to_revision_text(cost.entry_key, cost.revision, cost.memo)
-        body["employee"] = by_id(person) if person else by_external_id(cost.person)
+        body["employee"] = self.referred("employees", cost.person)
         if cost.task_code:
             body["caseTaskEvent"] = by_external_id(task_key(cost.project_code, cost.task_code))
         body |= self.chosen(approvalStatus="time_approval")
@@ -149,6 +149,49 @@ class NetSuite(KeyedConnector):
     def find_journal(self, journal: Journal) -> Verb[ExternalRef | None]:
         """The journal entry, if it is there."""
         return self.find_record("journalEntry", journal.journal_no)
+
+    def post_bill(self, bill: PostVendorBill) -> Verb[PostedBill]:
+        """Post the bill, or a vendor credit where it gives back, and read it back: what is payable must be ours."""
+        kind, sign = m.kind_of(bill)
+        body = (m.VENDOR_BILL if kind == "vendorBill" else m.VENDOR_CREDIT).out(bill) | self._books(bill)
+        body["entity"] = self.referred("vendors", bill.supplier)
+        project, items = by_external_id(bill.project_code), []
+        for line in bill.lines:
+            what = {"amount": sign * line.amount, "memo": line.description, "customer": project}
+            items.append({"account": by_id(self.coded("accounts", line.account)), **what})
+        if kind == "vendorBill":
+            body |= self.chosen(approvalStatus="bill_approval") | {self.setting("payment_hold"): bill.payment_hold}
+        body["expense"] = {"items": items}
+        record = yield from self.put_and_read(kind, bill.bill_id, body, replace="expense")
+        return same_payable(self._payable(record, bill), bill)
+
+    def find_bill(self, bill: PostVendorBill) -> Verb[PostedBill | None]:
+        """The bill or vendor credit as NetSuite has it, if it is there."""
+        record = yield from self.read_record(m.kind_of(bill)[0], bill.bill_id)
+        return self._payable(record, bill) if record else None
+
+    def release_bill(self, bill: PostVendorBill) -> Verb[PostedBill]:
+        """Take the payment hold off; nothing else is touched."""
+        free = {self.setting("payment_hold"): False}
+        return self._payable((yield from self.put_and_read("vendorBill", bill.bill_id, free)), bill)
+
+    def find_released(self, bill: PostVendorBill) -> Verb[PostedBill | None]:
+        """The bill, if it is there and not on hold."""
+        found = yield from self.find_bill(bill)
+        return found if found is not None and not found.held else None
+
+    def _payable(self, record: Row, bill: PostVendorBill) -> PostedBill:
+        kind, sign = m.kind_of(bill)
+        currency = self.decoded("currencies", record["currency"]["id"])
+        net = Decimal(record["total"]) - Decimal(record.get("taxTotal") or 0)
+        return PostedBill(
+            ref=self.ref(kind, record["id"]),
+            bill_no=record["tranId"],
+            total=sign * at_minor_unit(net, currency),
+            currency=currency,
+            held=bool(record.get(self.setting("payment_hold"))),
+            state=self.state(kind, record["status"]["id"]),
+        )
 
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
         """Post the invoice with the engine's tax per line, and read it back: its total must be ours to the cent."""
@@ -180,31 +223,24 @@ class NetSuite(KeyedConnector):
 
     def _post(self, kind: str, document: PostInvoice, body: Row, replace: str) -> Verb[PostedInvoice]:
         body |= self._books(document) | self._lines(document)
-        yield from self.put_record(kind, document.number, body, replace=replace)
-        answer = yield Request("GET", self.path_of(kind, document.number))
-        return same_total(self._posted(answer.body, document.number, kind), document)
+        record = yield from self.put_and_read(kind, document.number, body, replace=replace)
+        return same_total(self._posted(record, document.number, kind), document)
 
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
         """Payments changed after the watermark, each read by id for what it applies to."""
-        since = self.since(watermark)
-        rows = yield from after_last_row(lambda last, i: self._page(m.payments_sql(last, i)), since, "modified")
-        records = []
-        for row in rows:
-            # A payment deleted since the query is money that is not there.
-            there, query = f"record/v1/customerPayment/{row['id']}", {"expandSubResources": "true"}
-            answer = yield Request("GET", there, query=query, allow=(404,))
-            if answer.status != 404 and self.state("customerPayment", answer.body["status"]["id"]) == "received":
-                records.append(answer.body)
-        documents = [line["doc"]["id"] for record in records for line in m.applied(record)]
-        numbers = yield from self._names("transaction", "tranid", documents)
-        clients = yield from self._names("customer", "NULL", [record["customer"]["id"] for record in records])
+        rows = yield from self.changed("CustPymt", self.since(watermark))
+        found = yield from self.read_each("customerPayment", rows)
+        records = [one for one in found if self.state("customerPayment", one["status"]["id"]) == "received"]
+        documents = [line["doc"]["id"] for record in records for line in applied(record)]
+        numbers = yield from self.keys_of("transaction", "tranid", documents)
+        clients = yield from self.keys_of("customer", "NULL", [record["customer"]["id"] for record in records])
         payments = tuple(self._payment(record, clients, numbers) for record in records)
         return PaymentPage(payments=payments, watermark=latest(rows, "modified", watermark))
 
     def _payment(self, record: Row, clients: dict[str, str], numbers: dict[str, str]) -> Payment:
         currency = self.decoded("currencies", record["currency"]["id"])
         # An invoice in instalments has a line for each.
-        lines = [(line["doc"]["id"], at_minor_unit(Decimal(line["amount"]), currency)) for line in m.applied(record)]
+        lines = [(line["doc"]["id"], at_minor_unit(Decimal(line["amount"]), currency)) for line in applied(record)]
         return Payment(
             source=self.system,
             source_id=record["id"],
@@ -216,30 +252,10 @@ class NetSuite(KeyedConnector):
             applies=sum_by_key((numbers[document], amount) for document, amount in lines),
         )
 
-    def path_of(self, kind: str, key: str) -> str:
-        """The address of the record whose external id is our key."""
-        return f"record/v1/{kind}/eid:{to_external_id(key)}"
-
-    def _query(self, sql: str) -> Verb[list[Row]]:
-        """All rows of a query that has an unambiguous order."""
-        return all_pages(lambda place: self._page(sql, place * self.manifest.page_size))
-
-    def _page(self, sql: str, offset: int = 0) -> Verb[Page]:
-        query, headers = {"limit": self.manifest.page_size, "offset": offset}, {"Prefer": "transient"}
-        answer = yield Request("POST", "query/v1/suiteql", query=query, json={"q": sql}, headers=headers, writes=False)
-        return Page(rows=answer.body["items"], more=answer.body["hasMore"])
-
-    def _names(self, table: str, otherwise: str, ids: Iterable[str]) -> Verb[dict[str, str]]:
-        """Our key of each record by internal id; of a record that is not ours the other column, or nothing."""
-        sql = f"SELECT id, externalid, {otherwise} AS other FROM {table} WHERE id IN ({{}}) ORDER BY id"
-        # The database takes at most 1,000 values in a list.
-        rows = yield from in_batches(ids, 500, lambda some: self._query(sql.format(", ".join(some))))
-        return {row["id"]: from_external_id(row.get("externalid") or row.get("other") or "") for row in rows}
-
     def _term(self, code: str) -> Verb[dict[str, str]]:
         """The term of our code: as the firm has set it, else the one of that name."""
         known = self.setting("terms").get(code)
-        ids = [known] if known else [row["id"] for row in (yield from self._query(m.TERMS_SQL)) if row["name"] == code]
+        ids = [known] if known else [row["id"] for row in (yield from self.terms()) if row["name"] == code]
         if len(ids) != 1:
             raise self.refusal(f"netsuite has {len(ids)} payment terms named {code}", "TERM", "payment_terms")
         return by_id(ids[0])
@@ -261,7 +277,7 @@ class NetSuite(KeyedConnector):
         states = StatusTable("netsuite job", self.setting("project_statuses"))
         return states.read(job["entityStatus"]["id"]) == "active" and not job["isInactive"]
 
-    def _books(self, record: Project | PostInvoice | Journal) -> Row:
+    def _books(self, record: Project | PostInvoice | PostVendorBill | Journal) -> Row:
         """Currency, and the subsidiary of the legal entity in an account that has subsidiaries."""
         known = {"currency": ("currencies", record.currency), "subsidiary": ("subsidiaries", record.entity)}
         return {name: by_id(self.coded(*code)) for name, code in known.items() if self.setting(code[0])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +10,7 @@ from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.keyed import BY_ID, BY_KEY, by_external_id, by_id
 from isthmus.kit.mapping import CLOCK, DAY, LAST_DAY, NEGATED, Field, Table, at_minor_unit
-from isthmus.ports.messages import PostInvoice, PostLine, ScheduleIn, TimeCost
-
-# By default an unknown property is dropped with a warning only: a misspelt custom field would lose its dimension.
-WRITE_HEADERS = {"X-NetSuite-PropertyNameValidation": "error"}
-TERMS_SQL = "SELECT id, name FROM term WHERE isinactive = 'F' ORDER BY id"
+from isthmus.ports.messages import PostInvoice, PostLine, PostVendorBill, ScheduleIn, TimeCost
 
 
 def to_schedule(schedule: ScheduleIn) -> dict[str, Any]:
@@ -34,12 +29,9 @@ def to_tax_detail(line: PostLine) -> dict[str, Any]:
     return {"taxDetailsReference": link, "taxBasis": line.net, "taxRate": percent, "taxAmount": line.tax}
 
 
-def applied(payment: dict[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a payment that settle something. KeyError when the answer does not hold all of them."""
-    sublist = payment.get("apply") or {"items": []}
-    if sublist.get("hasMore"):
-        raise KeyError("the rest of apply.items")
-    return [line for line in sublist["items"] if line["apply"]]
+def kind_of(bill: PostVendorBill) -> tuple[str, int]:
+    """The record a bill becomes, and the sign its amounts have there: those of a vendor credit are positive."""
+    return ("vendorCredit", -1) if bill.total < 0 else ("vendorBill", 1)
 
 
 def applied_to(original: dict[str, Any], credit: PostInvoice) -> dict[str, Any]:
@@ -47,17 +39,6 @@ def applied_to(original: dict[str, Any], credit: PostInvoice) -> dict[str, Any]:
     amount = min(at_minor_unit(Decimal(original["amountRemaining"]), credit.currency), credit.total)
     rows = [{"doc": by_id(original["id"]), "apply": True, "amount": amount}] if amount > 0 else []
     return {"createdFrom": by_id(original["id"]), "apply": {"items": rows}}
-
-
-def payments_sql(since: datetime, after: str) -> str:
-    """Payments changed after a moment, or at it with an id above the given one, oldest first."""
-    # Written out, because plain text follows the date format of the account.
-    moment = f"TO_TIMESTAMP('{since:%Y-%m-%d %H:%M:%S}', 'YYYY-MM-DD HH24:MI:SS')"
-    return (
-        "SELECT id, TO_CHAR(lastmodifieddate, 'YYYY-MM-DD\"T\"HH24:MI:SS') AS modified FROM transaction"
-        f" WHERE type = 'CustPymt' AND (lastmodifieddate > {moment} OR (lastmodifieddate = {moment} AND id > {after}))"
-        " ORDER BY lastmodifieddate, id"
-    )
 
 
 def to_address_book(address: Address) -> dict[str, Any] | None:
@@ -106,6 +87,9 @@ _DOCUMENT = (
     Field("memo", "memo"),
 )
 JOURNAL = Table(Field("booked_on", "tranDate", *DAY), Field("memo", "memo"), of=Journal, there="journalEntry")
+_BILL = (Field("bill_no", "tranId"), Field("billed_on", "tranDate", *DAY), Field("memo", "memo"))
+VENDOR_BILL = Table(*_BILL, Field("due_on", "dueDate", *DAY), of=PostVendorBill, there="vendorBill")
+VENDOR_CREDIT = Table(*_BILL, of=PostVendorBill, there="vendorCredit")
 INVOICE = Table(*_DOCUMENT, Field("due_date", "dueDate", *DAY), of=PostInvoice, there="invoice")
 CREDIT = Table(*_DOCUMENT, of=PostInvoice, there="creditMemo")
 # The amount is given, so that NetSuite does not make its own of quantity and rate.

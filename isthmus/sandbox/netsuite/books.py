@@ -9,16 +9,24 @@ from datetime import datetime
 from decimal import Decimal
 
 from isthmus.sandbox.base import Record
-from isthmus.sandbox.netsuite import sales, settlement
+from isthmus.sandbox.netsuite import purchases, sales, settlement
 from isthmus.sandbox.netsuite.intake import display_name
 from isthmus.sandbox.netsuite.ledger import Ledger
 from isthmus.sandbox.netsuite.schema import ENUMS, RecordType
 from isthmus.sandbox.netsuite.shapes import Refusal, user_error
 
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_LINE_KEYS = {"item": "line", "line": "line", "apply": "doc", "time": "doc", "addressBook": "id", "bBudget": "id"}
+_LINE_KEYS = {
+    "item": "line",
+    "line": "line",
+    "expense": "line",
+    "apply": "doc",
+    "time": "doc",
+    "addressBook": "id",
+    "bBudget": "id",
+}
 _NUMBER_SERIES = {"invoice": "INV", "creditMemo": "CM", "customerPayment": "PMT", "journalEntry": "JE"}
-_NAME_SERIES = {"customer": "CUST", "job": "PRJ", "employee": "EMP"}
+_NAME_SERIES = {"customer": "CUST", "job": "PRJ", "employee": "EMP", "vendor": "VEND"}
 
 
 def check_external_id(external_id: str) -> str:
@@ -113,6 +121,8 @@ class Books:
         elif name == "customerPayment":
             sales.default_header(self.ledger, draft, self.now().date(), "customer")
         elif record_type.is_transaction:
+            if name in purchases.PURCHASES:
+                purchases.default_header(self.ledger, draft)
             sales.default_header(self.ledger, draft, self.now().date(), "entity")
             if name == "journalEntry":
                 self._own_currency(draft)
@@ -164,6 +174,8 @@ class Books:
             draft["status"] = {"id": status, "refName": ENUMS["journalStatus"][status]}
         elif name == "customerPayment":
             self._finish_payment(draft, before)
+        elif name in purchases.PURCHASES:
+            purchases.finish(self.ledger, draft, name)
         else:
             if name == "invoice":
                 self._finish_time(draft)
@@ -236,7 +248,7 @@ class Books:
             draft["entityId"] = f"{_NAME_SERIES[name]}{draft['id']}"
 
     def _depends_on(self, record_id: str) -> bool:
-        for name in ("job", "projectTask", "timeBill", "invoice", "creditMemo", "customerPayment"):
+        for name in ("job", "projectTask", "timeBill", "invoice", "creditMemo", "customerPayment", "vendorBill"):
             links = ("parent", "entity", "job", "customer", "project", "employee")
             for record in self.ledger.current(name):
                 if any((record.get(link) or {}).get("id") == record_id for link in links):

@@ -60,7 +60,10 @@ _ACCOUNTS = [
     ("113", "2600", "Intercompany Payable", "OthCurrLiab"),
     ("114", "4100", "Intercompany Revenue", "Income"),
     ("115", "5100", "Intercompany Cost", "COGS"),
+    ("116", "2000", "Accounts Payable", "AcctPay"),
+    ("117", "2350", "Vendor Retention", "OthCurrLiab"),
 ]
+_VENDORS = [("31", "Subs Ltd", "1", "1"), ("32", "Northwind Advisers GmbH", "4", "4")]
 
 
 def stand(ledger: Ledger) -> None:
@@ -91,6 +94,10 @@ def _everything() -> dict[str, list[Record]]:
         "term": [_row(i, name=n, daysUntilNetDue=d) for i, n, d in _TERMS],
         "employee": [
             _row(i, entityId=n, laborCost=Decimal(cost), subsidiary=ref(s, places[s])) for i, n, s, cost in _EMPLOYEES
+        ],
+        "vendor": [
+            _row(i, entityId=n, companyName=n, isPerson=False, subsidiary=ref(s, places[s]), currency=ref(c, names[c]))
+            for i, n, s, c in _VENDORS
         ],
         "serviceSaleItem": [_row(i, itemId=n, displayName=n, rate=Decimal(r)) for i, n, r in _ITEMS],
         "account": [

@@ -59,6 +59,14 @@ ENUMS: dict[str, dict[str, str]] = {
     "creditStatus": {"A": "Open", "B": "Fully Applied", "V": "Voided"},
     "paymentStatus": {"A": "Unapproved Payment", "B": "Not Deposited", "C": "Deposited", "R": "Rejected"},
     "journalStatus": {"A": "Pending Approval", "B": "Approved for Posting"},
+    "billStatus": {
+        "A": "Open",
+        "B": "Paid In Full",
+        "C": "Cancelled",
+        "D": "Pending Approval",
+        "E": "Rejected",
+        "F": "Payment In-Transit",
+    },
     "jeSchedule": {"Amortization": "Amortization", "RevRec": "RevRec"},
 }
 
@@ -76,6 +84,9 @@ _LINES = {
         line int; account ref:account; debit num; credit num; entity ref:customer,job,employee; memo str
         department ref:department; class ref:classification; location ref:location; startDate date; endDate date
         schedule any; scheduleType enum:jeSchedule; revenueRecognitionRule any""",
+    "expense": """
+        line int; account ref:account; amount num; memo str; customer ref:customer,job; isBillable bool; category any
+        department ref:department; class ref:classification; location ref:location; taxCode any; grossAmt num""",
     "assignee": """
         resource ref:employee; serviceItem ref:serviceSaleItem; billingClass any; estimatedWork num; unitCost num
         unitPrice num; units num""",
@@ -98,6 +109,11 @@ _SALE = """
     department ref:department; class ref:classification; location ref:location; email str
     item lines:item; taxDetails lines:taxDetails; taxDetailsOverride bool; subtotal num; taxTotal num; total num
     createdDate datetime; vatRegNum str; entityTaxRegNum str; taxRegOverride bool; taxPointDate date"""
+
+_BOUGHT = """
+    entity ref:vendor; subsidiary ref:subsidiary; currency ref:currency; exchangeRate num; tranId str; tranDate date
+    postingPeriod ref:accountingPeriod; memo str; account ref:account; expense lines:expense; taxTotal num; total num
+    userTotal num; department ref:department; class ref:classification; location ref:location; createdDate datetime"""
 
 _FIELDS = {
     "customer": """
@@ -149,6 +165,13 @@ _FIELDS = {
         postingPeriod ref:accountingPeriod; approved bool; approvalStatus enum:approval; reversalDate date
         reversalDefer bool; void bool; line lines:journal; total num; status enum:journalStatus
         createdDate datetime""",
+    "vendor": """
+        entityId str; companyName str; isPerson bool; firstName str; lastName str; legalName str
+        subsidiary ref:subsidiary; currency ref:currency; terms ref:term; email str; accountNumber str
+        vatRegNumber str; isInactive bool; dateCreated datetime""",
+    "vendorBill": _BOUGHT
+    + """; dueDate date; terms ref:term; approvalStatus enum:approval; paymentHold bool; status enum:billStatus""",
+    "vendorCredit": _BOUGHT + "; status enum:billStatus; createdFrom ref:vendorBill",
     "subsidiary": "name str; currency ref:currency; country any; isInactive bool",
     "currency": "name str; symbol str; currencyPrecision int; exchangeRate num; isBaseCurrency bool; isInactive bool",
     "term": "name str; daysUntilNetDue int; isInactive bool",
@@ -172,11 +195,14 @@ _REQUIRED = {
     "creditMemo": ("entity", "subsidiary", "currency"),
     "customerPayment": ("customer", "payment", "currency"),
     "journalEntry": ("subsidiary", "currency"),
+    "vendor": ("companyName", "subsidiary"),
+    "vendorBill": ("entity", "subsidiary", "currency"),
+    "vendorCredit": ("entity", "subsidiary", "currency"),
 }
-# Customers, projects and employees are all entities, and all transactions are one table: they share their ids.
+# Customers, projects, employees and vendors are all entities, and all transactions are one table: they share their ids.
 _SPACES = {
-    "entity": ("customer", "job", "employee"),
-    "transaction": ("invoice", "creditMemo", "customerPayment", "journalEntry"),
+    "entity": ("customer", "job", "employee", "vendor"),
+    "transaction": ("invoice", "creditMemo", "customerPayment", "journalEntry", "vendorBill", "vendorCredit"),
 }
 TRANSFORMS = {
     ("job", "invoice"),
@@ -188,6 +214,8 @@ TRANSACTION_CODES = {
     "creditMemo": "CustCred",
     "customerPayment": "CustPymt",
     "journalEntry": "Journal",
+    "vendorBill": "VendBill",
+    "vendorCredit": "VendCred",
 }
 # Set by the vendor; a client's value is ignored.
 READ_ONLY = frozenset(
