@@ -37,7 +37,7 @@ def tick(kernel: Kernel) -> int:
 def compare(kernel: Kernel, entity: str) -> int:
     """Compare now what is listed of a legal entity; how many cases were opened or closed."""
     findings = listed(kernel, entity)
-    under = f"compare/{entity}/"
+    under = f"watch/documents/{entity}/"
     with kernel.store.transaction() as tx:
         tx.lock("compare")
         return watching.settle(kernel, tx, _alarms(findings, under), tuple(CASES.values()), under)
