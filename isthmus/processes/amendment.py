@@ -66,6 +66,7 @@ def refused_signature(run: Run, source: str, envelope_id: str) -> str:
         "EX-MAP-TERMS",
         "EX-TERMS",
         "EX-CAP-BELOW-BILLED",
+        "EX-DEPOSIT-MODE",
         "EX-PCT-REGRESS",
         "EX-RERATE-REVIEW",
         "EX-PSA-REJECT",

@@ -9,13 +9,15 @@ import pytest
 
 from isthmus.app.controls import audit
 from isthmus.domain.journals import Journal
-from isthmus.domain.objects import Allocation, Invoice, LedgerEntry
+from isthmus.domain.objects import Allocation, ContractVersion, Invoice, LedgerEntry
 from isthmus.domain.states import InvoiceLife
 from isthmus.domain.terms import Deposit
 from isthmus.processes import clock
 from isthmus.processes.work.closing import totals_of
 from tests.processes.hub import Hub, contract, entry
+from tests.processes.test_credits import answer_all
 from tests.processes.test_invoice_to_cash import pay
+from tests.processes.test_new_shares import amend, answer
 from tests.runtime.test_edits import refuse
 
 
@@ -250,3 +252,38 @@ def test_the_audit_finds_an_advance_that_pays_more_than_it_was_drawn() -> None:
         (share,) = tx.find(Allocation, kind="deposit")
         tx.update(share.model_copy(update={"amount": share.amount - Decimal("0.01")}))
     assert "INV-12" in {finding.control for finding in audit(hub.kernel)}
+
+
+@pytest.mark.parametrize("mode", ["cash_advance", None], ids=["another mode", "no deposit"])
+def test_a_deposit_that_is_not_drawn_keeps_its_mode(mode: str | None) -> None:
+    """Paid, or only asked for: an amendment waits until it is drawn or credited, and says so."""
+    for is_paid in (True, False):
+        hub = advanced()
+        if is_paid:
+            paid(hub)
+        line = contract().lines[0]
+        deposit = Deposit(amount=Decimal("1000.00"), mode=mode) if mode else None
+        changed = contract(version=2, lines=(line.model_copy(update={"deposit": deposit}),))
+        amend(hub, changed)
+        case = hub.case()
+        assert case.exception == "EX-DEPOSIT-MODE" and "US01-INV-2026-00001 is tax_deposit" in case.cause
+        assert case.amount == (Decimal("1000.00") if is_paid else Decimal("1088.75"))
+        assert len(hub.rows(ContractVersion)) == 1, "nothing of it is in force"
+        advance = hub.rows(Invoice, kind="advance")[0]
+        args = {"amounts": {}, "reason": "error_rebill", "requested_by": "ana"}
+        hub.start("credit_invoice", "back", invoice_id=advance.invoice_id, **args)
+        answer(hub, "EX-CREDIT-REVIEW")
+        hub.start("amend_contract", "again", contract_no="K-1", version=2)
+        answer_all(hub, "retry")
+        assert len(hub.rows(ContractVersion)) == 2
+        assert audit(hub.kernel) == []
+
+
+def test_a_deposit_that_is_drawn_may_become_another() -> None:
+    hub = advanced()
+    paid(hub)
+    hub.capture(entry(1, "8.0"))
+    hub.bill("a")
+    deposit = Deposit(amount=Decimal("1000.00"), mode="cash_advance")
+    amend(hub, contract(version=2, lines=(contract().lines[0].model_copy(update={"deposit": deposit}),)))
+    assert len(hub.rows(ContractVersion)) == 2

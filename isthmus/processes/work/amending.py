@@ -11,6 +11,7 @@ from isthmus.domain.states import EngagementState, PartState
 from isthmus.policies import readiness
 from isthmus.policies.billing import write_off_order
 from isthmus.policies.caps import below_billed
+from isthmus.processes.work import prepaying
 from isthmus.processes.work.evidence import on_paper, place_contract, with_orders
 from isthmus.processes.work.onboarding import planned_project
 from isthmus.processes.work.partition import move_parts, split_parts
@@ -69,7 +70,8 @@ def new_version(
 def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
     """P4.3: the amended version as it was handed in, after the one in force; the earlier ones stay as they are.
 
-    NeedsDecision EX-CAP-BELOW-BILLED when a cap would lie below what is billed within it: never a silent credit.
+    NeedsDecision EX-CAP-BELOW-BILLED when a cap would lie below what is billed within it: never a silent credit;
+    EX-DEPOSIT-MODE when a deposit would be of another mode, or none, while something of it is not drawn or not paid.
     """
     contract_no = contract.contract_no
     books.tx.lock(f"contract:{contract_no}")
@@ -89,6 +91,7 @@ def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
     agreed = contract.model_copy(update=facts)
     if before.version < contract.version:
         _refuse_cap_below_billed(books, agreed)
+        _refuse_stranded_deposits(books, before, agreed)
         books.tx.insert(agreed)
         payload = {"from": before.key, "to": agreed.key, "effective_from": str(agreed.effective_from)}
         books.emit("contract.amended", f"contract:{contract_no}", payload, entity=agreed.entity)
@@ -106,6 +109,28 @@ def _refuse_cap_below_billed(books: Books, version: ContractVersion) -> None:
             context={"contract": version.key, "cap": use.cap_id},
             actions=("retry", "cancel"),
         )
+
+
+def _refuse_stranded_deposits(books: Books, before: ContractVersion, version: ContractVersion) -> None:
+    """An advance was taxed, or was not, by the mode it was asked for in: no later invoice can draw it in the other."""
+    now = {line.line_uid: line.deposit.mode if line.deposit else "none" for line in version.lines}
+    for line in before.lines:
+        mode = now.get(line.line_uid, "none")
+        if line.deposit is None or mode == line.deposit.mode:
+            continue
+        left, numbers = prepaying.not_drawn(books, version.contract_no, line.line_uid)
+        if left:
+            named = f"invoice {', '.join(numbers)}" if numbers else "its ledger"
+            raise NeedsDecision(
+                "EX-DEPOSIT-MODE",
+                f"contract {version.key} makes the deposit of line {line.line_uid} {mode}, but {left}"
+                f" {version.currency} of {named} is {line.deposit.mode} and not drawn: credit the advance,"
+                " or let invoices draw it, and retry",
+                queue="billing",
+                money=(left, version.currency),
+                context={"contract": version.key, "line": line.line_uid, "advances": list(numbers)},
+                actions=("retry", "cancel"),
+            )
 
 
 def evaluate_caps_again(books: Books, contract_no: str) -> str:

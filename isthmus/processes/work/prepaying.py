@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import ContractLine, ContractVersion, Invoice, InvoiceLine, LedgerEntry
+from isthmus.domain.states import InvoiceLife
 from isthmus.domain.terms import Deposit
 from isthmus.policies import deposits
 from isthmus.processes.work.reading import version_of
@@ -150,6 +151,18 @@ def check_credit(books: Books, advance: Invoice, net: Decimal) -> None:
             f"{net} {advance.currency} cannot be credited of advance {advance.number}: {drawn} of it is drawn by other"
             f" invoices, {open_net} is left; credit those invoices first"
         )
+
+
+def not_drawn(books: Books, contract_no: str, line_uid: str) -> tuple[Decimal, list[str]]:
+    """What of a line's advances can be drawn or is still asked for, in their currency, and the advances' numbers."""
+    left = sum((lot.left for lot in deposits.lots(entries_of(books, contract_no, line_uid))), ZERO)
+    living = books.tx.find(
+        Invoice, contract_no=contract_no, kind="advance", life=(InvoiceLife.DRAFT, InvoiceLife.ISSUED)
+    )
+    mine = [one for one in living if any(line.line_uid == line_uid for line in one.lines)]
+    unpaid = [one for one in mine if one.life is InvoiceLife.DRAFT or one.open > 0]
+    asked = sum((one.open if one.number else one.net for one in unpaid), ZERO)
+    return left or asked, [one.number for one in mine if one.number]
 
 
 def write(
