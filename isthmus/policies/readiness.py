@@ -49,11 +49,13 @@ def _case(
     )
 
 
-def check_approvals(contract: ContractVersion, envelopes: Sequence[EnvelopeFacts] = ()) -> ContractVersion:
+def check_approvals(
+    contract: ContractVersion, envelopes: Sequence[EnvelopeFacts] = (), actions: Sequence[str] = ()
+) -> ContractVersion:
     """P1.1: legal and finance have both approved, and not the same person for both.
 
     envelopes: those about this version that ended. Who signed a completed one has approved in that role, and what was
-    signed is the contract's document where it names none.
+    signed is the contract's document where it names none. actions: what a person may do about it beside waiting.
     """
     found = approvers({"legal": contract.legal_approved_by, "finance": contract.finance_approved_by}, envelopes)
     missing = missing_approvals(found)
@@ -64,7 +66,7 @@ def check_approvals(contract: ContractVersion, envelopes: Sequence[EnvelopeFacts
         refused = [envelope for envelope in envelopes if envelope.state in ("declined", "voided")]
         cause += "".join(f"; envelope {e.envelope_id} was {e.state}: {e.reason}" for e in refused)
         facts = {"missing": missing, "approved": found}
-        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", **facts)
+        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", *actions, **facts)
     agreed = contract.model_copy(update={"legal_approved_by": found["legal"], "finance_approved_by": found["finance"]})
     signed = [envelope for envelope in envelopes if is_evidence(envelope)]
     if not signed or contract.document_ref or contract.document_hash:

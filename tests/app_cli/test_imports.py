@@ -106,6 +106,31 @@ def test_a_rate_card_waits_for_another_person(isthmus: Isthmus, connected: World
     assert [(c.key, c.state, c.approved_by) for c in connected.rows(RateCard)] == [("ACME@1", "active", ("finn",))]
 
 
+def test_the_rates_of_a_contract_are_an_amendment(isthmus: Isthmus, connected: World, tmp_path: Path) -> None:
+    connected.set_up()
+    file = written(tmp_path, CARD + card_row() + card_row("Writer", "120.00"))
+    words = ("import", "rate-card", file, "--code", "V2", "--currency", "USD", "--contract", "K-1")
+    tried = isthmus(*words, "--dry-run")
+    assert (
+        tried.code == 0 and "new: role Writer, bill_rate 120.00" in tried.out and "gone: role Consultant" in tried.out
+    )
+    assert len(connected.rows(ContractVersion)) == 1
+    done = isthmus(*words, "--as", "paula", "--json")
+    assert (done.code, done.json["run_id"]) == (0, "amend_contract/K-1@2")
+    connected.advance(done.json["run_id"])
+    (case,) = connected.rows(Case, state="open")
+    assert case.exception == "EX-APPROVAL-INCOMPLETE" and len(connected.rows(ContractVersion)) == 1
+    again = isthmus(*words, "--as", "paula", "--json").json
+    assert (again["accepted"], again["duplicates"], again["run_id"]) == (0, 2, "amend_contract/K-1@2")
+    names = ("--set", "legal_approved_by=lea", "--set", "finance_approved_by=finn")
+    assert isthmus("resolve", case.case_no, "approved", "--reason", "both", "--as", "olga", *names).code == 0
+    connected.advance(done.json["run_id"])
+    newest = connected.rows(ContractVersion)[-1]
+    assert [(rate.role, str(rate.bill_rate)) for rate in newest.lines[0].rates][-1] == ("Writer", "120.00")
+    assert isthmus(*words[:-1], "K-9", "--as", "paula").code == 1
+    assert isthmus(*words[:-4], "--currency", "EUR", "--contract", "K-1", "--as", "paula").code == 1
+
+
 def test_an_amended_version_is_tried_and_handed_in(isthmus: Isthmus, connected: World, tmp_path: Path) -> None:
     connected.set_up()
     terms = contract(version=2).model_dump(mode="json", exclude={"client", "client_no"})

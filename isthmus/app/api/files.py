@@ -18,6 +18,7 @@ from isthmus.app.api.endpoints import Asked, endpoint
 from isthmus.app.api.idempotency import Reply, in_transaction, once
 from isthmus.app.api.problems import NotUsable
 from isthmus.app.api.reading import reading
+from isthmus.app.api.starts import known_contract
 from isthmus.app.taking import cards, rates, records
 from isthmus.app.taking.kept import File, keep, refuse_nameless
 from isthmus.app.taking.prices import Form, read_prices
@@ -173,13 +174,18 @@ async def receive_rate_card(
     currency: str,
     entity: str = "",
     client_no: str = "",
+    contract_no: str = "",
+    line_uid: str = "",
     sheet: Sheet = "",
     dry_run: DryRun = False,
     require_totals: Totals = False,
 ) -> Response:
-    """Take the rate card of a client or a legal entity: all rows or none; another person approves it."""
+    """Take the rate card of a client or a legal entity: all rows or none; another person approves it.
+
+    Of a contract it becomes an amended version with these rates, with its approvals still to be given.
+    """
     content, name = await content_of(request)
-    about = cards.About(code.strip(), currency, entity, client_no)
+    about = cards.About(code.strip(), currency, entity, client_no, contract_no, line_uid)
     options = records.Options(dry_run, require_totals, whole=True)
     return await run_in_threadpool(_card, visit, cards.file_of(about, name, content, sheet), options)
 
@@ -198,9 +204,16 @@ def _card(visit: Visit, file: File, options: records.Options) -> Response:
         options,
         read=lambda: cards.read(file, require_totals=options.require_totals),
         take=take,
-        admit=lambda tx: visit.speak_for("rate_card", about.entity),
+        admit=lambda tx: _may_price(visit, tx, about),
     )
     return pass_through(visit, way)
+
+
+def _may_price(visit: Visit, tx: Any, about: cards.About) -> None:
+    if about.contract_no:
+        visit.speak_for("contract", known_contract(tx, about.contract_no).entity)
+    else:
+        visit.speak_for("rate_card", about.entity)
 
 
 @endpoint("POST /v1/files/price-list", answer=PriceListTried, extra=FILE_BODY)

@@ -116,12 +116,17 @@ def import_rate_card(
     currency: Annotated[str, typer.Option(help="What its rates are in (ISO 4217).")],
     entity: Annotated[str, typer.Option(help="The legal entity whose standard card it is.")] = "",
     client: Annotated[str, typer.Option(metavar="NUMBER", help="The client whose card it is, instead.")] = "",
+    contract: Annotated[str, typer.Option(metavar="NUMBER", help="The contract whose rates they are, instead.")] = "",
+    line: Annotated[str, typer.Option(help="Of a contract with rates on several lines: which.")] = "",
     by: By = "",
     sheet: Sheet = "",
     dry_run: DryRun = False,
     require_totals: Totals = False,
 ) -> None:
     """Hand in the rate card of a client or a legal entity: all rows or none. Another person approves it (EX-RATE-CARD).
+
+    Of a contract it becomes an amended version with these rates, in force when legal and finance have approved it
+    (EX-APPROVAL-INCOMPLETE); what is billed since its first day is reviewed.
 
     Exit code 1 when a row is refused. Once approved it prices what comes in; what is priced keeps its price.
 
@@ -130,9 +135,9 @@ def import_rate_card(
     from isthmus.app.cli.books import desk, whoami
     from isthmus.app.taking import cards
 
-    about, who = cards.About(code.strip(), currency, entity, client), by or whoami()
-    if bool(entity) == bool(client):
-        raise WrongUsage("say either --entity or --client: whose card it is")
+    about, who = cards.About(code.strip(), currency, entity, client, contract, line), by or whoami()
+    if [bool(entity), bool(client), bool(contract)].count(True) != 1:
+        raise WrongUsage("say --entity, --client or --contract: whose card it is")
     if not dry_run and not by.strip():
         raise WrongUsage("--as names who hands the card in: that person cannot approve it")
     kept = cards.file_of(about, file.name, _bytes(file), sheet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from isthmus.app.taking import contract_rates
 from isthmus.app.taking.kept import File, keep, refuse_nameless
 from isthmus.app.taking.records import problems_of
 from isthmus.app.taking.report import FileTaken, balance_of, refusals
@@ -22,12 +23,16 @@ CHANGES_SHOWN = 200
 
 @dataclass(frozen=True)
 class About:
-    """Whose card it is: a client's or a legal entity's, its code, and the currency its rates are in."""
+    """Whose card it is: a client's, a legal entity's or one contract's (line_uid: on which line, where it has several);
+    its code, and the currency its rates are in.
+    """
 
     code: str
     currency: str
     entity: str = ""
     client_no: str = ""
+    contract_no: str = ""
+    line_uid: str = ""
 
     @property
     def scope(self) -> Literal["client", "entity"]:
@@ -35,7 +40,7 @@ class About:
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """The same, to be kept beside the file."""
-        return tuple(vars(self).items())
+        return tuple((n, said) for n, said in vars(self).items() if said or n not in ("contract_no", "line_uid"))
 
 
 def file_of(about: About, name: str, content: bytes, sheet: str = "") -> File:
@@ -54,14 +59,14 @@ def read(file: File, *, require_totals: bool = False) -> RateCardFile:
     about = about_of(file)
     if not about.code.strip() or "@" in about.code:
         raise BadInput(f"{about.code!r} is no code of a rate card: write a short name without @")
-    if bool(about.entity) == bool(about.client_no):
-        raise BadInput("a rate card is of a client or of a legal entity: name one of them")
+    if [bool(about.entity), bool(about.client_no), bool(about.contract_no)].count(True) != 1:
+        raise BadInput("a rate card is of a client, of a legal entity or of a contract: name one of them")
     minor_units(about.currency)
     return read_rate_card(
         file.content,
         file.name,
         currency=about.currency,
-        scope=about.scope,
+        scope="" if about.contract_no else about.scope,
         require_totals=require_totals,
         sheet=file.sheet,
     )
@@ -72,6 +77,11 @@ def take(books: Books, file: File, found: RateCardFile, by: str, *, dry_run: boo
     nothing for what is missing.
     """
     about = about_of(file)
+    if about.contract_no:
+        if about.currency != contract_rates.currency_of(books, about.contract_no):
+            raise BadInput(f"contract {about.contract_no} is not priced in {about.currency}")
+        named = (about.contract_no, about.line_uid)
+        return contract_rates.take(books, file, found, *named, by, dry_run=dry_run)
     _whose(books, about)
     books.tx.lock(f"rate_card:{about.code}")
     known = books.tx.find(RateCard, code=about.code, order=("-version",))

@@ -76,8 +76,12 @@ def refuse_overlaps(books: Books, card: RateCard) -> None:
 
 def changes_of(card: RateCard, before: RateCard | None) -> list[str]:
     """What is new or different, in words, and what the version before had and this one has not."""
-    known: Sequence[str] = [_told(rate) for rate in before.rates] if before else []
-    now = [_told(rate) for rate in card.rates]
+    return differences(card.rates, before.rates if before else ())
+
+
+def differences(rates: Sequence[Rate], before: Sequence[Rate]) -> list[str]:
+    """The same of two sets of rates."""
+    known, now = [_told(rate) for rate in before], [_told(rate) for rate in rates]
     return [*(f"new: {one}" for one in now if one not in known), *(f"gone: {one}" for one in known if one not in now)]
 
 

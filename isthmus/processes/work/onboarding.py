@@ -28,10 +28,10 @@ from isthmus.runtime.run import Run
 from isthmus.store.desk_records import ClientAlias
 
 
-def approved_terms(books: Books, contract: ContractVersion) -> ContractVersion:
+def approved_terms(books: Books, contract: ContractVersion, *actions: str) -> ContractVersion:
     """P1.1 and P1.2: both approvals are there, named or signed for, and every term can be billed."""
     envelopes = evidence_about(books, contract.contract_no, contract.version)
-    return readiness.check_terms(readiness.check_approvals(contract, envelopes))
+    return readiness.check_terms(readiness.check_approvals(contract, envelopes, actions))
 
 
 def read_terms(run: Run, contract_no: str, version: int) -> ContractVersion:
@@ -75,7 +75,8 @@ def check_filed(books: Books, contract: ContractVersion) -> ContractVersion:
     """approved_terms, with the approvals that came after it was handed in."""
     given = books.answers.get("EX-APPROVAL-INCOMPLETE", {})
     names = ("legal_approved_by", "finance_approved_by")
-    return approved_terms(books, contract.model_copy(update={n: str(given[n]) for n in names if given.get(n)}))
+    told = contract.model_copy(update={n: str(given[n]) for n in names if given.get(n)})
+    return approved_terms(books, told, "approved")
 
 
 def request_engagement(books: Books, contract: ContractVersion) -> Engagement:
