@@ -188,14 +188,14 @@ def test_bills_are_handed_in_listed_and_explained(isthmus: Isthmus, buying: Worl
     buying.advance("pay_subcontractor/SUBS:B-7")
     waiting = isthmus("bills", "--waiting", "--json")
     assert [(one["bill_id"], one["state"]) for one in waiting.json] == [("SUBS:B-7", "matched")]
-    told = isthmus("bill", "B-7")
+    told = isthmus("explain-bill", "B-7")
     assert told.code == 0 and "SUBS:B-7  matched, subcontract SC-1@1, project P-K-1" in told.out
     assert "8.00 h of amara, 2026-03-01 to 2026-03-31: 640.00 USD; approved hours are worth 640.00" in told.out
     assert "psa:te-2026-03-10-0#1 2026-03-10 8.00 h x 80.00 = 640.00" in " ".join(told.out.split())
     assert "EX-SUBCON-CONFIRM" in told.out
     traced = isthmus("trace", "SUBS:B-7")
     assert traced.code == 3 and "supplier's bill" in traced.out and "Match it with approved time" in traced.out
-    assert isthmus("bill", "B-9").code == 1
+    assert isthmus("explain-bill", "B-9").code == 1
 
 
 def test_a_bill_that_does_not_match_is_said_before_it_is_taken(isthmus: Isthmus, buying: World, tmp_path: Path) -> None:

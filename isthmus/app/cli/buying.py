@@ -21,7 +21,7 @@ PANEL = "See"
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("bills", rich_help_panel=PANEL)(common(bills))
-    app.command("bill", rich_help_panel=PANEL)(common(bill))
+    app.command("explain-bill", rich_help_panel=PANEL)(common(explain_bill))
 
 
 def bills(
@@ -50,20 +50,20 @@ def bills(
     show(rows, lambda console: _print_all(console, shown, missing))
 
 
-def bill(
+def explain_bill(
     name: Annotated[str, typer.Argument(metavar="BILL", help="Supplier and number (SUBS:B-7), or the number alone.")],
 ) -> None:
     """Explain a subcontractor's bill: the approved hours it pays, the rate, what is kept back, what it waits for.
 
     Exit code 3 when it is not what its hours and what is kept back come to.
 
-    Example: isthmus bill SUBS:B-7
+    Example: isthmus explain-bill SUBS:B-7
     """
-    from isthmus.app.bought import explain_bill
+    from isthmus.app import bought
     from isthmus.app.cli.books import desk
 
     with desk() as kernel, kernel.store.transaction() as tx:
-        told = explain_bill(tx, name)
+        told = bought.explain_bill(tx, name)
     show(told.model_dump(mode="json"), lambda console: _print(console, told))
     if not told.agrees:
         raise typer.Exit(PERSON)
