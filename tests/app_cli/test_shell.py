@@ -54,8 +54,8 @@ every_command = pytest.mark.parametrize("path", COMMANDS)
 def test_the_commands_are_these() -> None:
     expected = (
         "access amend api apply approve audit bill bills cancel cases charge-entities check decline demo doctor "
-        "explain explain-bill firm init month-end plan prices reconcile rehearse replay resolve runs sandbox thresholds "
-        "trace"
+        "explain explain-bill firm init month-end plan prices reconcile rehearse replay resolve runs "
+        "sandbox thresholds trace"
     )
     grouped = [
         "audit verify",
