@@ -11,6 +11,7 @@ from isthmus.app.bought import explain_bill
 from isthmus.app.explain import explain
 from isthmus.app.rehearsal.script import ExpectAct, InvoiceExpected
 from isthmus.app.rehearsal.stage import Stage
+from isthmus.domain.lending import LentHours
 from isthmus.domain.objects import BillableItem, BillablePart, Invoice, LedgerEntry
 from isthmus.domain.periods import PeriodSnapshot
 from isthmus.domain.states import CaseState, InvoiceLife, PartState
@@ -20,6 +21,7 @@ from isthmus.processes.work.deriving import retainer_months
 from isthmus.processes.work.drafting import latest_version
 from isthmus.processes.work.facts import Facts
 from isthmus.processes.work.paying import held_of
+from isthmus.processes.work.thresholds import standings_of
 from isthmus.store.records import Case, OutboxEvent
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def check(stage: Stage, play: Play, act: ExpectAct) -> Iterator[str]:
             left = sum((entry.amount for entry in entries), ZERO)
             if left != act.deposit:
                 yield f"{left} of the deposit can be drawn, not {act.deposit}"
+        yield from _between_entities(stage, tx, act)
         if act.period is not None:
             yield from _period(stage, tx, act.period)
         yield from _bought(tx, act)
@@ -70,6 +73,22 @@ def check(stage: Stage, play: Play, act: ExpectAct) -> Iterator[str]:
         yield from _invoices(play.issued(), act.invoices)
     if act.erp is not None:
         yield from _erp(stage, act.erp)
+
+
+def _between_entities(stage: Stage, tx: Any, act: ExpectAct) -> Iterator[str]:
+    """What was charged between legal entities, and how near sales are to thresholds."""
+    for pair, wanted in (act.lent or {}).items():
+        lender, _, borrower = pair.partition(">")
+        charged = sum((one.amount for one in tx.find(LentHours, lender=lender, borrower=borrower)), ZERO)
+        if charged != wanted:
+            yield f"{lender} has charged {borrower} {charged}, not {wanted}"
+    books = stage.kernel.books(tx, key="rehearsal", actor="rehearsal")
+    for place, wanted in (act.near or {}).items():
+        entity, _, state = place.partition("/")
+        known = {one.threshold.state: one for one in standings_of(books, entity, books.today(entity))}
+        percent = known[state].percent if state in known else ZERO
+        if percent != wanted:
+            yield f"sales of {entity} are {percent} % of the threshold of {state}, not {wanted} %"
 
 
 def _explained(stage: Stage, tx: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ from isthmus.app.rehearsal.expect import check
 from isthmus.app.rehearsal.report import Report, report
 from isthmus.app.rehearsal.stage import Stage
 from isthmus.domain.errors import BadInput, IsthmusError
+from isthmus.domain.lending import LendingAgreement, TaxThreshold
 from isthmus.domain.objects import (
     Engagement,
     Expense,
@@ -248,6 +249,29 @@ class Play:
     def _bill(self, act: s.BillAct) -> None:
         args = {"contract_no": act.contract, "cutoff": str(act.cutoff), "prepared_by": act.prepared_by}
         self._start("bill_contract", f"{act.contract}:{act.name or self._name('run')}", args, act.contract)
+
+    def _bill_client(self, act: s.BillClientAct) -> None:
+        facts = {"client_no": act.client, "entity": act.entity, "cutoff": str(act.cutoff)}
+        key = f"{act.client}:{act.entity}:{act.name or self._name('run')}"
+        args = {**facts, "prepared_by": act.prepared_by}
+        self.stage.start("bill_client", key, args, act.entity, f"client:{act.client}")
+
+    def _lend(self, act: s.LendAct) -> None:
+        facts = act.model_dump(exclude={"on", "at", "note", "do", "number", "by"})
+        agreed = {"agreement_no": act.number, "agreed_by": act.by, "recorded_at": self._now()}
+        with self.stage.store.transaction() as tx:
+            tx.insert(LendingAgreement.model_validate({**facts, **agreed}))
+
+    def _charge_entities(self, act: s.ChargeEntitiesAct) -> None:
+        args = {"lender": act.lender, "borrower": act.borrower, "period": act.period}
+        pair = f"{act.lender}>{act.borrower}"
+        key = f"{pair}:{act.period}:{act.name or self._name('charge')}"
+        self.stage.start("charge_between_entities", key, args, act.lender, f"lending:{pair}")
+
+    def _threshold(self, act: s.ThresholdAct) -> None:
+        facts = act.model_dump(exclude={"on", "at", "note", "do", "by"})
+        with self.stage.store.transaction() as tx:
+            tx.put(TaxThreshold(**facts, kept_by=act.by, recorded_at=self._now()))
 
     def _advance(self, act: s.AdvanceAct) -> None:
         args = {"contract_no": act.contract, "line_uid": act.line, "asked_by": "ana.billing"}

@@ -18,7 +18,7 @@ from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact
 from isthmus.domain.objects import Client, ContractVersion, LegalEntity
 from isthmus.domain.subcontracting import BillLine, PurchaseRate, RetentionTerm
-from isthmus.domain.terms import Rate
+from isthmus.domain.terms import Rate, TransferPrice
 
 
 class Part(BaseModel):
@@ -148,6 +148,56 @@ class BillAct(Act):
     cutoff: date
     name: str = ""
     prepared_by: str = "ana.billing"
+
+
+class BillClientAct(Act):
+    """A billing run for the contracts of a client with a legal entity: those that may share an invoice together."""
+
+    do: Literal["bill_client"]
+    client: str
+    entity: str
+    cutoff: date
+    name: str = ""
+    prepared_by: str = "ana.billing"
+
+
+class LendAct(Act):
+    """What one legal entity charges another for hours of its people is agreed."""
+
+    do: Literal["lend"]
+    number: str
+    lender: str
+    borrower: str
+    people: tuple[str, ...]
+    price: TransferPrice
+    currency: str
+    effective_from: date
+    effective_to: date | None = None
+    by: str = "finn.finance"
+
+
+class ChargeEntitiesAct(Act):
+    """The hours of a month that people of one legal entity have worked for another are charged."""
+
+    do: Literal["charge_entities"]
+    lender: str
+    borrower: str
+    period: str
+    name: str = ""
+
+
+class ThresholdAct(Act):
+    """The tax desk keeps a threshold from which a legal entity must register for tax in a state."""
+
+    do: Literal["threshold"]
+    entity: str
+    state: str
+    amount: Exact | None = None
+    count: int | None = None
+    both: bool = False
+    window: Literal["calendar_year", "rolling_12_months"] = "calendar_year"
+    services: bool = True
+    by: str = "tara.tax"
 
 
 class AdvanceAct(Act):
@@ -323,7 +373,8 @@ class ExpectAct(Act):
     parts: net by state for a contract; hours: the same in hours. invoices: all issued documents in the order of issue.
     cases: types of open cases. events: how often each was published. erp: what the ERP sandbox holds.
     held_back, deposit: what a contract's ledgers add up to. bills: of a supplier's bill by number, any of its fields.
-    kept_back: by subcontract, what is kept back from its supplier.
+    kept_back: by subcontract, what is kept back from its supplier. lent: what one legal entity has charged another, by
+    lender>borrower. near: percent of a threshold that sales have reached, by entity/state.
     """
 
     do: Literal["expect"]
@@ -340,6 +391,8 @@ class ExpectAct(Act):
     period: dict[str, Any] | None = None
     sources: dict[str, dict[str, Any]] | None = None
     bills: dict[str, dict[str, Any]] | None = None
+    lent: dict[str, Exact] | None = None
+    near: dict[str, Exact] | None = None
     kept_back: dict[str, Exact] | None = None
 
 
@@ -351,6 +404,10 @@ AnyAct = Annotated[
     | UsageAct
     | ContractAct
     | BillAct
+    | BillClientAct
+    | LendAct
+    | ChargeEntitiesAct
+    | ThresholdAct
     | AdvanceAct
     | ReleaseAct
     | CreditAct
