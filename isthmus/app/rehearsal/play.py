@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from isthmus.app.controls import audit
+from isthmus.app.rehearsal import acts
 from isthmus.app.rehearsal import script as s
 from isthmus.app.rehearsal.expect import check
 from isthmus.app.rehearsal.report import Report, report
@@ -250,25 +251,25 @@ class Play:
         args = {"contract_no": act.contract, "cutoff": str(act.cutoff), "prepared_by": act.prepared_by}
         self._start("bill_contract", f"{act.contract}:{act.name or self._name('run')}", args, act.contract)
 
-    def _bill_client(self, act: s.BillClientAct) -> None:
+    def _bill_client(self, act: acts.BillClientAct) -> None:
         facts = {"client_no": act.client, "entity": act.entity, "cutoff": str(act.cutoff)}
         key = f"{act.client}:{act.entity}:{act.name or self._name('run')}"
         args = {**facts, "prepared_by": act.prepared_by}
         self.stage.start("bill_client", key, args, act.entity, f"client:{act.client}")
 
-    def _lend(self, act: s.LendAct) -> None:
+    def _lend(self, act: acts.LendAct) -> None:
         facts = act.model_dump(exclude={"on", "at", "note", "do", "number", "by"})
         agreed = {"agreement_no": act.number, "agreed_by": act.by, "recorded_at": self._now()}
         with self.stage.store.transaction() as tx:
             tx.insert(LendingAgreement.model_validate({**facts, **agreed}))
 
-    def _charge_entities(self, act: s.ChargeEntitiesAct) -> None:
+    def _charge_entities(self, act: acts.ChargeEntitiesAct) -> None:
         args = {"lender": act.lender, "borrower": act.borrower, "period": act.period}
         pair = f"{act.lender}>{act.borrower}"
         key = f"{pair}:{act.period}:{act.name or self._name('charge')}"
         self.stage.start("charge_between_entities", key, args, act.lender, f"lending:{pair}")
 
-    def _threshold(self, act: s.ThresholdAct) -> None:
+    def _threshold(self, act: acts.ThresholdAct) -> None:
         facts = act.model_dump(exclude={"on", "at", "note", "do", "by"})
         with self.stage.store.transaction() as tx:
             tx.put(TaxThreshold(**facts, kept_by=act.by, recorded_at=self._now()))
@@ -378,23 +379,23 @@ class Play:
 
     # -- bought-in work ---------------------------------------------------------------------------------------
 
-    def _subcontract(self, act: s.SubcontractAct) -> None:
+    def _subcontract(self, act: acts.SubcontractAct) -> None:
         facts = act.model_dump(exclude={"on", "at", "note", "do", "contract", "number", "by"})
         facts |= {"subcontract_no": act.number, "project_code": self._project(act.contract)}
         with self.stage.store.transaction() as tx:
             keep_subcontract(self.stage.kernel.books(tx, key=self._name("subcontract"), actor=act.by), facts, act.by)
 
-    def _supplier_bill(self, act: s.SupplierBillAct) -> None:
+    def _supplier_bill(self, act: acts.SupplierBillAct) -> None:
         with self.stage.store.transaction() as tx:
             books = self.stage.kernel.books(tx, key=self._name("bill"), actor=act.by)
             receive_bill(books, act.subcontract, act.number, act.on, act.lines, act.by)
 
-    def _release_bill(self, act: s.SupplierReleaseAct) -> None:
+    def _release_bill(self, act: acts.SupplierReleaseAct) -> None:
         (bill,) = self._rows(SubcontractorBill, subcontract_no=act.subcontract, bill_no=act.number)
         args = {"bill_id": bill.bill_id, "asked_by": act.by, "why": act.reason}
         self._start("release_subcontractor", f"{bill.bill_id}/{self._name('release')}", args, bill.contract_no)
 
-    def _release_retention(self, act: s.SupplierReleaseAct) -> None:
+    def _release_retention(self, act: acts.SupplierReleaseAct) -> None:
         (subcontract, *_) = self._rows(Subcontract, subcontract_no=act.subcontract)
         name = act.number or self._name("release")
         args = {

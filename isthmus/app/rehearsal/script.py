@@ -7,32 +7,28 @@ Amounts and hours are text ("1240.00"); days are TOML dates. Every act says ``on
 from __future__ import annotations
 
 import tomllib
-from datetime import date, datetime, time
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from isthmus.app.rehearsal.acts import (
+    Act,
+    BillClientAct,
+    ChargeEntitiesAct,
+    LendAct,
+    Part,
+    SubcontractAct,
+    SupplierBillAct,
+    SupplierReleaseAct,
+    ThresholdAct,
+)
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact
 from isthmus.domain.objects import Client, ContractVersion, LegalEntity
-from isthmus.domain.subcontracting import BillLine, PurchaseRate, RetentionTerm
-from isthmus.domain.terms import Rate, TransferPrice
-
-
-class Part(BaseModel):
-    """Base of everything in a script: unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Act(Part):
-    """Something that happens on a day, at a time of day (UTC)."""
-
-    on: date
-    at: time = time(12, 0)
-    note: str = ""
+from isthmus.domain.terms import Rate
 
 
 class Work(Part):
@@ -150,56 +146,6 @@ class BillAct(Act):
     prepared_by: str = "ana.billing"
 
 
-class BillClientAct(Act):
-    """A billing run for the contracts of a client with a legal entity: those that may share an invoice together."""
-
-    do: Literal["bill_client"]
-    client: str
-    entity: str
-    cutoff: date
-    name: str = ""
-    prepared_by: str = "ana.billing"
-
-
-class LendAct(Act):
-    """What one legal entity charges another for hours of its people is agreed."""
-
-    do: Literal["lend"]
-    number: str
-    lender: str
-    borrower: str
-    people: tuple[str, ...]
-    price: TransferPrice
-    currency: str
-    effective_from: date
-    effective_to: date | None = None
-    by: str = "finn.finance"
-
-
-class ChargeEntitiesAct(Act):
-    """The hours of a month that people of one legal entity have worked for another are charged."""
-
-    do: Literal["charge_entities"]
-    lender: str
-    borrower: str
-    period: str
-    name: str = ""
-
-
-class ThresholdAct(Act):
-    """The tax desk keeps a threshold from which a legal entity must register for tax in a state."""
-
-    do: Literal["threshold"]
-    entity: str
-    state: str
-    amount: Exact | None = None
-    count: int | None = None
-    both: bool = False
-    window: Literal["calendar_year", "rolling_12_months"] = "calendar_year"
-    services: bool = True
-    by: str = "tara.tax"
-
-
 class AdvanceAct(Act):
     """The deposit of a line is invoiced."""
 
@@ -310,45 +256,6 @@ class ReceiptAct(Act):
     contract: str
     source: str
     by: str = "finn.finance"
-
-
-class SubcontractAct(Act):
-    """What is agreed with a supplier for a contract's project; the same number again is its next version."""
-
-    do: Literal["subcontract"]
-    contract: str
-    number: str
-    supplier: str
-    currency: str = "USD"
-    rates: tuple[PurchaseRate, ...]
-    tolerance_hours: Exact | None = None
-    tolerance_amount: Exact | None = None
-    payment: Literal["when_due", "when_paid"] = "when_due"
-    payment_days: int = 30
-    ordered_hours: Exact | None = None
-    retention: tuple[RetentionTerm, ...] = ()
-    by: str = "prue.procurement"
-
-
-class SupplierBillAct(Act):
-    """A supplier's bill comes in."""
-
-    do: Literal["supplier_bill"]
-    subcontract: str
-    number: str
-    lines: tuple[BillLine, ...]
-    by: str = "rita.payables"
-
-
-class SupplierReleaseAct(Act):
-    """A person asks to pay a bill before the client has paid, or to pay out what is kept back (amount: a part)."""
-
-    do: Literal["release_bill", "release_retention"]
-    subcontract: str
-    number: str = ""
-    amount: Exact | None = None
-    reason: str = "asked for"
-    by: str = "rita.payables"
 
 
 class InvoiceExpected(Part):

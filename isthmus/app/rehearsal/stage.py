@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from isthmus.app import bootstrap
 from isthmus.app.demo.firm import connections
 from isthmus.app.firm import FirmConfig, parse
-from isthmus.app.rehearsal.script import Script, SubcontractAct, TimeAct
+from isthmus.app.rehearsal.acts import SubcontractAct
+from isthmus.app.rehearsal.script import Script, TimeAct
 from isthmus.processes import clock
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime import outbox
