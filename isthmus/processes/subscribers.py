@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isthmus.processes.work.differing import corrected
+from isthmus.processes.work.differing import corrected, of_paid_hours
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Subscriber
 from isthmus.store.records import Notice, OutboxEvent, StageTime
@@ -61,5 +61,5 @@ def notify_queue(books: Books, event: OutboxEvent) -> None:
 SUBSCRIBERS: dict[str, Subscriber] = {
     "stages": Subscriber(frozenset(STAGES), keep_stage, first_of_each),
     "notices": Subscriber(frozenset({"case.opened"}), notify_queue),
-    "paid_hours": Subscriber(frozenset({"time.corrected"}), corrected),
+    "paid_hours": Subscriber(frozenset({"time.corrected"}), corrected, of_paid_hours),
 }

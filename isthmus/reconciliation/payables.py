@@ -99,19 +99,21 @@ def check_payables(bills: list[tuple[SubcontractorBill, PostVendorBill]], ask: A
     """Ask for each bill that was posted from here. An ERP that cannot be asked is a finding, not silence."""
     findings = []
     for bill, posting in bills:
-        found = ask(bill, posting)
+        found, asked = ask(bill, posting), abs(bill.payable)
         if isinstance(found, str):
-            findings.append(_of(bill, "INV-34", f"could not be checked: {found}", ZERO))
+            findings.append(_of(bill, "INV-34", f"could not be checked: {found}", ZERO, "unasked"))
         elif found is None:
-            findings.append(_of(bill, "INV-34", "missing in the ERP", abs(bill.payable)))
+            findings.append(_of(bill, "INV-34", "missing in the ERP", asked, "missing"))
         elif (found.total, found.currency) != (bill.payable, bill.currency):
             problem = f"{bill.payable} {bill.currency} here, {found.total} {found.currency} in {found.ref.system}"
-            findings.append(_of(bill, "INV-34", problem, abs(bill.payable - found.total)))
+            findings.append(_of(bill, "INV-34", problem, abs(bill.payable - found.total), "differs"))
         elif (found.held and bill.state is BillState.PAYABLE) or (bill.payment_hold and not found.held):
             told = "on hold there and payable here" if found.held else "payable there before the client has paid"
-            findings.append(_of(bill, "INV-34", told, abs(bill.payable)))
+            findings.append(_of(bill, "INV-34", told, asked, "differs"))
     return findings
 
 
-def _of(bill: SubcontractorBill, control: str, problem: str, amount: Decimal) -> Finding:
-    return Finding(control, bill.bill_id, problem, OWNER, amount, bill.currency)
+def _of(bill: SubcontractorBill, control: str, problem: str, amount: Decimal, kind: str = "") -> Finding:
+    return Finding(
+        control, bill.bill_id, problem, OWNER, amount, bill.currency, kind, entity=bill.entity, since=bill.billed_on
+    )

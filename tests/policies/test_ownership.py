@@ -32,6 +32,8 @@ OWNERS = {
     "billable_part.state": "hub",
     "intercompany.amount": "hub",
     "tax_threshold.amount": "hub",
+    "subcontract.rates": "hub",
+    "vendor_bill.total": "hub",
     "invoice.number": "hub",
     "invoice.lines": "hub",
     "invoice.posting": "erp",

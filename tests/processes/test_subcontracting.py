@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import random
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,7 +17,7 @@ from isthmus.domain.objects import Engagement
 from isthmus.domain.states import BillState, CaseState, EngagementState
 from isthmus.domain.subcontracting import BillLine, PaidHours, SubcontractorBill
 from isthmus.processes.work.paying import posting_of, still_missing
-from isthmus.store.records import AuditEntry, Case
+from isthmus.store.records import AuditEntry, Case, RunState
 from tests.processes.buying import MARCH, Buying, agreed
 
 TWO_DAYS = "ann 3 4 16 1280.00"
@@ -361,6 +363,47 @@ def test_another_person_may_let_it_be_paid_before_the_client_pays() -> None:
         buying.hub.resolve("approve", actor="rita")
     buying.hub.resolve("approve", actor="finn")
     assert buying.in_erp() == [("B-7", "1280.00", False)] and buying.of("B-7").payment_released_by == "finn"
+
+
+# -- when the answer is lost ---------------------------------------------------------------------------------------
+
+FAULTS = ("unreachable", "throttled", "lost_before", "lost_after")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_lost_on_the_way_the_erp_has_the_bill_once_and_released(seed: int) -> None:
+    """Up to three faults in a row at every write and look-up of the bill, by a seed; nothing is posted twice."""
+    chance, left = random.Random(seed), Counter[str]()
+
+    def next_fault(system: str, verb: str, write: bool) -> str | None:
+        if verb not in ("post_bill", "release_bill", "find_bill", "find_released") or left[verb] >= 3:
+            return None
+        left[verb] += 1
+        return chance.choice((*FAULTS, None) if write else ("unreachable", "throttled", "stale", None))
+
+    buying = Buying("8", "8", subcontract=agreed(payment="when_paid"))
+    buying.hub.systems.weather.next_fault = next_fault
+    buying.bill("B-7", TWO_DAYS)
+    buying.confirm()
+    wait_out(buying, "pay_subcontractor/SUBS:B-7")
+    asked = {"bill_id": "SUBS:B-7", "asked_by": "rita", "why": "they are in need"}
+    buying.hub.start("release_subcontractor", "SUBS:B-7/need", **asked)
+    buying.hub.resolve("approve", actor="finn")
+    wait_out(buying, "release_subcontractor/SUBS:B-7/need")
+    assert buying.in_erp() == [("B-7", "1280.00", False)], f"seed {seed}"
+    assert buying.hub.systems.erp.duplicates() == [] and len(paid(buying)) == 2
+    buying.hub.systems.weather.next_fault = lambda system, verb, write: None
+    assert audit(buying.hub.kernel) == []
+
+
+def wait_out(buying: Buying, run_id: str) -> None:
+    for _ in range(30):
+        if buying.hub.run(run_id).state is RunState.DONE:
+            return
+        buying.hub.later(minutes=10)
+        buying.hub.systems.weather.now = lambda: buying.hub.clock.now() - datetime(2026, 3, 2, tzinfo=UTC)
+        buying.go()
+    raise AssertionError(buying.hub.run(run_id).reason)
 
 
 # -- where the ERP takes no bills ----------------------------------------------------------------------------------

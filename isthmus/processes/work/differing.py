@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
@@ -21,6 +21,13 @@ PROCESS = "subcontract_difference"
 def corrected(books: Books, event: OutboxEvent) -> None:
     """Approved time has a new revision: when a bill has paid it, the difference is somebody's to see."""
     tell_differences(books, [str(event.payload["entry"])])
+
+
+def of_paid_hours(tx: Tx, events: Sequence[OutboxEvent]) -> list[OutboxEvent]:
+    """Of many corrections those of hours that a bill has paid."""
+    keys = tuple(sorted({str(event.payload["entry"]) for event in events}))
+    paid = {one.source_key for one in tx.find(PaidHours, source_key=keys)} if keys else set()
+    return [event for event in events if event.payload["entry"] in paid]
 
 
 def tell_differences(books: Books, keys: Iterable[str]) -> None:
