@@ -8,7 +8,7 @@ from isthmus.domain.states import BillState, InvoiceLife, Posting
 from isthmus.domain.subcontracting import SubcontractorBill
 from isthmus.kit.posting import TWICE
 from isthmus.ports.messages import PostedBill, PostedInvoice, PostInvoice, PostVendorBill
-from isthmus.processes.work.closing import totals_of
+from isthmus.processes.work.earned import totals_of
 from isthmus.processes.work.invoicing import posting_of
 from isthmus.processes.work.paying import posting_of as posting_of_bill
 from isthmus.processes.work.recomputing import worked_out_again

@@ -13,7 +13,7 @@ from isthmus.domain.objects import Allocation, ContractVersion, Invoice, LedgerE
 from isthmus.domain.states import InvoiceLife
 from isthmus.domain.terms import Deposit
 from isthmus.processes import clock
-from isthmus.processes.work.closing import totals_of
+from isthmus.processes.work.earned import totals_of
 from tests.processes.hub import Hub, contract, entry
 from tests.processes.test_credits import answer_all
 from tests.processes.test_invoice_to_cash import pay

@@ -150,7 +150,11 @@ def facts(draw: st.DrawFn) -> Act:
     do = draw(st.sampled_from(["time", "time", "time", "expense", "milestone"]))
     told: dict[str, Any] = {"number": draw(st.integers(1, 6)), "approval": draw(st.integers(1, 400))}
     if do == "time":
-        told |= {"hours": draw(st.sampled_from(["0", "0.1", "0.35", "1", "1.1167", "2.25", "3.5"]))}
+        told |= {
+            "hours": draw(st.sampled_from(["0", "0.1", "0.35", "1", "1.1167", "2.25", "3.5"])),
+            "contract_no": draw(st.sampled_from(["K-1"] * 5 + ["K-2"])),
+            "shift": draw(st.sampled_from([0, 0, 0, 1, 8])),
+        }
     elif do == "expense":
         told |= {"gross": draw(cents(100, 15000))}
     else:
@@ -161,11 +165,18 @@ def facts(draw: st.DrawFn) -> Act:
 @st.composite
 def decisions(draw: st.DrawFn) -> Act:
     """What the firm does in between."""
-    do = draw(st.sampled_from(["bill", "bill", "credit", "credit", "amend", "pay", "write_off", "dispute"]))
+    often = ["bill", "bill", "credit", "credit", "amend", "pay", "write_off", "dispute", "release", "close"]
+    do = draw(st.sampled_from(often))
     share = draw(st.sampled_from(["1", "0.5", "0.37"]))
     told = {
         "bill": {"day": draw(st.integers(8, 31))},
-        "credit": {"share": share, "reason": draw(st.sampled_from(["error_rebill", "concession", "duplicate"]))},
+        "credit": {
+            "share": share,
+            "reason": draw(st.sampled_from(["error_rebill", "concession", "duplicate"])),
+            "transferred": draw(st.booleans()),
+        },
+        "release": {},
+        "close": {},
         "dispute": {"share": share, "action": draw(st.sampled_from(["uphold", "reject"]))},
         "amend": {"day": draw(st.integers(1, 20)), "rate": draw(cents(5001, 25099)), "raise": draw(cents(0, 90000))},
         "pay": {"share": share},
@@ -182,6 +193,13 @@ def histories(draw: st.DrawFn) -> list[Act]:
     return [*first, Act("bill", {"day": 31}), *then]
 
 
+def elsewhere() -> ContractVersion:
+    """The contract that hours are moved to: both roles at one price, nothing else."""
+    (line,) = contract().lines
+    rates = tuple(line.rates[0].model_copy(update={"role": role}) for role in PEOPLE.values())
+    return contract(contract_no="K-2", caps=(), lines=(line.model_copy(update={"rates": rates}),))
+
+
 class History:
     """A hub that acts are played on."""
 
@@ -189,7 +207,9 @@ class History:
         self.hub = Hub()
         self.version = agreed
         self.count = 0
+        self.closed = False
         self.hub.set_up(agreed)
+        self.hub.set_up(elsewhere())
         assert self.hub.rows(Case) == [], [case.cause for case in self.hub.rows(Case)]
 
     def play(self, act: Act) -> None:
@@ -215,8 +235,8 @@ class History:
 
     # -- facts -------------------------------------------------------------------------------------------------
 
-    def _time(self, number: int, approval: int, hours: str) -> None:
-        self.hub.capture(time_entry(number, approval, hours))
+    def _time(self, number: int, approval: int, hours: str, contract_no: str = "K-1", shift: int = 0) -> None:
+        self.hub.capture(time_entry(number, approval, hours, contract_no, shift))
 
     def _expense(self, number: int, approval: int, gross: Decimal) -> None:
         with self.hub.store.transaction() as tx:
@@ -233,7 +253,7 @@ class History:
             line_uid="L2",
             number=number,
             state=state,
-            by="pia",
+            by="eva" if state == "accepted" else "pia",  # nobody accepts what they have completed themselves
             at=NOON + timedelta(minutes=approval),
         )
         with self.hub.store.transaction() as tx:
@@ -258,11 +278,12 @@ class History:
                     return invoice, line.number, max((left * Decimal(share)).quantize(Decimal("0.01")), Decimal("0.01"))
         return None
 
-    def _credit(self, share: str, reason: str) -> None:
+    def _credit(self, share: str, reason: str, transferred: bool = False) -> None:
         chosen = self._some_line(share)
         if chosen:
             invoice, line, amount = chosen
             args = {"invoice_id": invoice.invoice_id, "amounts": {str(line): str(amount)}, "reason": reason}
+            args["disposition"] = "transferred" if transferred and reason == "error_rebill" else ""
             self.hub.start("credit_invoice", f"credit-{self.count}", requested_by="ana", **args)
 
     def _dispute(self, share: str, action: str) -> None:
@@ -300,6 +321,19 @@ class History:
         self.hub.systems.crm.put_contract(self.version)
         self.hub.start("amend_contract", self.version.key, contract_no="K-1", version=self.version.version)
 
+    def _release(self) -> None:
+        line = self.version.lines[0]
+        if line.holdback is not None:
+            args = {"contract_no": "K-1", "line_uid": "L1", "asked_by": "ana", "finally_accepted": True}
+            self.hub.start("release_holdback", f"K-1:r{self.count}", **args)
+
+    def _close(self) -> None:
+        """March is over and closed, once."""
+        if not self.closed:
+            self.closed = True
+            self.hub.later(days=31)
+            self.hub.start("close_period", "US01/2026-03/a", entity="US01", period="2026-03", closed_by="cora")
+
     def _pay(self, share: str) -> None:
         owing = [invoice for invoice in self.issued() if invoice.open > 0]
         if owing:
@@ -318,23 +352,26 @@ class History:
     def _write_off(self, state: str, share: str) -> None:
         from isthmus.domain.objects import BillablePart
 
-        there = sum((p.net for p in self.hub.rows(BillablePart, state=state) if p.net > 0), Decimal(0))
+        there = sum(
+            (p.net for p in self.hub.rows(BillablePart, state=state, contract_no="K-1") if p.net > 0), Decimal(0)
+        )
         amount = (there * Decimal(share)).quantize(Decimal("0.01"))
         if amount > 0:
             args = {"contract_no": "K-1", "amount": str(amount), "state": state, "requested_by": "pia"}
             self.hub.start("write_off", f"K-1:w{self.count}", reason="goodwill", **args)
 
 
-def time_entry(number: int, approval: int, hours: str) -> TimeEntry:
-    """Entry number of ann or bob; two of each share a day."""
+def time_entry(number: int, approval: int, hours: str, contract_no: str = "K-1", shift: int = 0) -> TimeEntry:
+    """Entry number of ann or bob; two of each share a day, unless shift moves it some days."""
     person = sorted(PEOPLE)[number % 2]
     return entry(
         number,
         hours,
-        day=3 + 4 * ((number - 1) // 3),
+        day=3 + 4 * ((number - 1) // 3) + shift,
         person=person,
         role=PEOPLE[person],
         note=f"work {number}",
+        project_code=f"P-{contract_no}",
         approved_at=NOON + timedelta(minutes=approval),
     )
 

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from isthmus.app.controls import audit
 from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion, Invoice
 from isthmus.domain.states import PartState
+from isthmus.processes.work.earned import totals_of
+from isthmus.store.records import Case
 from tests.processes.hub import contract
 from tests.properties.histories import Act, History, facts, histories, terms
 
@@ -46,9 +48,26 @@ def test_after_every_history_the_audit_finds_nothing(agreed: ContractVersion, ac
     for act in acts:
         history.play(act)
         COVERED[f"act {act.do}"] += 1
+    history.play(Act("bill", {"day": 31}))  # what follows from facts, a milestone no longer accepted, follows here
     assert audit(history.hub.kernel) == []
+    assert [case.cause for case in history.hub.rows(Case, state="open", exception="EX-INPUT")] == []
+    assert earned(history) == worth(history)
     COVERED["histories audited"] += 1
     COVERED["documents"] += len([i for i in history.hub.rows(Invoice) if i.number])
+
+
+def worth(history: History) -> Decimal:
+    """What the last word on each source is worth."""
+    last = {item.source_key: item for item in history.hub.rows(BillableItem, order=("revision",))}
+    return sum((item.entry_net for item in last.values() if item.billable), Decimal(0))
+
+
+def earned(history: History) -> Decimal:
+    """Revenue of all periods together."""
+    with history.hub.store.transaction() as tx:
+        books = history.hub.kernel.books(tx, key="test", actor="test")
+        totals = [totals_of(books, "US01", period) for period in ("2026-03", "2026-04", "2026-05")]
+    return sum((Decimal(of.get("revenue USD", "0")) for of in totals), Decimal(0))
 
 
 @pytest.mark.requirement("OBJ-19")

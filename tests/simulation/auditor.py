@@ -296,7 +296,9 @@ class Auditor:
         erp, psa, tax, crm = (self.sim.systems.by_port[p].things for p in ("Erp", "Psa", "TaxEngine", "Crm"))
         cost = {row["key"]: Decimal(row["hours"]) for row in erp.get("time", [])}
         for item in self.items.values():
-            if cost.pop(f"{item.source_key}#{item.revision}", None) != item.entry_quantity:
+            if item.raw_quantity is None:
+                continue  # it brings no hours: it ends an entry on the contract it has left
+            if cost.pop(f"{item.entry_key}#{item.entry_revision}", None) != item.raw_quantity:
                 yield f"{item.item_id} is not the ERP's cost"
         yield from (f"{key} is cost in the ERP only" for key in cost)
         for number, engagement in self.engagements.items():

@@ -151,6 +151,7 @@ def _japan(rng: random.Random) -> LegalEntity:
         time_zone="Asia/Tokyo",
         currencies=("JPY",),
         payment_terms=("NET30",),
+        payment_days={"NET30": 30},
         invoice_approval_limit=Decimal(rng.choice(("0", "200000"))),
     )
 

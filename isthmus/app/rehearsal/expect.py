@@ -16,9 +16,9 @@ from isthmus.domain.objects import BillableItem, BillablePart, Invoice, LedgerEn
 from isthmus.domain.periods import PeriodSnapshot
 from isthmus.domain.states import CaseState, InvoiceLife, PartState
 from isthmus.domain.subcontracting import SubcontractorBill
-from isthmus.processes.work.closing import totals_of
 from isthmus.processes.work.deriving import retainer_months
 from isthmus.processes.work.drafting import latest_version
+from isthmus.processes.work.earned import totals_of
 from isthmus.processes.work.facts import Facts
 from isthmus.processes.work.paying import held_of
 from isthmus.processes.work.thresholds import standings_of

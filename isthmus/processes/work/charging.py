@@ -78,7 +78,8 @@ def _next(books: Books, wanted: BillableItem, earlier: Sequence[BillableItem]) -
         return []
     if latest.contract_no == wanted.contract_no:
         return [correct(books, _after(latest, wanted), earlier)]
-    left = _after(latest, no_longer(latest))
+    left = no_longer(latest)
+    left = _after(latest, left.model_copy(update={"price_trace": {**left.price_trace, "moved_to": wanted.contract_no}}))
     return [left, correct(books, _after(left, wanted), earlier)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from isthmus.domain.errors import IllegalTransition, NeedsDecision
 from isthmus.domain.money import round_half_away
@@ -13,19 +14,18 @@ from isthmus.domain.objects import (
     ContractVersion,
     Engagement,
     Hold,
-    Invoice,
     LedgerEntry,
     Project,
     SubmittedTime,
     TimeEntry,
 )
 from isthmus.domain.periods import Domain, FiscalPeriod, PeriodSnapshot
-from isthmus.domain.states import InvoiceLife, PeriodState, move
+from isthmus.domain.states import PeriodState, move
 from isthmus.policies.charges import Terms, charge_time
-from isthmus.policies.deposits import on_account
-from isthmus.policies.periods import Booking, accounting_date, accrue, needs_controller, snapshot_hash
+from isthmus.policies.periods import Booking, accounting_date, accrue, is_open, needs_controller, snapshot_hash
 from isthmus.policies.proration import first_day, last_day, month_of
 from isthmus.processes.work.batch import cards_of
+from isthmus.processes.work.earned import period_of, totals_of
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import place_hold, release_hold
 from isthmus.processes.work.milestones import open_work
@@ -166,71 +166,46 @@ def close(books: Books, entity: str, period: str, by: str) -> PeriodSnapshot:
     return snapshot
 
 
-def totals_of(books: Books, entity: str, period: str) -> dict[str, str]:
-    """What is booked in a period, by currency: revenue earned, cost, invoiced, tax, and accruals within them."""
-    sums: dict[str, Decimal] = {}
-    contracts = [e.contract_no for e in books.tx.find(Engagement, entity=entity, order=("contract_no",))]
-    for contract_no in contracts:
-        for item in books.tx.find(BillableItem, contract_no=contract_no):
-            if str(item.price_trace.get("accounting_period") or month_of(item.service_date)) == period:
-                _add(sums, f"revenue {item.currency}", item.net)
-                _add(sums, f"cost {item.currency}", _cost_of(books, item))
-        for expired in books.tx.find(LedgerEntry, contract_no=contract_no, ledger="deposit", kind="expire"):
-            if expired.period == period:
-                _add(sums, f"revenue {expired.currency}", -expired.amount)
-                _add(sums, f"breakage {expired.currency}", -expired.amount)
-        for entry in books.tx.find(LedgerEntry, contract_no=contract_no, ledger="accrual"):
-            if entry.period == period:
-                _add(sums, f"revenue {entry.currency}", entry.amount)
-                _add(sums, f"cost {entry.currency}", entry.cost)
-                _add(sums, f"accrued {entry.currency}", entry.amount)
-    for invoice in books.tx.find(Invoice, entity=entity, life=(InvoiceLife.ISSUED, InvoiceLife.CREDITED)):
-        if invoice.accounting_date and month_of(invoice.accounting_date) == period:
-            sign = -1 if invoice.kind == "credit" else 1
-            what = "on account" if on_account(invoice) else "invoiced"
-            _add(sums, f"{what} {invoice.currency}", sign * invoice.net)
-            _add(sums, f"tax {invoice.currency}", sign * invoice.tax)
-    return {name: str(amount) for name, amount in sorted(sums.items())}
-
-
-def _add(sums: dict[str, Decimal], name: str, amount: Decimal) -> None:
-    sums[name] = sums.get(name, ZERO) + amount
-
-
-def _cost_of(books: Books, item: BillableItem) -> Decimal:
-    """Raw hours at the cost rate of the entry's revision; what has no hours of its own has no cost."""
-    if item.raw_quantity is None or item.source_type != "time":
-        return ZERO
-    source, source_id = item.entry_key.split(":", 1)
-    entry = books.tx.get(TimeEntry, source, source_id, item.entry_revision)
-    if entry is None or entry.cost_rate is None:
-        return ZERO
-    return round_half_away(item.raw_quantity * entry.cost_rate, item.currency)
-
-
 # -- what comes late -------------------------------------------------------------------------------------------
 
 
-def flag_prior_period(books: Books, items: list[BillableItem]) -> list[BillableItem]:
-    """Items of a closed period say where they are booked; large ones are held until the controller has seen them."""
-    flagged = []
+def flag_prior_period(books: Books, items: list[BillableItem], domain: Domain = "time") -> list[BillableItem]:
+    """Items of a closed period say where they are booked; large ones are held until the controller has seen them.
+
+    domain: whose periods these are. A correction also says where the revision before it is taken back, when that was
+    booked in a period that is closed by now.
+    """
     states: dict[str, Mapping[str, PeriodState]] = {}
-    entities: dict[str, str] = {}
+    entities = {number: _entity_of(books, number) for number in {item.contract_no for item in items}}
+    for entity in set(entities.values()):
+        states[entity] = states_of(books, entity, domain) if entity else {}
+    before, flagged = _revisions_before(books, items), []
     for item in items:
-        if item.contract_no not in entities:
-            entities[item.contract_no] = _entity_of(books, item.contract_no)
         entity = entities[item.contract_no]
-        if entity not in states:
-            states[entity] = states_of(books, entity, "time") if entity else {}
         booking = accounting_date(item.service_date, states[entity])
-        if not booking.prior_period:
-            flagged.append(item)
-            continue
-        told = {"accounting_period": month_of(booking.accounting_date), "prior_period": True}
-        flagged.append(item.model_copy(update={"price_trace": {**item.price_trace, **told}}))
-        if needs_controller(item.net, booking, books.entity(entity).prior_period_threshold):
+        told: dict[str, Any] = {}
+        if booking.prior_period:
+            told = {"accounting_period": month_of(booking.accounting_date), "prior_period": True}
+        last = before.get(item.item_id)
+        if last is not None and not is_open(states[entity], period_of(last)):
+            taken_back = accounting_date(first_day(period_of(last)), states[entity])
+            told["reverses_in"] = month_of(taken_back.accounting_date)
+        item = item.model_copy(update={"price_trace": {**item.price_trace, **told}}) if told else item
+        flagged.append(item)
+        if needs_controller(item.net, booking, books.entity(entity).prior_period_threshold if entity else ZERO):
             _ask_controller(books, item, booking)
     return flagged
+
+
+def _revisions_before(books: Books, items: list[BillableItem]) -> dict[str, BillableItem]:
+    """By item, the revision it follows on the same contract."""
+    wanted = {item.item_id: f"{item.source_key}#{item.revision - 1}" for item in items if item.revision > 1}
+    known = {item.item_id: item for item in items}
+    missing = tuple(sorted(set(wanted.values()) - known.keys()))
+    known |= {item.item_id: item for item in books.tx.find(BillableItem, item_id=missing)} if missing else {}
+    found = {item.item_id: known.get(wanted[item.item_id]) for item in items if item.item_id in wanted}
+    contract = {item.item_id: item.contract_no for item in items}
+    return {name: last for name, last in found.items() if last is not None and last.contract_no == contract[name]}
 
 
 def _entity_of(books: Books, contract_no: str) -> str:
@@ -240,7 +215,7 @@ def _entity_of(books: Books, contract_no: str) -> str:
 
 def _ask_controller(books: Books, item: BillableItem, booking: Booking) -> None:
     hold = Hold(
-        hold_id=f"{item.source_key}/prior-period",
+        hold_id=f"{item.item_id}/prior-period",
         contract_no=item.contract_no,
         source_key=item.source_key,
         reason="PRIOR_PERIOD",

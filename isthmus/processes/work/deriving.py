@@ -32,6 +32,7 @@ from isthmus.policies.proration import last_day, month_of, periods
 from isthmus.policies.recurring import fees, true_ups, usage_line
 from isthmus.policies.retainers import LateHours, RetainerMonth, statement
 from isthmus.processes.work.charging import bring_to, chains_of
+from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.drafting import latest_version
 from isthmus.processes.work.evidence import place
 from isthmus.processes.work.facts import Facts
@@ -54,7 +55,7 @@ def derive(books: Books, contract_no: str, through: date) -> int:
     keys = {item.source_key for item in wanted}
     # What was worked out for a later day by another run is not taken back by this one.
     known = [i for i in facts.items if i.source_type in DERIVED and (i.source_key in keys or i.service_date <= through)]
-    new = bring_to(books, wanted, chains_of(known))
+    new = flag_prior_period(books, bring_to(books, wanted, chains_of(known)), "revenue")
     books.tx.insert_many(new)
     if new:
         place(books, new)

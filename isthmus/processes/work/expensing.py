@@ -21,6 +21,7 @@ from isthmus.policies.expenses import currency_of, price_expense
 from isthmus.policies.fx import rate_day
 from isthmus.policies.rates import version_in_force
 from isthmus.processes.work.charging import bring_to, chains_of
+from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.evidence import place
 from isthmus.processes.work.exchange import rates_between
 from isthmus.runtime import inbox
@@ -71,7 +72,7 @@ def _captured(books: Books, expense: Expense) -> list[BillableItem]:
     wanted = items_of(charge(books, new, version, line, project))
     books.tx.lock(f"contract:{version.contract_no}")
     chains = chains_of(books.tx.find(BillableItem, entry_key=new.key))
-    items = bring_to(books, wanted, chains)
+    items = flag_prior_period(books, bring_to(books, wanted, chains), "expense")
     books.tx.insert(new)
     books.tx.insert_many(items)
     place(books, items)

@@ -23,6 +23,7 @@ from isthmus.policies.charges import Terms, charge_key_of, charge_time, groups_o
 from isthmus.policies.rates import version_in_force
 from isthmus.processes.work.batch import cards_of, latest_of
 from isthmus.processes.work.charging import along, bring_to, chains_of, chosen_lines, client_of
+from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.deriving import DERIVED, FROM, charges_of
 from isthmus.processes.work.evidence import place
 from isthmus.processes.work.expensing import charge as charge_expense
@@ -117,6 +118,7 @@ def _bring(books: Books, contract: ContractVersion, billed: bool) -> int:
             refers_to = _invoice_of(books, chain) if billed else ""
             marked = item.model_copy(update={"raw_quantity": None, "refers_to": refers_to, "price_trace": trace})
             new += bring_to(books, [marked], {item.source_key: chain} if chain else {})
+    new = flag_prior_period(books, new, "revenue")
     books.tx.insert_many(new)
     if new:
         place(books, new)
