@@ -87,13 +87,15 @@ def listed(kernel: Kernel, entity: str) -> list[Finding]:
     """INV-09 by what the ERPs of a legal entity list since its first contract began: what is unknown, or twice."""
     with kernel.store.transaction() as tx:
         versions = tx.find(ContractVersion, entity=entity)
-        invoices = tx.find(Invoice, entity=entity, order=("invoice_id",))
     if not versions:
         return []
     since, clients = min(each.effective_from for each in versions), {each.client_no for each in versions}
     documents: list[PostedInvoice] = []
     for connection in kernel.systems.all_filling("ReceivableList", entity):
         documents += connection.receivables(entity, since)
+    # Read after the list: an invoice that was issued meanwhile must not be taken for somebody else's.
+    with kernel.store.transaction() as tx:
+        invoices = tx.find(Invoice, entity=entity, order=("invoice_id",))
     return check_listed(entity, invoices, clients, documents)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -85,3 +86,19 @@ def test_an_erp_that_does_not_answer_closes_no_case(hub: Hub) -> None:
     with pytest.raises(Unreachable):  # the worker's loop tells of it
         look(hub)
     assert len(open_cases(hub)) == 1
+    asked = hub.systems.erp.calls["receivables"]
+    with pytest.raises(Unreachable):  # and asks again at its next turn, not hours later
+        comparing.tick(hub.kernel)
+    assert hub.systems.erp.calls["receivables"] == asked + 1
+
+
+def test_what_is_issued_while_the_erp_lists_is_nobody_elses(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.capture(entry(2, "4.0", day=4))
+    lists = hub.systems.erp.receivables
+
+    def and_meanwhile(entity: str, since: date) -> Any:
+        hub.bill("two")
+        return lists(entity, since)
+
+    monkeypatch.setattr(hub.systems.erp, "receivables", and_meanwhile)
+    assert look(hub) == 0 and len(hub.rows(Invoice, life=InvoiceLife.ISSUED)) == 2
