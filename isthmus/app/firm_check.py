@@ -24,7 +24,8 @@ from isthmus.domain.money import can_bill_in
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.connector import Connector, missing_verbs
 from isthmus.kit.references import SEALED, read_secret
-from isthmus.policies.authority import ROLES
+from isthmus.policies.approvals import check_matrix
+from isthmus.policies.authority import EVERYBODY, ROLES
 from isthmus.policies.ownership import OwnershipRule
 from isthmus.ports import NEEDED_PORTS, PORTS
 from isthmus.runtime.gate import Gate
@@ -229,6 +230,11 @@ class _Check:
         for name in ("invoice_approval_limit", "payment_tolerance"):
             if getattr(entity, name) < 0:
                 self._add("entities", "cannot be negative", at, name)
+        for row in entity.approval_matrix:
+            if row.role not in EVERYBODY:
+                self._add("entities", f"{row.role!r} is no role of this hub", at, "approval_matrix")
+        for told in check_matrix(entity.approval_matrix):
+            self._add("entities", told, at, "approval_matrix")
 
     def _caller(self, at: int, caller: Caller) -> None:
         self._reference("callers", at, "token", caller.token)

@@ -10,25 +10,42 @@ from isthmus.desk.types import action_of
 from isthmus.domain.errors import NotPermitted
 from isthmus.domain.names import same_person
 from isthmus.domain.objects import LegalEntity
+from isthmus.policies.approvals import approvers
 from isthmus.policies.authority import Actor, deciders
 from isthmus.store.records import Case
 from isthmus.store.tx import Tx
 
 BY_MATRIX = frozenset({"EX-WRITE-OFF"})  # approvals of these follow the matrix as well
+# What the matrix of a legal entity itself is about, by the case in which somebody approves it.
+APPROVES = {
+    "EX-REVIEW": "invoice",
+    "EX-CREDIT-REVIEW": "credit",
+    "EX-WRITE-OFF": "write_off",
+    "EX-BAD-DEBT": "bad_debt",
+    "EX-PRIOR-PERIOD": "prior_period",
+    "EX-RERATE-REVIEW": "rerate",
+}
 
 
 @dataclass(frozen=True)
 class Need:
-    """second: another person must agree. roles: who that may be, or who may decide at all. why: in words."""
+    """second: another person must agree. roles: who that may be, or who may decide at all. why: in words.
+
+    by_entity: the legal entity's own matrix says who, whichever queue the case is in.
+    """
 
     second: bool
     roles: frozenset[str]
     why: str
+    by_entity: bool = False
 
 
 def need_of(tx: Tx, case: Case, action: str, config: DeskConfig) -> Need:
     """What a decision needs. Whoever decides the queue may decide; money, waivers and write-offs need more."""
     rule, ours = action_of(case.exception, action).second, deciders(case.queue)
+    named = _by_entity(tx, case) if action == "approve" else None
+    if named is not None:
+        return named
     if rule == "always":
         return Need(True, ours, "this always takes a second person")
     if rule == "money" and case.amount:
@@ -48,6 +65,23 @@ def _by_matrix(tx: Tx, case: Case, config: DeskConfig, asked_already: bool) -> N
     return Need(band.second and not asked_already, roles, why)
 
 
+def _by_entity(tx: Tx, case: Case) -> Need | None:
+    """By the entity's approval matrix, where it has one: whoever has prepared it is never one of them.
+
+    An amount in another currency takes a row without a limit.
+    """
+    what, entity = APPROVES.get(case.exception), tx.get(LegalEntity, case.entity) if case.entity else None
+    if what is None or entity is None or not entity.approval_matrix:
+        return None
+    amount = _in_own_currency(tx, case)
+    unlimited = [row for row in entity.approval_matrix if row.up_to is None]
+    roles = approvers(unlimited if amount is None else entity.approval_matrix, what, amount or Decimal(0))
+    told = "in another currency" if amount is None else f"of {amount:,}"
+    who = ", ".join(roles) or "nobody"
+    why = f"by the approval matrix of {entity.code}, {what.replace('_', ' ')} {told} is for {who}"
+    return Need(False, frozenset(roles), why, by_entity=True)
+
+
 def _in_own_currency(tx: Tx, case: Case) -> Decimal | None:
     """The amount when it is in the legal entity's own currency; nothing at stake counts as nothing."""
     if case.amount is None:
@@ -58,6 +92,10 @@ def _in_own_currency(tx: Tx, case: Case) -> Decimal | None:
 
 def demand_decider(who: Actor, case: Case, need: Need) -> None:
     """NotPermitted unless the actor decides the case's queue; without a second person also by the matrix."""
+    if need.by_entity:
+        if not need.roles & who.roles:
+            raise NotPermitted(f"{who.told} may not: {need.why}")
+        return
     if not who.decides(case.queue):
         told = ", ".join(sorted(deciders(case.queue)))
         raise NotPermitted(f"{who.told}: case {case.case_no} is in {case.queue}, which {told} decides")

@@ -12,7 +12,9 @@ from isthmus.desk.proposals import Choice
 from isthmus.desk.second import need_of
 from isthmus.domain.errors import BadInput, IllegalTransition, NotPermitted
 from isthmus.domain.objects import BillablePart, Client, Invoice, Payment
+from isthmus.domain.party import Approval
 from isthmus.domain.states import CaseState, PartState, Posting
+from isthmus.policies.authority import Actor
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.desk_records import ClientAlias, Proposal, ProposalState
 from isthmus.store.records import Case, RunState
@@ -184,6 +186,28 @@ def test_write_offs_follow_the_approval_matrix() -> None:
         resolved, proposal = desk.decide(may, "approve")
         assert resolved.state is CaseState.RESOLVED and not proposal.needs_second
         assert sum(p.net for p in desk.rows(BillablePart, state=PartState.WRITTEN_OFF)) == Decimal(amount)
+
+
+@pytest.mark.parametrize(
+    ("hours", "may", "may_not"),
+    [("8", FINN, PIA), ("60", CORA, FINN), ("100", None, CORA)],
+    ids=["small", "large", "no row"],
+)
+def test_a_legal_entity_says_itself_who_approves_its_credits(hours: str, may: Actor | None, may_not: Actor) -> None:
+    """Finance up to 5,000.00, the controller up to 15,000.00; above that no row reaches."""
+    rows = (("finance", "5000.00"), ("controller", "15000.00"))
+    matrix = tuple(Approval(action="credit", role=role, up_to=Decimal(up_to)) for role, up_to in rows)
+    desk = Desk(entity=ENTITY.model_copy(update={"approval_matrix": matrix}))
+    desk.set_up(contract(caps=()))
+    desk.capture(*(entry(n, str(Decimal(hours) / 10), day=n) for n in range(1, 11)))
+    desk.bill("a")
+    args = {"invoice_id": "K-1:a", "amounts": {}, "reason": "concession"}
+    desk.start("credit_invoice", "all", requested_by="ana", **args)
+    with pytest.raises(NotPermitted, match="by the approval matrix of US01, credit of"):
+        desk.decide(may_not, "approve")
+    if may is not None:
+        resolved, _ = desk.decide(may, "approve")
+        assert resolved.state is CaseState.RESOLVED
 
 
 def test_who_asked_for_a_write_off_does_not_approve_it() -> None:
