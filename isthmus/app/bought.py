@@ -13,8 +13,9 @@ from isthmus.domain.objects import TimeEntry
 from isthmus.domain.states import BillState, CaseState
 from isthmus.domain.subcontracting import Claim, PaidHours, RetentionEntry, SubcontractorBill
 from isthmus.processes.work import paying
-from isthmus.processes.work.buying import client_side, last_words, newest
+from isthmus.processes.work.buying import client_side, newest
 from isthmus.store.records import Case, CrossReference
+from isthmus.store.shared import last_words
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)

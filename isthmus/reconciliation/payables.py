@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from isthmus.domain.objects import TimeEntry
 from isthmus.domain.states import BillState
 from isthmus.domain.subcontracting import PaidHours, RetentionEntry, SubcontractorBill
 from isthmus.ports.messages import PostedBill, PostVendorBill
 from isthmus.reconciliation.findings import Finding
 from isthmus.store.records import RunRow
+from isthmus.store.shared import last_words
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)
@@ -33,7 +33,7 @@ def _hours(tx: Tx, paid: Sequence[PaidHours]) -> list[Finding]:
     by_entry: dict[tuple[str, str], list[PaidHours]] = defaultdict(list)
     for one in paid:
         by_entry[one.source_key, one.person].append(one)
-    last = _last(tx, {key for key, _ in by_entry})
+    last = last_words(tx, {key for key, _ in by_entry})
     findings = []
     for (key, person), mine in sorted(by_entry.items()):
         entry, hours = last.get(key), sum((one.hours for one in mine), ZERO)
@@ -46,14 +46,6 @@ def _hours(tx: Tx, paid: Sequence[PaidHours]) -> list[Finding]:
             amount = (hours - approved) * mine[-1].rate
             findings.append(Finding("INV-33", key, problem, OWNER, amount, mine[-1].currency))
     return findings
-
-
-def _last(tx: Tx, keys: set[str]) -> dict[str, TimeEntry]:
-    if not keys:
-        return {}
-    sources, ids = {key.split(":", 1)[0] for key in keys}, {key.split(":", 1)[1] for key in keys}
-    found = tx.find(TimeEntry, source=tuple(sorted(sources)), source_id=tuple(sorted(ids)), order=("revision",))
-    return {entry.key: entry for entry in found}
 
 
 def _bills(

@@ -1,12 +1,16 @@
-"""Which invoices bill a contract: its own, and those on which it stands beside other contracts of its client."""
+"""Questions that several rooms ask of the books: which invoices bill a contract, how an entry stands now.
+
+Invoices that bill a contract are its own, and those on which it stands beside other contracts of its client.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.domain.objects import ContractVersion, Invoice
+from isthmus.domain.objects import ContractVersion, Invoice, TimeEntry
 from isthmus.store.tables import TABLES
 from isthmus.store.tx import Tx
 
@@ -37,3 +41,13 @@ def invoices_on(tx: Tx, *contract_nos: str, **equals: Any) -> list[Invoice]:
         ]
         found |= {invoice.invoice_id: invoice for invoice in (*own, *beside)}
     return sorted(found.values(), key=lambda invoice: (invoice.number, invoice.invoice_id))
+
+
+def last_words(tx: Tx, keys: Iterable[str]) -> dict[str, TimeEntry]:
+    """The last revision of each of these entries, whatever project or person it is of now."""
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    sources, ids = {key.split(":", 1)[0] for key in wanted}, {key.split(":", 1)[1] for key in wanted}
+    found = tx.find(TimeEntry, source=tuple(sorted(sources)), source_id=tuple(sorted(ids)), order=("revision",))
+    return {entry.key: entry for entry in found if entry.key in wanted}

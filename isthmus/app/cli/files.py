@@ -132,7 +132,7 @@ def import_rate_card(
 
     Example: isthmus import rate-card acme-2026.csv --code ACME --client C-1001 --currency USD --as paula
     """
-    from isthmus.app.cli.books import desk, whoami
+    from isthmus.app.cli.books import whoami
     from isthmus.app.taking import cards
 
     about, who = cards.About(code.strip(), currency, entity, client, contract, line), by or whoami()
@@ -141,16 +141,23 @@ def import_rate_card(
     if not dry_run and not by.strip():
         raise WrongUsage("--as names who hands the card in: that person cannot approve it")
     kept = cards.file_of(about, file.name, _bytes(file), sheet)
+    _answer(_handed_in(cards, kept, who, dry_run=dry_run, require_totals=require_totals))
+
+
+def _handed_in(taker: Any, file: File, by: str, *, dry_run: bool, require_totals: bool) -> FileTaken:
+    """What became of a file that a person hands in. taker: how it is read and taken (taking.cards, taking.bills)."""
+    from isthmus.app.cli.books import desk
+
     with desk() as kernel:
         try:
-            found = cards.read(kept, require_totals=require_totals)
+            found = taker.read(file, require_totals=require_totals)
         except BadInput as wrong:
-            _keep_refused(kernel, kept, wrong, who, dry_run=dry_run)
+            _keep_refused(kernel, file, wrong, by, dry_run=dry_run)
             raise
         with kernel.store.transaction() as tx:
-            books = kernel.books(tx, key=f"import/{kept.message_id}", actor=who)
-            report = cards.take(books, kept, found, who, dry_run=dry_run)
-    _answer(report)
+            books = kernel.books(tx, key=f"import/{file.message_id}", actor=by)
+            report: FileTaken = taker.take(books, file, found, by, dry_run=dry_run)
+    return report
 
 
 def import_bills(
@@ -167,23 +174,14 @@ def import_bills(
 
     Example: isthmus import bills march.csv --dry-run
     """
-    from isthmus.app.cli.books import desk, whoami
+    from isthmus.app.cli.books import whoami
     from isthmus.app.taking import bills
 
     who = by or whoami()
     if not dry_run and not by.strip():
         raise WrongUsage("--as names who hands the bills in: that person cannot confirm them")
     kept = bills.file_of(file.name, _bytes(file), sheet)
-    with desk() as kernel:
-        try:
-            found = bills.read(kept, require_totals=require_totals)
-        except BadInput as wrong:
-            _keep_refused(kernel, kept, wrong, who, dry_run=dry_run)
-            raise
-        with kernel.store.transaction() as tx:
-            books = kernel.books(tx, key=f"import/{kept.message_id}", actor=who)
-            report = bills.take(books, kept, found, who, dry_run=dry_run)
-    _answer(report)
+    _answer(_handed_in(bills, kept, who, dry_run=dry_run, require_totals=require_totals))
 
 
 def import_ecb_rates(

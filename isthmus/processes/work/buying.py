@@ -13,6 +13,7 @@ from isthmus.domain.states import BillState, PartState, move
 from isthmus.domain.subcontracting import Claim, PaidHours, Subcontract, SubcontractorBill
 from isthmus.policies.subcontracts import ApprovedWork, Evidence
 from isthmus.runtime.books import Books
+from isthmus.store.shared import last_words
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)
@@ -106,16 +107,6 @@ def _paid(tx: Tx, project_code: str, apart_from: str) -> dict[tuple[str, str], l
             for claim in bill.claims:
                 paid[claim.source_key, claim.person].append((bill.bill_id, claim))
     return paid
-
-
-def last_words(tx: Tx, keys: Iterable[str]) -> dict[str, TimeEntry]:
-    """The last revision of each entry."""
-    wanted = set(keys)
-    if not wanted:
-        return {}
-    sources, ids = {key.split(":", 1)[0] for key in wanted}, {key.split(":", 1)[1] for key in wanted}
-    found = tx.find(TimeEntry, source=tuple(sorted(sources)), source_id=tuple(sorted(ids)), order=("revision",))
-    return {entry.key: entry for entry in found if entry.key in wanted}
 
 
 def client_side(tx: Tx, keys: Iterable[str]) -> dict[str, list[Evidence]]:

@@ -9,9 +9,9 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.states import CaseState
 from isthmus.domain.subcontracting import PaidHours, SubcontractorBill
 from isthmus.policies.quantities import extend
-from isthmus.processes.work.buying import last_words
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case, OutboxEvent, RunRow
+from isthmus.store.shared import last_words
 from isthmus.store.tx import Tx
 
 ZERO = Decimal(0)
