@@ -265,7 +265,7 @@ REFUSED = (
         "POST /v1/files/rate-card",
         "of nobody",
         content=CARD + card_row(),
-        told=("client or of a legal entity",),
+        told=("of a client, of a legal entity or of a contract",),
         path=f"{RATES}?code=A&currency=USD",
         by="ana",
     ),
