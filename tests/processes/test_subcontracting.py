@@ -311,6 +311,22 @@ def test_what_is_kept_back_is_paid_out_by_hand_where_the_last_hours_are_never_or
     assert audit(buying.hub.kernel) == []
 
 
+def test_what_is_kept_back_is_paid_out_once_though_it_is_asked_for_twice() -> None:
+    buying = retained()
+    buying.bill("1", "ann 3 7 50 15000")
+    buying.confirm()
+    args = {"subcontract_no": "SC-1", "amount": "", "asked_by": "rita", "why": "the project ends"}
+    buying.hub.start("release_retention", "SC-1:a", **args, name="a")
+    again = buying.hub.start("release_retention", "SC-1:b", **args, name="b")
+    assert "cannot be released of 0.00 kept back" in again.reason
+    (asked,) = buying.hub.rows(Case, exception="EX-SUBCON-RELEASE")
+    with buying.hub.store.transaction() as tx:
+        buying.hub.kernel.resolve(tx, asked.case_no, action="approve", actor="finn", reason="test", values={})
+    buying.hub.go()
+    assert [bill.state for bill in buying.hub.rows(SubcontractorBill, kind="retention")] == [BillState.PAYABLE]
+    assert audit(buying.hub.kernel) == []
+
+
 def test_a_release_that_is_called_off_leaves_what_is_kept_back() -> None:
     buying = retained()
     buying.bill("1", "ann 3 7 50 15000")

@@ -81,6 +81,12 @@ def held_of(tx: Tx, subcontract_no: str) -> Decimal:
     return sum((entry.amount for entry in tx.find(RetentionEntry, subcontract_no=subcontract_no)), ZERO)
 
 
+def _asked_for(tx: Tx, subcontract_no: str) -> Decimal:
+    """What releases on their way pay out of it: drawn up, and not agreed yet."""
+    known = tx.find(SubcontractorBill, subcontract_no=subcontract_no, kind="retention", state=BillState.MATCHED)
+    return sum((bill.released for bill in known), ZERO)
+
+
 def _retention(books: Books, bill: SubcontractorBill, subcontract: Subcontract) -> Retained:
     """By the terms of the subcontract; hours delivered are those of its bills."""
     if bill.kind == "retention":
@@ -122,7 +128,7 @@ def draw_up_release(books: Books, subcontract_no: str, amount: str, asked_by: st
     if subcontract is None:
         raise BadInput(f"there is no subcontract {subcontract_no}")
     books.tx.lock(f"bought:{subcontract.project_code}")
-    held = held_of(books.tx, subcontract_no)
+    held = held_of(books.tx, subcontract_no) - _asked_for(books.tx, subcontract_no)
     wanted = Decimal(amount) if amount else held
     if not ZERO < wanted <= held or not is_exact_amount(wanted, subcontract.currency):
         raise BadInput(f"{wanted} {subcontract.currency} cannot be released of {held} kept back from {subcontract_no}")
