@@ -239,13 +239,14 @@ class Hold(Canonical):
 
 
 class LedgerEntry(Canonical):
-    """One movement of a balance that belongs to a contract line: retainer hours, a deposit, a holdback, a commitment.
+    """One movement of a balance that belongs to a contract line: retainer hours, a deposit, a holdback, a commitment;
+    or what a closed month keeps of a contract (accrual, earned).
 
     Append-only; the balance is the sum. hours and amount are signed from the client's point of view: a grant is plus.
     """
 
     entry_id: str
-    ledger: Literal["retainer", "deposit", "holdback", "commitment", "accrual"]
+    ledger: Literal["retainer", "deposit", "holdback", "commitment", "accrual", "earned"]
     contract_no: str
     line_uid: str
     period: str

@@ -371,8 +371,8 @@ def closed_period_changed(history: History) -> None:
     hub.start("close_period", "US01:2026-03", entity="US01", period="2026-03", closed_by="cora")
     assert hub.rows(PeriodSnapshot), [case.cause for case in hub.rows(Case)]
     assert audit(hub.kernel) == []
-    item = next(i for i in hub.rows(BillableItem) if i.source_type == "time")
-    spoil(history, item, price_trace={**item.price_trace, "accounting_period": "2026-02"})
+    kept = next(entry for entry in hub.rows(LedgerEntry) if entry.ledger == "earned")
+    spoil(history, kept, amount=kept.amount + CENT)
 
 
 def number_skipped(history: History) -> None:

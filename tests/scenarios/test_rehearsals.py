@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,5 +61,35 @@ def test_a_mistake_in_a_script_is_named_with_its_place(change, told) -> None:  #
     content = tomllib.loads((FOLDER / "sc22b-before-acceptance.toml").read_text())
     change(content)
     with pytest.raises(BadInput, match=r"problem|names") as refused:
+        parse_script(content, "script.toml")
+    assert told in refused.value.message
+
+
+EXPECT = {"on": date(2026, 12, 31), "do": "expect"}
+PAY = {"on": date(2026, 12, 31), "do": "payment", "id": "P"}
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        ({**EXPECT, "parts": {}}, "of which contract?"),
+        ({**EXPECT, "contract": "K-9", "parts": {}}, "'K-9' is not one of: K-1"),
+        ({**EXPECT, "contract": "K-1", "parts": {"redy": "0"}}, "'redy' is not one of"),
+        ({**EXPECT, "contract": "K-1", "sources": {"E1": {"redy": "0"}}}, "'redy' is not one of"),
+        ({**EXPECT, "contract": "K-1", "retainer": [{"usd": "0"}]}, "'usd' is not one of"),
+        ({**EXPECT, "erp": {"invoice": 0}}, "'invoice' is not one of"),
+        ({**EXPECT, "events": {"invoice.issue": 0}}, "'invoice.issue' is not one of"),
+        ({**EXPECT, "invoices": [{"lines": [{"nett": "0"}]}]}, "'nett' is not one of"),
+        ({**EXPECT, "period": {"entity": "US01", "period": "2026-03", "revenu USD": "0"}}, "'revenu USD' is no total"),
+        ({**EXPECT, "period": {"entity": "XX", "period": "March"}}, "'March' is no month"),
+        ({**PAY, "applies": {"first": "1.00"}}, "'first' is no number"),
+        ({**PAY, "applies": {}}, "names the invoices it is for"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_expectation_under_a_name_that_nothing_has_is_refused_not_met(act: dict[str, Any], told: str) -> None:
+    content = tomllib.loads((FOLDER / "sc22b-before-acceptance.toml").read_text())
+    content["acts"].append(act)
+    with pytest.raises(BadInput, match="problem") as refused:
         parse_script(content, "script.toml")
     assert told in refused.value.message

@@ -137,10 +137,11 @@ def exit_code(error: IsthmusError) -> int:
 
 
 def tell_error(error: IsthmusError) -> None:
-    """One line on stderr; with --json the problem on stdout as well."""
+    """One line on stderr, and one more for each of several problems; with --json the problem on stdout as well."""
     if SETTINGS.as_json:
         write_json(problem(error))
-    typer.secho(f"isthmus: {' '.join(error.message.split())}", err=True, fg="red")
+    told = "\n  ".join(" ".join(line.split()) for line in error.message.splitlines() if line.strip())
+    typer.secho(f"isthmus: {told}", err=True, fg="red")
 
 
 def problem(error: IsthmusError) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from isthmus.domain.objects import (
     Hold,
     Invoice,
     MilestoneStatus,
+    Payment,
     PercentReport,
     Project,
     RateCard,
@@ -311,8 +312,14 @@ class Play:
         self._start("dispute_line", self._name(f"{invoice.number}/dispute"), args, invoice.contract_no)
 
     def _payment(self, act: s.PaymentAct) -> None:
-        """Money the ERP has recorded; the hub hears of it by asking, as it always does."""
+        """Money the ERP has recorded; the hub hears of it by asking, as it always does.
+
+        Of tax that was withheld the ERP says nothing: such a payment is reported to the hub.
+        """
         applied = [(self._invoice(int(place)), amount) for place, amount in act.applies.items()]
+        if act.withheld:
+            self._reported(act, applied)
+            return
         remote = {ref.key: ref.remote_id for ref in self._rows(CrossReference, system="netsuite")}
         first = applied[0][0]
         currency = next(c for c in self.script.contracts if c.contract_no == first.contract_no).currency
@@ -332,6 +339,23 @@ class Play:
         }
         self.stage.control("netsuite", "seed", {"customerPayment": [paid]})
         sweeps.sweep_payments(self.stage.kernel, self.stage.systems.connections["netsuite"])
+
+    def _reported(self, act: s.PaymentAct, applied: list[tuple[Invoice, Decimal]]) -> None:
+        withheld = {self._invoice(int(place)).number: amount for place, amount in act.withheld.items()}
+        first, paid = applied[0][0], {invoice.number: amount for invoice, amount in applied}
+        payment = Payment(
+            source=SOURCE,
+            source_id=act.id,
+            client_no=first.client_no,
+            amount=sum(paid.values(), Decimal(0)),
+            currency=first.currency,
+            value_date=act.on,
+            reference=act.reference or act.id,
+            applies=paid,
+            withheld=withheld,
+        )
+        with self.stage.store.transaction() as tx:
+            sweeps.take_payment(self.stage.kernel.books(tx, key=self._name("payment"), actor=SOURCE), payment)
 
     def _write_off(self, act: s.WriteOffAct) -> None:
         args = {

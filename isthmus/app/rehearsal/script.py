@@ -25,6 +25,7 @@ from isthmus.app.rehearsal.acts import (
     SupplierReleaseAct,
     ThresholdAct,
 )
+from isthmus.app.rehearsal.checks import problems_of
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact
 from isthmus.domain.objects import Client, ContractVersion, LegalEntity
@@ -197,11 +198,12 @@ class DecideAct(Act):
 
 
 class PaymentAct(Act):
-    """A client pays invoices, by their place in the order of issue."""
+    """A client pays invoices, by their place in the order of issue. withheld: tax it says it keeps back of each."""
 
     do: Literal["payment"]
     id: str
     applies: dict[str, Exact]
+    withheld: dict[str, Exact] = Field(default_factory=dict)
     reference: str = ""
 
 
@@ -395,15 +397,32 @@ def read_script(path: Path) -> Script:
 
 def parse_script(content: dict[str, Any], name: str) -> Script:
     """A script from its content; each contract gets the facts of the client it names."""
-    clients = {str(c.get("client_no")): c for c in content.get("clients", []) if isinstance(c, dict)}
+    for table in ("clients", "contracts"):
+        if not all(isinstance(one, dict) for one in _listed(content, table)):
+            raise BadInput(f"{name}: {table}: write each as a table [[{table}]]")
+    clients = {str(c.get("client_no")): c for c in _listed(content, "clients")}
     filled = []
-    for terms in content.get("contracts", []):
+    for terms in _listed(content, "contracts"):
         known = clients.get(str(terms.get("client_no", "")))
         if known is None:
             raise BadInput(f"{name}: contract {terms.get('contract_no')} names client {terms.get('client_no')!r}: none")
         filled.append({"client": known, **terms})
     try:
-        return TypeAdapter(Script).validate_python({**content, "contracts": filled})
+        script = TypeAdapter(Script).validate_python({**content, "contracts": filled})
     except ValidationError as wrong:
         told = [f"{'.'.join(str(step) for step in e['loc'])}: {e['msg']}" for e in wrong.errors()]
-        raise BadInput(f"{name}: {len(told)} problems\n  " + "\n  ".join(told[:50])) from wrong
+        raise BadInput(_told(name, told)) from wrong
+    problems = list(problems_of(script))
+    if problems:
+        raise BadInput(_told(name, problems))
+    return script
+
+
+def _listed(content: dict[str, Any], table: str) -> list[Any]:
+    found = content.get(table, [])
+    return found if isinstance(found, list) else [found]
+
+
+def _told(name: str, problems: list[str]) -> str:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f"{name}: {count}\n  " + "\n  ".join(problems[:50])

@@ -24,8 +24,10 @@ from isthmus.domain.states import PeriodState, move
 from isthmus.policies.charges import Terms, charge_time
 from isthmus.policies.periods import Booking, accounting_date, accrue, is_open, needs_controller, snapshot_hash
 from isthmus.policies.proration import first_day, last_day, month_of
+from isthmus.processes.work import by_month
 from isthmus.processes.work.batch import cards_of
-from isthmus.processes.work.earned import period_of, totals_of
+from isthmus.processes.work.by_month import period_of
+from isthmus.processes.work.earned import totals_of
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import place_hold, release_hold
 from isthmus.processes.work.milestones import open_work
@@ -150,14 +152,16 @@ def reverse_accruals(books: Books, items: list[BillableItem], entity: str) -> in
 
 def close(books: Books, entity: str, period: str, by: str) -> PeriodSnapshot:
     """All domains closed, and what the period added up to kept with its fingerprint."""
+    known = books.tx.find(PeriodSnapshot, entity=entity, period=period, order=("-version",), limit=1)
+    version = (known[0].version if known else 0) + 1
+    by_month.fix(books, entity, period, version)
     for domain in DOMAINS:
         _set(books, entity, domain, period, PeriodState.CLOSED, by)
     totals = totals_of(books, entity, period)
-    known = books.tx.find(PeriodSnapshot, entity=entity, period=period, order=("-version",), limit=1)
     snapshot = PeriodSnapshot(
         entity=entity,
         period=period,
-        version=(known[0].version if known else 0) + 1,
+        version=version,
         totals=totals,
         content_hash=snapshot_hash(totals),
         taken_at=books.now,
