@@ -57,9 +57,11 @@ def test_after_every_history_the_audit_finds_nothing(agreed: ContractVersion, ac
 
 
 def worth(history: History) -> Decimal:
-    """What the last word on each source is worth."""
+    """What the last word on each source is worth, less what of it is over a cap, given up or moved away."""
     last = {item.source_key: item for item in history.hub.rows(BillableItem, order=("revision",))}
-    return sum((item.entry_net for item in last.values() if item.billable), Decimal(0))
+    gone = history.hub.rows(BillablePart, state=(PartState.OVER_CAP, PartState.WRITTEN_OFF, PartState.TRANSFERRED))
+    whole = sum((item.entry_net for item in last.values() if item.billable), Decimal(0))
+    return whole - sum((part.net for part in gone), Decimal(0))
 
 
 def earned(history: History) -> Decimal:

@@ -137,7 +137,7 @@ def exit_code(error: IsthmusError) -> int:
 
 
 def tell_error(error: IsthmusError) -> None:
-    """One line on stderr, and one for each of several problems that are told below it; with --json on stdout as well."""
+    """One line on stderr, and one more for each of several problems; with --json the problem on stdout as well."""
     if SETTINGS.as_json:
         write_json(problem(error))
     told = "\n  ".join(" ".join(line.split()) for line in error.message.split("\n  "))
