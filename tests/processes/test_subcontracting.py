@@ -327,6 +327,25 @@ def test_what_is_kept_back_is_paid_out_once_though_it_is_asked_for_twice() -> No
     assert audit(buying.hub.kernel) == []
 
 
+def test_what_a_bill_has_paid_out_meanwhile_is_not_paid_out_again() -> None:
+    buying = retained()
+    buying.bill("1", "ann 3 7 50 15000")
+    buying.confirm()
+    args = {"subcontract_no": "SC-1", "amount": "", "asked_by": "rita", "why": "the project ends", "name": "end"}
+    buying.hub.start("release_retention", "SC-1:end", **args)
+    buying.bill("2", "ann 8 12 50 15000")
+    cases = {case.exception: case.case_no for case in buying.hub.rows(Case, state=CaseState.OPEN)}
+    for exception, actor in (("EX-SUBCON-CONFIRM", "pia"), ("EX-SUBCON-RELEASE", "finn")):
+        with buying.hub.store.transaction() as tx:
+            no = cases[exception]
+            buying.hub.kernel.resolve(tx, no, action="approve", actor=actor, reason="", values={})
+        buying.go()
+    assert buying.of("2").released == Decimal("3000.00"), "all hours are delivered"
+    assert "cannot be paid out any more: 0.00 is kept back" in buying.hub.case().cause
+    buying.hub.resolve("cancel")
+    assert buying.of("SC-1/end").state is BillState.CANCELLED and audit(buying.hub.kernel) == []
+
+
 def test_a_release_that_is_called_off_leaves_what_is_kept_back() -> None:
     buying = retained()
     buying.bill("1", "ann 3 7 50 15000")

@@ -181,6 +181,17 @@ def have_release_approved(books: Books, bill_id: str) -> str:
             context={"bill": bill_id, "subcontract": bill.subcontract_no, "prepared_by": bill.handed_in_by},
             actions=("approve", "cancel"),
         )
+    held = held_of(books.tx, bill.subcontract_no)
+    if bill.released > held:
+        raise NeedsDecision(
+            "EX-SUBCON-RELEASE",
+            f"{bill.released} {bill.currency} cannot be paid out any more: {held} is kept back from {bill.supplier}"
+            f" under {bill.subcontract_no} by now",
+            queue="procurement",
+            money=(bill.released, bill.currency),
+            context={"bill": bill_id, "subcontract": bill.subcontract_no, "prepared_by": bill.handed_in_by},
+            actions=("cancel",),
+        )
     by = str(answer.get("by", ""))
     books.tx.update(bill.model_copy(update={"confirmed_by": by}))
     return by
