@@ -238,7 +238,7 @@ def test_new_rates_replace_the_old_ones_in_the_set(set_up: Connection, box: Cert
 def test_what_no_rate_card_can_hold_is_refused_and_not_left_out(
     set_up: Connection, box: CertiniaSandbox, wrong: Rate
 ) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(RemoteRefusal):
         set_up.put_rates(RATES.model_copy(update={"rates": (rate("Analyst", "1", MARCH), wrong)}))
     assert rows(box, "pse__Rate_Card__c") == []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from isthmus.domain.errors import BadInput
+from isthmus.domain.errors import BadInput, RemoteRefusal
 from isthmus.domain.objects import Rate
 from isthmus.kit.rate_days import role_rates_by_day
 
@@ -39,5 +39,5 @@ def test_every_day_on_which_a_rate_changes_has_the_rates_of_all_roles() -> None:
     ],
 )
 def test_rates_that_a_card_cannot_hold_are_named(wrong: list[Rate], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(RemoteRefusal if wrong else BadInput, match=said):
         role_rates_by_day(wrong, "USD", {})

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from isthmus.desk.types import type_of
 from isthmus.domain.errors import RemoteRefusal
-from isthmus.domain.objects import Cap, ContractLine, Engagement
+from isthmus.domain.objects import BillableItem, Cap, ContractLine, Engagement
 from isthmus.domain.states import CaseState, EngagementState
-from isthmus.ports.messages import ProjectFacts
+from isthmus.kit.rate_days import role_rates_by_day
+from isthmus.ports.messages import ProjectFacts, RateCardIn
 from isthmus.processes import sweeps
 from isthmus.store.records import Case, Effect, EffectState, OutboxEvent, RunRow, RunState, RunStep
-from tests.processes.hub import CLIENT, ENTITY, Hub, contract
+from tests.processes.hub import CLIENT, ENTITY, Hub, contract, entry
 
 
 @pytest.mark.requirement("WF-09", "WF-12")
@@ -361,3 +363,26 @@ def test_a_project_that_the_erp_shows_for_another_client_is_not_ready() -> None:
     other[0] = "C-1"
     hub.resolve("retry")
     assert hub.rows(RunRow)[0].state is RunState.DONE
+
+
+def test_a_contract_whose_rates_the_psa_cannot_hold_goes_on_without_them_when_a_person_says_so() -> None:
+    """Rates by person or by the day: the PSA's card holds hourly rates by role, what is billed is the contract's."""
+    hub = Hub()
+
+    def put_rates(card: RateCardIn) -> None:
+        role_rates_by_day(card.rates, card.currency, {})
+
+    hub.systems.psa.put_rates = put_rates  # type: ignore[method-assign, assignment]
+    (line,) = contract().lines
+    by_person = line.rates[0].model_copy(update={"person": "ann"})
+    run = hub.set_up(contract(lines=(line.model_copy(update={"rates": (by_person,)}),)))
+    case = hub.case()
+    assert (run.state, case.exception) == (RunState.PARKED, "EX-RATE-MISMATCH"), case.cause
+    assert "hourly rates by role, not Consultant ann" in case.cause
+    assert "skip" in type_of("EX-RATE-MISMATCH").adds
+    with hub.store.transaction() as tx:
+        tx.update(case.model_copy(update={"actions": [*case.actions, "skip"]}))  # as the desk files it
+    hub.resolve("skip")
+    assert hub.run(run.run_id).state is RunState.DONE
+    hub.capture(entry(1, "8"))
+    assert [item.entry_net for item in hub.rows(BillableItem)] == [Decimal("1480.00")]

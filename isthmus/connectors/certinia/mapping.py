@@ -13,7 +13,7 @@ from typing import Any
 from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import Project, Rate, Task
 from isthmus.kit.mapping import DAY, LAST_DAY, Field, Table, to_last_day, to_utc
-from isthmus.kit.rate_days import hourly_by_role
+from isthmus.kit.rate_days import cannot_hold, hourly_by_role
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import RateCardIn, Withdrawn
 
@@ -107,12 +107,13 @@ Window = tuple[str, str, str]  # role, first day, last day (empty: open)
 
 
 def to_rate_cards(rates: Iterable[Rate], names: Mapping[str, str]) -> dict[Window, Decimal]:
-    """The contract's rates as cards. BadInput for what none can hold."""
+    """The contract's rates as cards. RemoteRefusal for what none can hold."""
     cards: dict[Window, Decimal] = {}
     for rate in hourly_by_role(rates):
         key = (names.get(rate.role, rate.role), rate.effective_from.isoformat(), to_last_day(rate.effective_to) or "")
         if key in cards or key[1] == key[2] or rate.bill_rate != round(rate.bill_rate, 4):
-            raise BadInput(f"no card holds {rate.bill_rate} for {rate.role} from {key[1]}: twice, one day, or too fine")
+            told = f"no card holds {rate.bill_rate} for {rate.role} from {key[1]}: twice, one day, or too fine"
+            raise cannot_hold(told)
         cards[key] = rate.bill_rate
     return cards
 
