@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from isthmus.domain.errors import IllegalTransition, NeedsDecision
 from isthmus.domain.money import round_half_away
@@ -22,11 +21,10 @@ from isthmus.domain.objects import (
 from isthmus.domain.periods import Domain, FiscalPeriod, PeriodSnapshot
 from isthmus.domain.states import PeriodState, move
 from isthmus.policies.charges import Terms, charge_time
-from isthmus.policies.periods import Booking, accounting_date, accrue, is_open, needs_controller, snapshot_hash
+from isthmus.policies.periods import Booking, accounting_date, accrue, needs_controller, snapshot_hash
 from isthmus.policies.proration import first_day, last_day, month_of
 from isthmus.processes.work import by_month
 from isthmus.processes.work.batch import cards_of
-from isthmus.processes.work.by_month import period_of
 from isthmus.processes.work.earned import totals_of
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import place_hold, release_hold
@@ -176,40 +174,23 @@ def close(books: Books, entity: str, period: str, by: str) -> PeriodSnapshot:
 def flag_prior_period(books: Books, items: list[BillableItem], domain: Domain = "time") -> list[BillableItem]:
     """Items of a closed period say where they are booked; large ones are held until the controller has seen them.
 
-    domain: whose periods these are. A correction also says where the revision before it is taken back, when that was
-    booked in a period that is closed by now.
+    domain: whose periods these are.
     """
     states: dict[str, Mapping[str, PeriodState]] = {}
     entities = {number: _entity_of(books, number) for number in {item.contract_no for item in items}}
     for entity in set(entities.values()):
         states[entity] = states_of(books, entity, domain) if entity else {}
-    before, flagged = _revisions_before(books, items), []
+    flagged = []
     for item in items:
         entity = entities[item.contract_no]
         booking = accounting_date(item.service_date, states[entity])
-        told: dict[str, Any] = {}
         if booking.prior_period:
             told = {"accounting_period": month_of(booking.accounting_date), "prior_period": True}
-        last = before.get(item.item_id)
-        if last is not None and not is_open(states[entity], period_of(last)):
-            taken_back = accounting_date(first_day(period_of(last)), states[entity])
-            told["reverses_in"] = month_of(taken_back.accounting_date)
-        item = item.model_copy(update={"price_trace": {**item.price_trace, **told}}) if told else item
+            item = item.model_copy(update={"price_trace": {**item.price_trace, **told}})
         flagged.append(item)
         if needs_controller(item.net, booking, books.entity(entity).prior_period_threshold if entity else ZERO):
             _ask_controller(books, item, booking)
     return flagged
-
-
-def _revisions_before(books: Books, items: list[BillableItem]) -> dict[str, BillableItem]:
-    """By item, the revision it follows on the same contract."""
-    wanted = {item.item_id: f"{item.source_key}#{item.revision - 1}" for item in items if item.revision > 1}
-    known = {item.item_id: item for item in items}
-    missing = tuple(sorted(set(wanted.values()) - known.keys()))
-    known |= {item.item_id: item for item in books.tx.find(BillableItem, item_id=missing)} if missing else {}
-    found = {item.item_id: known.get(wanted[item.item_id]) for item in items if item.item_id in wanted}
-    contract = {item.item_id: item.contract_no for item in items}
-    return {name: last for name, last in found.items() if last is not None and last.contract_no == contract[name]}
 
 
 def _entity_of(books: Books, contract_no: str) -> str:
