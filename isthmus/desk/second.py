@@ -21,6 +21,7 @@ APPROVES = {
     "EX-REVIEW": "invoice",
     "EX-CREDIT-REVIEW": "credit",
     "EX-WRITE-OFF": "write_off",
+    "EX-BAD-DEBT": "bad_debt",
     "EX-PRIOR-PERIOD": "prior_period",
     "EX-RERATE-REVIEW": "rerate",
 }

@@ -66,6 +66,7 @@ EVENT_TYPES: dict[str, str] = {
     "bill.cancelled": "A subcontractor's bill is not paid",
     "deposit.expired": "What was left of a deposit is forfeited and is revenue",
     "payment.reversed": "Money that had come in was taken back",
+    "invoice.written_off": "What the client will not pay is given up",
     "invoice.reopened": "What had settled an invoice was taken back",
     "rate_card.activated": "A version of a rate card prices from now on",
     "write_off.approved": "A second person has approved a write-off",

@@ -20,6 +20,7 @@ from isthmus.domain.money import Exact, is_exact_amount, minor_units
 Account = Literal[
     "accrued_revenue",
     "accrued_cost",
+    "bad_debt_expense",
     "breakage_revenue",
     "cost_of_services",
     "customer_deposits",
@@ -33,7 +34,7 @@ Account = Literal[
     "tax_payable",
     "vendor_retention",
 ]
-JournalKind = Literal["accrual", "breakage", "deposit_drawn", "intercompany", "subcontractor"]
+JournalKind = Literal["accrual", "bad_debt", "breakage", "deposit_drawn", "intercompany", "subcontractor"]
 ZERO = Decimal(0)
 
 

@@ -185,6 +185,7 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
     _S: {
         _S.OPEN: frozenset({_S.PARTIALLY_PAID, _S.PAID, _S.WRITTEN_OFF}),
         _S.PARTIALLY_PAID: frozenset({_S.PAID, _S.OPEN, _S.WRITTEN_OFF}),
+        _S.WRITTEN_OFF: frozenset({_S.OPEN, _S.PARTIALLY_PAID}),  # claimed again
         _S.PAID: frozenset({_S.OPEN, _S.PARTIALLY_PAID}),
     },
     _K: {_K.OPEN: frozenset({_K.RESOLVED, _K.WAIVED, _K.CANCELLED})},

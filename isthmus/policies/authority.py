@@ -87,6 +87,7 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     "usage.report": _for("integration", "admin"),
     "hold.place": _for("billing", "project_manager"),
     "credit.request": _for("billing"),
+    "bad_debt.request": _for("billing", "finance"),
     "dispute.open": _for("billing", "project_manager"),
     "period.close": _for("controller"),
     "lending.agree": _for("finance", "controller"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from isthmus.processes.work import crediting, disputing, giving_back, invoicing, releasing, resharing, taxing
+from isthmus.processes.work import bad_debt, crediting, disputing, giving_back, invoicing, releasing, resharing, taxing
 from isthmus.processes.work.issuing import issue_and_post, post_credit
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -131,6 +131,40 @@ def dispute_line(run: Run, invoice_id: str, line: int, amount: str, reason: str,
     run.decide("Close the dispute", disputing.close, dispute, given_back)
     invoicing.show_in_crm(run, "Show the decision in the CRM", contract_no)
     return given_back
+
+
+@process(
+    starts="a client will not pay what is open of an invoice (API)",
+    owner="Receivables; another person by the entity's approval matrix",
+    key="the invoice's number and the request's name",
+    parks=("EX-BAD-DEBT", "EX-WRITEBACK"),
+    undo="nothing: what was given up is claimed again by a request of its own",
+    lane="financial",
+)
+def write_off_debt(run: Run, invoice_id: str, amount: str, reason: str, requested_by: str) -> str:
+    """P3: what will not come is given up: settled here, an expense in the ledger, shown in the CRM."""
+    wanted = Decimal(amount) if amount else None
+    given = run.decide("Have the bad debt approved", bad_debt.ask, invoice_id, wanted, requested_by, reason)
+    told = run.decide("Give the debt up", bad_debt.give_up, invoice_id, given, reason, final=True)
+    for contract_no in run.decide("See whose engagement it is", invoicing.contracts_billed, invoice_id):
+        invoicing.show_in_crm(run, "Show it in the CRM", contract_no)
+    return told
+
+
+@process(
+    starts="a client pays after all, or promises to (API)",
+    owner="Receivables",
+    key="the invoice's number and the request's name",
+    parks=("EX-WRITEBACK",),
+    undo="nothing: it can be given up once more",
+    lane="financial",
+)
+def claim_again(run: Run, invoice_id: str, reason: str, requested_by: str) -> str:
+    """P3: everything given up of an invoice is open again, in the books and in the ledger."""
+    told = run.decide("Claim it again", bad_debt.claim_again, invoice_id, requested_by, reason, final=True)
+    for contract_no in run.decide("See whose engagement it is", invoicing.contracts_billed, invoice_id):
+        invoicing.show_in_crm(run, "Show it in the CRM", contract_no)
+    return told
 
 
 @process(

@@ -107,8 +107,11 @@ def check_payments(tx: Tx) -> list[Finding]:
     """INV-32: no payment gives more than it brought; what was allocated of one nobody knows is found too."""
     payments = {payment.key: payment for payment in tx.find(Payment)}
     given: dict[str, Decimal] = defaultdict(Decimal)
-    for share in tx.find(Allocation, kind=("payment", "reversal")):
-        given[share.payment_key] += share.amount
+    shares = tx.find(Allocation, kind=("payment", "reversal"))
+    money = {share.allocation_id for share in shares if share.kind == "payment"}
+    for share in shares:
+        if share.kind == "payment" or share.reverses in money:  # what settled beside the money goes back beside it
+            given[share.payment_key] += share.amount
     findings = []
     for key, amount in sorted(given.items()):
         payment = payments.get(key)

@@ -58,7 +58,7 @@ def check_settled(tx: Tx) -> list[Finding]:
         if invoice.open != left or invoice.open < 0:
             problem = f"{invoice.open} open, {left} is left of {invoice.total}"
             findings.append(_finding("INV-05", invoice, problem, invoice.open - left))
-        elif (invoice.open == 0) != (invoice.settlement is Settlement.PAID):
+        elif (invoice.open == 0) != (invoice.settlement in (Settlement.PAID, Settlement.WRITTEN_OFF)):
             findings.append(_finding("INV-05", invoice, f"{invoice.settlement} with {invoice.open} open", invoice.open))
     return findings
 

@@ -80,6 +80,10 @@ def credit(**changes: Any) -> dict[str, Any]:
     return {"invoice": "US01-INV-2026-00001", "name": "c", "reason": "error_rebill", "note": "n", **changes}
 
 
+def debt(**changes: Any) -> dict[str, Any]:
+    return {"invoice": "US01-INV-2026-00001", "name": "b", "reason": "insolvent", **changes}
+
+
 def subcontract(**changes: Any) -> dict[str, Any]:
     facts = {
         "subcontract_no": "SC-1",
@@ -402,6 +406,9 @@ REFUSED = (
         "ana",
         "/v1/holds/K-1/none/release",
     ),
+    Bad("POST /v1/bad-debts", "more than is open", debt(amount="99999.00"), ("99999.00", "is open"), by="ana"),
+    Bad("POST /v1/bad-debts", "half a cent", debt(amount="1.005"), ("1.005",), by="ana"),
+    Bad("POST /v1/bad-debts", "no such invoice", debt(invoice="US01-INV-2026-09999"), ("09999",), 404, "ana"),
     Bad("POST /v1/credits", "no such reason", credit(reason="mood"), ("mood", "error_rebill"), by="ana"),
     Bad("POST /v1/credits", "more than the line", credit(lines={"1": "1480.01"}), ("1480.01",), by="ana"),
     Bad("POST /v1/credits", "no such line", credit(lines={"9": "1.00"}), ("9",), by="ana"),

@@ -105,6 +105,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/holds": {"contract_no": "K-1", "name": "h", "reason": "MANUAL", "note": "x"},
     "POST /v1/holds/{hold_id}/release": {"reason": "x"},
     "POST /v1/credits": {"invoice": "US01-INV-2026-00001", "name": "c", "reason": "goodwill", "note": "x"},
+    "POST /v1/bad-debts": {"invoice": "US01-INV-2026-00001", "name": "b", "reason": "x"},
     "POST /v1/disputes": {"invoice": "US01-INV-2026-00001", "name": "d", "line": 1, "reason": "x"},
     "POST /v1/advances": {"contract_no": "K-1", "line_uid": "L1", "name": "a"},
     "POST /v1/holdback-releases": {"contract_no": "K-1", "line_uid": "L1", "name": "r"},

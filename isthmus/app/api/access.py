@@ -84,6 +84,7 @@ ROUTES: dict[str, Access] = {
     "POST /v1/holds": _write("Billing", "hold.place"),
     "POST /v1/holds/{hold_id}/release": _write("Billing", "hold.place"),
     "POST /v1/credits": _write("Receivables", "credit.request"),
+    "POST /v1/bad-debts": _write("Receivables", "bad_debt.request"),
     "POST /v1/disputes": _write("Receivables", "dispute.open"),
     "POST /v1/advances": _write("Billing", "billing.start"),
     "POST /v1/holdback-releases": _write("Billing", "billing.start"),

@@ -21,6 +21,7 @@ from isthmus.domain.money import Exact, is_exact_amount
 from isthmus.domain.objects import BillablePart, Hold, LegalEntity
 from isthmus.domain.states import PartState
 from isthmus.policies.credits import REASONS
+from isthmus.processes.work.bad_debt import doubtful
 from isthmus.processes.work.crediting import wanted_of
 from isthmus.processes.work.disputing import contestable
 from isthmus.processes.work.drafting import plans
@@ -91,6 +92,19 @@ class CreditAsked(Asked):
     reason: str
     disposition: Literal["", "ready", "written_off", "transferred"] = ""
     note: Words
+
+
+class BadDebtAsked(Asked):
+    """Give up what a client will not pay of an invoice: all that is open, or an amount of it. Another person approves.
+
+    claim_again: the other way round, for all that was given up of it; that needs nobody's approval.
+    """
+
+    invoice: Number
+    name: Name
+    amount: Exact | None = None
+    claim_again: bool = False
+    reason: Words
 
 
 class DisputeAsked(Asked):
@@ -235,6 +249,25 @@ def ask_for_credit(visit: Visiting, asked: CreditAsked) -> Response:
         return _begin(
             books, "credit_invoice", f"{invoice.number}/{asked.name}", args, invoice.entity, invoice.contract_no
         )
+
+    return once(visit, asked, act)
+
+
+@endpoint("POST /v1/bad-debts", answer=Started, status=202)
+def ask_for_bad_debt(visit: Visiting, asked: BadDebtAsked) -> Response:
+    """Ask to give up what a client will not pay of an invoice, or claim it again."""
+
+    def act(books: Books) -> Reply:
+        invoice = find_invoice(books, asked.invoice)
+        visit.speak_for("invoice", invoice.entity)
+        args = {"invoice_id": invoice.invoice_id, "reason": asked.reason, "requested_by": visit.caller.name}
+        key = f"{invoice.number}/{asked.name}"
+        if asked.claim_again:
+            return _begin(books, "claim_again", key, args, invoice.entity, invoice.contract_no)
+        if books.tx.get(RunRow, f"write_off_debt/{key}") is None:
+            doubtful(invoice, asked.amount)
+        args["amount"] = str(asked.amount) if asked.amount is not None else ""
+        return _begin(books, "write_off_debt", key, args, invoice.entity, invoice.contract_no)
 
     return once(visit, asked, act)
 

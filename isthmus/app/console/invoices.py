@@ -31,12 +31,12 @@ TRACKS = (
     ("Tax", "tax_track", ("pending", "calculated", "committed")),
     ("Posting", "posting", ("not_posted", "posting", "posted")),
     ("Delivery", "delivery", ("not_sent", "sent")),
-    ("Settlement", "settlement", ("open", "partially_paid", "paid")),
+    ("Settlement", "settlement", ("open", "partially_paid", "paid", "written_off")),
 )
 WHERE: dict[str, Any] = {
     "draft": lambda i: i.c.life == InvoiceLife.DRAFT,
     "not_posted": lambda i: sa.and_(i.c.life == InvoiceLife.ISSUED, i.c.posting != Posting.POSTED),
-    "open": lambda i: sa.and_(i.c.life == InvoiceLife.ISSUED, i.c.settlement != Settlement.PAID),
+    "open": lambda i: sa.and_(i.c.life == InvoiceLife.ISSUED, i.c.open != 0),
     "paid": lambda i: i.c.settlement == Settlement.PAID,
 }
 

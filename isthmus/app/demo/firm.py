@@ -166,6 +166,7 @@ ACCOUNTS = {
     "intercompany_revenue": "114",
     "intercompany_cost": "115",
     "vendor_retention": "117",
+    "bad_debt_expense": "118",
 }
 
 

@@ -300,6 +300,14 @@ class Play:
         }
         self._start("credit_invoice", self._name(f"{invoice.number}/credit"), args, invoice.contract_no)
 
+    def _bad_debt(self, act: s.BadDebtAct) -> None:
+        invoice = self._invoice(act.invoice)
+        args: dict[str, Any] = {"invoice_id": invoice.invoice_id, "reason": act.reason, "requested_by": act.by}
+        if not act.claim_again:
+            args["amount"] = str(act.amount) if act.amount is not None else ""
+        process = "claim_again" if act.claim_again else "write_off_debt"
+        self._start(process, self._name(f"{invoice.number}/debt"), args, invoice.contract_no)
+
     def _dispute(self, act: s.DisputeAct) -> None:
         invoice = self._invoice(act.invoice)
         args = {

@@ -175,6 +175,17 @@ class CreditAct(Act):
     by: str = "ana.billing"
 
 
+class BadDebtAct(Act):
+    """What is open of an invoice, or an amount of it, is given up; or all that was given up is claimed again."""
+
+    do: Literal["bad_debt"]
+    invoice: int
+    amount: Exact | None = None
+    claim_again: bool = False
+    reason: str
+    by: str = "ana.billing"
+
+
 class DisputeAct(Act):
     """A client contests a line of an invoice."""
 
@@ -320,6 +331,7 @@ AnyAct = Annotated[
     | AdvanceAct
     | ReleaseAct
     | CreditAct
+    | BadDebtAct
     | DisputeAct
     | DecideAct
     | PaymentAct

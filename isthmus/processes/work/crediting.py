@@ -53,6 +53,8 @@ def ask(
     original = invoice_of(books, invoice_id)
     if original.life is InvoiceLife.DRAFT or not original.number or original.kind == "credit":
         raise BadInput(f"{invoice_id} is no issued invoice: there is nothing to credit")
+    if original.settlement is Settlement.WRITTEN_OFF:
+        raise BadInput(f"invoice {original.number} was given up as a bad debt: claim it again first, then credit it")
     if reason not in REASONS:
         raise BadInput(f"{reason!r} is no reason for a credit; there are: {', '.join(REASONS)}")
     lines = wanted_of(books, original, {int(n): Decimal(a) for n, a in amounts.items()}, reason)

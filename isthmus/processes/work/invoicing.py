@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import round_half_away
 from isthmus.domain.objects import (
+    Allocation,
     BillableItem,
     BillablePart,
     Engagement,
@@ -191,7 +193,8 @@ def contract_status(books: Books, contract_no: str, shown: ContractStatus | None
     issued = [invoice for invoice in known if invoice.kind != "credit"]
     credits = [invoice for invoice in known if invoice.kind == "credit"]
     given_back = sum((_gross_of(credit, contract_no) for credit in credits), Decimal(0))
-    paid = sum((_paid_of(invoice, contract_no) for invoice in issued), Decimal(0))
+    given_up = _given_up(books, issued)
+    paid = sum((_paid_of(invoice, contract_no, given_up) for invoice in issued), Decimal(0))
     open_left = sum((invoice.open for invoice in issued), Decimal(0))
     engagement = books.tx.get(Engagement, contract_no)
     status = ContractStatus(
@@ -221,10 +224,27 @@ def _gross_of(invoice: Invoice, contract_no: str) -> Decimal:
     return sum((line.net + line.tax for line in _lines_of(invoice, contract_no)), Decimal(0))
 
 
-def _paid_of(invoice: Invoice, contract_no: str) -> Decimal:
-    """What is paid of a contract's lines: all of its own invoice's, of a shared one its share by gross."""
-    paid, gross = invoice.total - invoice.open, _gross_of(invoice, contract_no)
-    return paid if gross == invoice.total else round_half_away(paid * gross / invoice.total, invoice.currency)
+def _given_up(books: Books, invoices: list[Invoice]) -> dict[str, Decimal]:
+    """By invoice, what of it was given up as a bad debt and is not claimed again."""
+    ids = tuple(sorted(invoice.invoice_id for invoice in invoices if invoice.open != invoice.total))
+    shares = books.tx.find(Allocation, invoice_id=ids) if ids else []
+    debts = {share.allocation_id for share in shares if share.kind == "bad_debt"}
+    found: dict[str, Decimal] = {}
+    for share in shares:
+        if share.allocation_id in debts or share.reverses in debts:
+            found[share.invoice_id] = found.get(share.invoice_id, Decimal(0)) + share.amount
+    return found
+
+
+def _paid_of(invoice: Invoice, contract_no: str, given_up: Mapping[str, Decimal]) -> Decimal:
+    """What is paid of a contract's lines: all of its own invoice's, of a shared one its share by gross. A shared one
+    that a deposit pays in full is paid as it is.
+    """
+    paid = invoice.total - invoice.open - given_up.get(invoice.invoice_id, Decimal(0))
+    gross = _gross_of(invoice, contract_no)
+    if gross == invoice.total or not invoice.total:
+        return paid if gross == invoice.total else gross
+    return round_half_away(paid * gross / invoice.total, invoice.currency)
 
 
 def _state_of(issued: list[Invoice], open_left: Decimal, waiting: str) -> str:
@@ -246,6 +266,11 @@ def show_in_crm(run: Run, phrase: str, contract_no: str) -> None:
         if now == status:
             return
         status = now
+
+
+def contracts_billed(books: Books, invoice_id: str) -> tuple[str, ...]:
+    """The contracts an invoice bills."""
+    return contracts_on(invoice_of(books, invoice_id))
 
 
 def contract_of_line(books: Books, invoice_id: str, line: int) -> str:

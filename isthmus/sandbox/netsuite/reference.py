@@ -62,6 +62,7 @@ _ACCOUNTS = [
     ("115", "5100", "Intercompany Cost", "COGS"),
     ("116", "2000", "Accounts Payable", "AcctPay"),
     ("117", "2350", "Vendor Retention", "OthCurrLiab"),
+    ("118", "6400", "Bad Debt Expense", "Expense"),
 ]
 _VENDORS = [("31", "Subs Ltd", "1", "1"), ("32", "Northwind Advisers GmbH", "4", "4")]
 
