@@ -8,7 +8,7 @@ from typing import Literal
 from isthmus.app.taking import contract_rates
 from isthmus.app.taking.kept import File, keep, refuse_nameless
 from isthmus.app.taking.records import problems_of
-from isthmus.app.taking.report import FileTaken, balance_of, refusals
+from isthmus.app.taking.report import FileTaken, card_taken
 from isthmus.domain.errors import BadInput, NotFound
 from isthmus.domain.money import minor_units
 from isthmus.domain.objects import Client, RateCard
@@ -96,24 +96,8 @@ def take(books: Books, file: File, found: RateCardFile, by: str, *, dry_run: boo
         after = {"card": draft.key if usable else "", "rates": len(found.rates), "rejected": len(found.rejected)}
         books.audit(KIND, f"file:{found.sha256[:24]}", reason=file.name, after=after)
     changes = changes_of(draft, in_force(books, about.code))
-    return FileTaken(
-        kind="rate_card",
-        name=file.name,
-        sha256=found.sha256,
-        dry_run=dry_run,
-        controlled=found.controlled,
-        rows=found.count,
-        balance=balance_of(found.sent, [rate.bill_rate for rate in found.rates], found.repeated, found.rejected),
-        accepted=len(found.rates) if usable and same is None else 0,
-        duplicates=len(found.rates) if same is not None else 0,
-        repeated_lines=list(found.repeated),
-        rejected=refusals(found.rejected),
-        to_decide=[],
-        message_id=file.message_id,
-        message_ids=[],
-        run_id=run_id,
-        detail={"card": draft.key, "state": draft.state if same else "draft", "changes": changes[:CHANGES_SHOWN]},
-    )
+    told = {"card": draft.key, "state": draft.state if same else "draft", "changes": changes[:CHANGES_SHOWN]}
+    return card_taken(found, file, told, run_id, usable=usable, known=same is not None, dry_run=dry_run)
 
 
 def _draft(about: About, found: RateCardFile, version: int) -> RateCard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from isthmus.app.amending import hand_in
 from isthmus.app.taking.kept import File, keep
 from isthmus.app.taking.records import problems_of
-from isthmus.app.taking.report import FileTaken, balance_of, refusals
+from isthmus.app.taking.report import FileTaken, card_taken
 from isthmus.domain.errors import BadInput, NotFound
 from isthmus.domain.objects import ContractLine, ContractVersion, FiledContract
 from isthmus.kit.rate_card import RateCardFile
@@ -39,29 +39,13 @@ def take(
             run_id = hand_in(books, named, by).run_id
         after = {"contract": named.key if usable else "", "rates": len(found.rates), "rejected": len(found.rejected)}
         books.audit(KIND, f"file:{found.sha256[:24]}", reason=file.name, after=after)
-    return FileTaken(
-        kind="rate_card",
-        name=file.name,
-        sha256=found.sha256,
-        dry_run=dry_run,
-        controlled=found.controlled,
-        rows=found.count,
-        balance=balance_of(found.sent, [rate.bill_rate for rate in found.rates], found.repeated, found.rejected),
-        accepted=len(found.rates) if usable and before is None else 0,
-        duplicates=len(found.rates) if before is not None else 0,
-        repeated_lines=list(found.repeated),
-        rejected=refusals(found.rejected),
-        to_decide=[],
-        message_id=file.message_id,
-        message_ids=[],
-        run_id=run_id,
-        detail={
-            "card": named.key,
-            "line": line.line_uid,
-            "effective_from": str(named.effective_from),
-            "changes": differences(found.rates, line.rates)[:CHANGES_SHOWN],
-        },
-    )
+    detail = {
+        "card": named.key,
+        "line": line.line_uid,
+        "effective_from": str(named.effective_from),
+        "changes": differences(found.rates, line.rates)[:CHANGES_SHOWN],
+    }
+    return card_taken(found, file, detail, run_id, usable=usable, known=before is not None, dry_run=dry_run)
 
 
 def currency_of(books: Books, contract_no: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from isthmus.app.taking.kept import File
 from isthmus.kit.csv_rows import Rejection
+from isthmus.kit.rate_card import RateCardFile
 
 
 class Refusal(BaseModel):
@@ -87,3 +89,27 @@ def balance_of(
 
 def _sums(amounts: Sequence[Decimal]) -> Sums:
     return Sums(rows=len(amounts), total=f"{sum(amounts, Decimal(0)):f}")
+
+
+def card_taken(
+    found: RateCardFile, file: File, detail: dict[str, Any], run_id: str, *, usable: bool, known: bool, dry_run: bool
+) -> FileTaken:
+    """The report of a file of rates. usable: it has rates that can be agreed; known: they are in force already."""
+    return FileTaken(
+        kind="rate_card",
+        name=file.name,
+        sha256=found.sha256,
+        dry_run=dry_run,
+        controlled=found.controlled,
+        rows=found.count,
+        balance=balance_of(found.sent, [rate.bill_rate for rate in found.rates], found.repeated, found.rejected),
+        accepted=len(found.rates) if usable and not known else 0,
+        duplicates=len(found.rates) if known else 0,
+        repeated_lines=list(found.repeated),
+        rejected=refusals(found.rejected),
+        to_decide=[],
+        message_id=file.message_id,
+        message_ids=[],
+        run_id=run_id,
+        detail=detail,
+    )
