@@ -32,6 +32,11 @@ class Batch:
     entries: list[TimeEntry] = field(default_factory=list)
     items: list[BillableItem] = field(default_factory=list)
     left: list[tuple[Day, str]] = field(default_factory=list)  # days hours have moved away from, and by which revision
+    by_day: bool = False  # a line of theirs bills by the day
+
+    def stands(self, entry: TimeEntry) -> bool:
+        """True for the last word on an entry; a later revision may say another day, or other work."""
+        return self.latest.get(entry.key, entry).revision == entry.revision
 
 
 def day_of(entry: TimeEntry | BillableItem) -> Day:
@@ -58,7 +63,8 @@ def read_batch(books: Books, entries: Iterable[TimeEntry], *, evidence_of_all: b
     beside = [known for day in same_day.values() for known in day]
     latest = latest_of(books, beside, entries)
     earlier: dict[str, list[BillableItem]] = defaultdict(list)
-    concerned = [*entries, *beside] if evidence_of_all or _any_by_the_day(versions) else entries
+    by_day = _any_by_the_day(versions)
+    concerned = [*entries, *beside] if evidence_of_all or by_day else entries
     wanted = {entry.key for entry in concerned} & set(latest)
     for item in books.tx.find(BillableItem, entry_key=distinct(wanted), order=("revision",)):
         earlier[item.entry_key].append(item)
@@ -69,7 +75,8 @@ def read_batch(books: Books, entries: Iterable[TimeEntry], *, evidence_of_all: b
     marks = books.tx.find(EntrySeen, source=sources, source_id=ids)
     seen = {f"{mark.source}:{mark.source_id}": mark.approved_at for mark in marks}
     cards = cards_of(books, versions)
-    return Batch({e.project_code: e for e in engagements}, projects, versions, latest, same_day, earlier, seen, cards)
+    by_code = {engagement.project_code: engagement for engagement in engagements}
+    return Batch(by_code, projects, versions, latest, same_day, earlier, seen, cards, by_day=by_day)
 
 
 def _worked_on(books: Books, entries: list[TimeEntry]) -> dict[Day, list[TimeEntry]]:

@@ -35,7 +35,8 @@ def _terms(books: Books, batch: Batch, entry: TimeEntry) -> Terms:
         cause = f"time entry {entry.key}: project {project.project_code} has no task {entry.task_code}"
         raise NeedsDecision("EX-NO-CONTRACT-LINE", cause, queue="contract-operations", context={"entry": entry.key})
     assigned = _assigned_line(books)
-    keys = {entry.key, *(other.key for other in batch.same_day.get(day_of(entry), ()))}
+    beside_it = batch.same_day.get(day_of(entry), ()) if batch.by_day else ()
+    keys = {entry.key, *(other.key for other in beside_it)}
     return Terms(
         versions=batch.versions.get(project.contract_no, []),
         tasks=tasks,

@@ -214,12 +214,11 @@ def _refuse_a_twin(books: Books, batch: Batch, entry: TimeEntry) -> None:
     Two tools tell the same hour in words of their own, each by the minutes its people have put down: there the person,
     the task and the day are enough.
     """
-    now = {e.key: batch.latest.get(e.key, e) for e in batch.same_day.get(day_of(entry), ()) if e.key != entry.key}
-    same_day = [e for e in now.values() if day_of(e) == day_of(entry)]
-    twins = [e for e in same_day if all(getattr(e, n) == getattr(entry, n) for n in SAME_WORK)]
+    same_day = [e for e in batch.same_day.get(day_of(entry), ()) if e.key != entry.key]
+    twins = [e for e in same_day if all(getattr(e, n) == getattr(entry, n) for n in SAME_WORK) and batch.stands(e)]
     told = "task, day, hours and note"
     if not twins and entry.hours:
-        others = [e for e in same_day if e.source != entry.source and e.hours]
+        others = [e for e in same_day if e.source != entry.source and e.hours and batch.stands(e)]
         twins, told = [e for e in others if _same_in_other_words(e, entry)], "task and day"
     if twins and books.answers.get("EX-DUP-SUSPECT", {}).get("action") != "accept":
         raise NeedsDecision(
