@@ -1,7 +1,9 @@
 """From approved time to an invoice the ERP has posted: no hour lost, none billed twice.
 
-Two stories. ``capture_time`` makes evidence of approved time as it arrives, in batches. ``bill_contract`` turns what is
-ready up to a cut-off into one invoice. The number is allocated when tax is known and never before.
+Two stories. ``capture_time`` makes evidence of approved time as it arrives, in batches; ``charge_day_again`` charges
+what stays of a day that corrected hours have left. ``bill_contract`` turns what is ready up to a cut-off into one
+invoice, ``bill_client`` what several contracts share; ``issuing`` tells the rest of it. The number is allocated when
+tax is known and never before.
 """
 
 from __future__ import annotations
