@@ -58,6 +58,7 @@ from isthmus.runtime.clock import HandClock
 from isthmus.runtime.engine import MemoryEngine
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.memory import MemoryStore
+from tests.end_of_run import TOLD
 from tests.processes.hub import ENTITY
 from tests.properties import naive_terms
 from tests.properties.test_recomputation import (
@@ -454,7 +455,9 @@ def difference(dice: random.Random, terms: dict[str, Any]) -> tuple[Decimal, Dec
 
 
 @pytest.mark.timeout(3600)
-def test_every_billing_type_comes_to_the_same_in_the_hub_and_in_naive_sums() -> None:
+def test_every_billing_type_comes_to_the_same_in_the_hub_and_in_naive_sums(
+    record_property: Callable[[str, object], None],
+) -> None:
     dice, begun = random.Random(SEED + 1), time.process_time()
     apart, billed, kinds, capped = Decimal(0), Counter[str](), Counter[str](), Counter[bool]()
     for _ in range(CONTRACTS):
@@ -469,9 +472,12 @@ def test_every_billing_type_comes_to_the_same_in_the_hub_and_in_naive_sums() -> 
         capped.update([takes_off(terms)] if terms["caps"] else [])
     told = ", ".join(f"{amount} {currency}" for currency, amount in sorted(billed.items()))
     seconds = time.process_time() - begun
-    print(f"\nrecomputed: {CONTRACTS} contracts of every type {dict(sorted(kinds.items()))}")
-    print(f"with caps {capped.total()}, {capped[True]} of them beside what takes off")
-    print(f"billed with tax {told}, difference {apart:.2f}, {seconds:.1f} s of CPU")
+    record_property(
+        TOLD,
+        f"recomputed: {CONTRACTS} contracts of every type, {capped.total()} with caps, {capped[True]} of them beside"
+        f" what takes off, billed with tax {told}, difference {apart:.2f}, {seconds:.1f} s of CPU",
+    )
+    print(f"\nof each type: {dict(sorted(kinds.items()))}")
     assert apart == 0 and set(kinds) == {*LINES, "tiers", "least", "tax_deposit", "cash_advance"}
     assert capped[True] and capped[False]
 
@@ -580,9 +586,9 @@ def _is_seen(defect: Callable[[Patch], None]) -> bool:
         return any(difference(dice, random_contract(dice))[0] for _ in range(TRIED_MAX))
 
 
-def test_a_wrong_rule_makes_a_difference() -> None:
+def test_a_wrong_rule_makes_a_difference(record_property: Callable[[str, object], None]) -> None:
     seen = [defect for defect in PLANTED if _is_seen(defect)]
-    print(f"\nwrong rules: {len(seen)} seen of {len(PLANTED)} planted")
+    record_property(TOLD, f"wrong rules: {len(seen)} seen of {len(PLANTED)} planted")
     assert seen == list(PLANTED)
 
 
