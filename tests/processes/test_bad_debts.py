@@ -78,9 +78,12 @@ def test_a_client_who_pays_after_all_is_claimed_from_again() -> None:
     hub.resolve("approve")
     pay(hub, str(TOTAL), invoice(hub).due_date, applies={invoice(hub).number: TOTAL})
     assert hub.case().exception == "EX-CASH-UNMATCHED", "what was given up takes no money by itself"
-    hub.start("claim_again", "two", invoice_id=invoice(hub).invoice_id, reason="it pays", requested_by="ana")
+    hub.start("claim_again", "one", invoice_id=invoice(hub).invoice_id, reason="it pays", requested_by="ana")
     assert (invoice(hub).settlement, invoice(hub).open) == (Settlement.OPEN, TOTAL)
-    assert journals(hub)["bad-debt/two"] == [("receivables", "1611.35", "0"), ("bad_debt_expense", "0", "1611.35")]
+    assert journals(hub)["bad-debt/one/claimed-again"] == [
+        ("receivables", "1611.35", "0"),
+        ("bad_debt_expense", "0", "1611.35"),
+    ]
     hub.resolve("retry")
     assert invoice(hub).settlement is Settlement.PAID and audit(hub.kernel) == []
 

@@ -122,11 +122,6 @@ def _give_back_one(books: Books, original: Invoice, credit: Invoice, share: Allo
 
 
 def _book(books: Books, invoice: Invoice, journal_no: str, amount: Decimal, memo: str) -> None:
-    about = {
-        "client_no": invoice.client_no,
-        "contract_no": invoice.contract_no,
-        "project_code": invoice.project_code,
-    }
-    lines = booking("customer_deposits", "receivables", amount, memo, **about)
+    lines = booking("customer_deposits", "receivables", amount, memo, **journals.about(invoice))
     day = invoice.issue_date or books.today(invoice.entity)
     journals.keep(books, journal_no, "deposit_drawn", invoice.entity, invoice.currency, lines, memo, day)

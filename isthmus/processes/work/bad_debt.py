@@ -102,7 +102,14 @@ def claim_again(books: Books, invoice_id: str, requested_by: str, reason: str) -
     amount = sum((share.amount for share in back), ZERO)
     left = invoice.open + amount
     _settled(books, invoice, left, settlement_after(invoice.total, left), "invoice.reopened", amount)
-    _book(books, invoice, f"bad-debt/{run_key(books)}", -amount, f"invoice {invoice.number} is claimed again: {reason}")
+    # A number of its own: a request to claim again may bear the name of the one that gave up.
+    _book(
+        books,
+        invoice,
+        f"bad-debt/{run_key(books)}/claimed-again",
+        -amount,
+        f"invoice {invoice.number} is claimed again: {reason}",
+    )
     told = {"amount": str(amount)}
     books.audit("invoice.claim_again", f"invoice:{invoice.number}", actor=requested_by, after=told, reason=reason)
     return f"{amount} {invoice.currency} of {invoice.number} is claimed again"
@@ -117,11 +124,6 @@ def _settled(books: Books, invoice: Invoice, left: Decimal, state: Settlement, e
 
 
 def _book(books: Books, invoice: Invoice, journal_no: str, amount: Decimal, memo: str) -> None:
-    about = {
-        "client_no": invoice.client_no,
-        "contract_no": invoice.contract_no,
-        "project_code": invoice.project_code,
-    }
-    lines = booking("bad_debt_expense", "receivables", amount, memo, **about)
+    lines = booking("bad_debt_expense", "receivables", amount, memo, **journals.about(invoice))
     day = books.today(invoice.entity)
     journals.keep(books, journal_no, "bad_debt", invoice.entity, invoice.currency, lines, memo, day)

@@ -7,7 +7,7 @@ from datetime import date
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.journals import Journal, JournalKind, JournalLine
-from isthmus.domain.objects import ExternalRef
+from isthmus.domain.objects import ExternalRef, Invoice
 from isthmus.processes.work.closing import booking_of
 from isthmus.runtime.books import Books
 
@@ -53,6 +53,15 @@ def keep(
         correlation_id=about or books.correlation_id,
     )
     return True
+
+
+def about(invoice: Invoice) -> dict[str, str]:
+    """What a line of a journal says it is about, when it is about an invoice."""
+    return {
+        "client_no": invoice.client_no,
+        "contract_no": invoice.contract_no,
+        "project_code": invoice.project_code,
+    }
 
 
 def to_post(books: Books, journal_no: str) -> Journal:
