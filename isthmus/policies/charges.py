@@ -21,6 +21,7 @@ from isthmus.domain.money import round_half_away, round_rate
 from isthmus.domain.objects import BillableItem, BillingType, ContractLine, ContractVersion, Rate, Task, TimeEntry
 from isthmus.policies.billing import line_of
 from isthmus.policies.chargeability import chargeable
+from isthmus.policies.costs import markup_of
 from isthmus.policies.discounts import discount_item
 from isthmus.policies.quantities import BilledTime, DayEntry, Segment, bill_day, extend
 from isthmus.policies.rates import resolve_rate, version_in_force
@@ -187,9 +188,7 @@ def _price(
         if entry.cost_rate is None or entry.cost_currency not in ("", version.currency):
             cause = f"time entry {entry.key}: no cost rate in {version.currency}, and line {line.line_uid} is cost plus"
             raise NeedsDecision("EX-COST-RATE", cause, queue="people", context={"entry": entry.key})
-        percent = line.cost_plus.markup_percent
-        if line.cost_plus.provisional_percent is not None:
-            percent = line.cost_plus.provisional_percent
+        percent = markup_of(line.cost_plus)
         rate = round_rate(entry.cost_rate * (1 + percent / 100))
         return rate, {
             "policy": POLICY,

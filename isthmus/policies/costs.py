@@ -71,11 +71,14 @@ class CostPlusPrice:
     provisional: bool
 
 
+def markup_of(terms: CostPlus, *, final: bool = False) -> Decimal:
+    """The percentage that is added: the provisional one where there is one, until the final one is known."""
+    return terms.markup_percent if final or terms.provisional_percent is None else terms.provisional_percent
+
+
 def cost_plus(cost: Decimal, terms: CostPlus, currency: str, *, final: bool = False) -> CostPlusPrice:
     """round(cost * (1 + markup)). final: the final markup is known; without a provisional one it always is."""
-    percent = terms.markup_percent if final else terms.provisional_percent
-    provisional = percent is not None and not final
-    percent = terms.markup_percent if percent is None else percent
+    percent, provisional = markup_of(terms, final=final), terms.provisional_percent is not None and not final
     return CostPlusPrice(cost, percent, round_half_away(cost * (1 + percent / WHOLE), currency), provisional)
 
 

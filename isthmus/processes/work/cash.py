@@ -23,8 +23,6 @@ from isthmus.processes.work.reading import contracts_on, invoice_of, versions_on
 from isthmus.runtime.books import Books
 from isthmus.store.records import Case
 
-SETTLED = (Settlement.PAID, Settlement.WRITTEN_OFF)  # what was given up is claimed again before money settles it
-
 
 def receive(books: Books, payment: Payment) -> Payment:
     """P3.1: the payment, once, whatever it is reported by."""
@@ -43,7 +41,7 @@ def allocate(books: Books, payment: Payment) -> list[Allocation]:
     if decided:
         payment = payment.model_copy(update={"applies": {str(n): Decimal(str(a)) for n, a in decided.items()}})
     issued = books.tx.find(Invoice, client_no=payment.client_no, life=InvoiceLife.ISSUED, order=("number",))
-    still_open = [i for i in issued if i.settlement not in SETTLED and i.kind != "credit"]
+    still_open = [i for i in issued if i.open and i.kind != "credit"]  # what was given up is claimed again first
     plan = plan_settlement(payment, still_open, discounts=_discounts(books, payment, still_open))
     made = []
     for settling in plan.settlings:
