@@ -197,6 +197,10 @@ class Table:
         """The table with a firm's own fields instead of its own, each as it is."""
         return Table(*(Field(ours, theirs) for ours, theirs in custom.items()), of=self.of, there=self.there)
 
+    def at(self, there: str) -> Table:
+        """The table for an object of this name: what a firm calls the object where its fields are kept."""
+        return Table(*self.fields, of=self.of, there=there)
+
     def changed(self, *fields: Field) -> Table:
         """The table with other rows for some of our fields, and rows for new ones: its next version."""
         new = {field.ours: field for field in fields}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from isthmus.domain.errors import BadInput
 from isthmus.kit.wire import decode, encode
 
 
@@ -32,9 +33,12 @@ class Progress:
 
 
 def progress_of(watermark: str) -> dict[str, Progress]:
-    """Progress by series; an empty watermark is the beginning."""
+    """Progress by series; an empty watermark is the beginning. BadInput for one of another kind."""
     kept = decode(watermark) if watermark else {}
-    return {name: Progress(row["after"], row["seen"], tuple(row["open"])) for name, row in kept.items()}
+    try:
+        return {name: Progress(row["after"], row["seen"], tuple(row["open"])) for name, row in kept.items()}
+    except (AttributeError, KeyError, TypeError) as other:
+        raise BadInput(f"{watermark!r} is no watermark of numbered documents") from other
 
 
 def watermark_of(progress: dict[str, Progress]) -> str:

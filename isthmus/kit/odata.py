@@ -20,6 +20,8 @@ import httpx
 from isthmus.domain.errors import OutcomeUnknown
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.connector import Connector
+from isthmus.kit.drift import Described
+from isthmus.kit.edmx import collections_of
 from isthmus.kit.meaning import meaning
 from isthmus.kit.paging import Page, all_pages
 from isthmus.kit.wire import Answer, Request, Row, Verb, decode, encode
@@ -105,10 +107,18 @@ class ODataConnector(Connector):
 
     service: ClassVar[str] = "data"
     options: ClassVar[Mapping[str, str]] = {}
+    _described: Mapping[str, Described] = {}
 
     def at(self, entity_set: str, keys: Keys | None = None, options: Keys | None = None) -> str:
         """The address of a collection or record, below the base URL, with query options."""
         return f"{self.service}/{address(entity_set, keys, {**self.options, **(options or {})})}"
+
+    def describe(self, there: str) -> Verb[Described]:
+        """The fields of a collection. The whole service is described at once, in a document that is asked for once."""
+        if not self._described:
+            answer = yield Request("GET", f"{self.service}/$metadata", headers={"Accept": "application/xml"})
+            self._described = collections_of(answer.text)
+        return self._described.get(there, {})
 
     def read(self, entity_set: str, keys: Keys) -> Verb[Row | None]:
         """One record; None when there is none.

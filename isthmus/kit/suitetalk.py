@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
+from isthmus.domain.errors import NeedsSetup
 from isthmus.kit.drift import Described, RemoteField
 from isthmus.kit.keyed import KeyedConnector
 from isthmus.kit.keys import from_external_id, to_external_id
@@ -77,10 +78,18 @@ class SuiteTalk(KeyedConnector):
         return after_last_row(lambda last, i: self.page(changed_sql(kind, last, i)), since, "modified")
 
     def read_each(self, kind: str, rows: Iterable[Row]) -> Verb[list[Row]]:
-        """The records of these ids with their sublists; one that was deleted meanwhile is left out."""
+        """The transactions of these ids with their sublists; one that was deleted meanwhile is left out.
+
+        NeedsSetup for one that is listed all the same: then the role may list and not open it, and it would be lost.
+        """
         records = []
         for row in rows:
             there, query = f"record/v1/{kind}/{row['id']}", {"expandSubResources": "true"}
             answer = yield Request("GET", there, query=query, allow=(404,))
-            records += [answer.body] if answer.status != 404 else []
+            if answer.status != 404:
+                records.append(answer.body)
+            elif (yield from self.query(f"SELECT id FROM transaction WHERE id = {row['id']} ORDER BY id")):
+                raise NeedsSetup(
+                    f"{self.system} lists {kind} {row['id']} and does not show it: check the role's rights"
+                )
         return records

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from isthmus.app.conformance import suite
+from isthmus.app.conformance.bench import Bench
+from isthmus.app.connecting.new import write
 from isthmus.app.demo.firm import write_folder
 from isthmus.sandbox.server import Running, running
 from tests.app_cli.conftest import Isthmus
@@ -59,8 +61,18 @@ def test_what_is_there_is_not_written_over_and_a_bad_name_is_refused(tmp_path: P
     assert isthmus("connector", "new", "acme", "--into", tmp_path).code == 0
     again = isthmus("connector", "new", "acme", "--into", tmp_path)
     assert again.code == 1 and "is there already" in again.err
-    for name in ("Acme", "1acme", "class", "a/b", "x"):
+    for name in ("Acme", "1acme", "class", "a/b", "x", "json", "httpx", "netsuite"):
         assert isthmus("connector", "new", name, "--into", tmp_path).code == 1, name
+    assert "such as acme_time" in isthmus("connector", "new", "ACME-Time", "--into", tmp_path).err
+    assert [path.name for path in tmp_path.iterdir()] == ["acme"]
+
+
+@pytest.mark.parametrize("name", ["page", "request", "time_entry", "match", "a__b", "connector", "acme_"])
+def test_a_name_that_the_code_uses_itself_is_a_name_like_any_other(name: str, tmp_path: Path) -> None:
+    write(name, tmp_path)
+    bench = Bench(str(tmp_path / name))
+    checks = [check for check in suite.SUITE if check.name in ("manifest", "code", "write", "read", "mapping losses")]
+    assert [verdict for verdict in suite.run(bench, tuple(checks)) if verdict.problem] == []
 
 
 def test_a_broken_promise_is_exit_code_1_and_names_itself(tmp_path: Path, isthmus: Isthmus) -> None:

@@ -418,6 +418,19 @@ def test_a_payment_of_a_stranger_and_an_unapproved_one(
         set_up.payments_received("")
 
 
+def test_a_payment_that_is_listed_and_not_shown_is_told_and_one_that_is_gone_is_not(
+    control: Callable[..., Any], set_up: Connection
+) -> None:
+    client = set_up.find_client(CLIENT)
+    paid = pay(control, "", client.external_id, 5, "2026-04-20T09:00:00Z")["id"]
+    hidden = {"kind": "status", "path": f"customerPayment/{paid}", "status": 404}
+    control("faults", hidden)
+    with pytest.raises(NeedsSetup, match=f"lists customerPayment {paid} and does not show it"):
+        set_up.payments_received("")
+    control("faults", [hidden, {"kind": "stale_read", "path": "suiteql", "skip": 1, "lag": 99}])
+    assert set_up.payments_received("").payments == ()
+
+
 def test_a_number_the_query_does_not_show_yet_is_asked_for_again(
     control: Callable[..., Any], set_up: Connection
 ) -> None:

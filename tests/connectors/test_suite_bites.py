@@ -73,6 +73,65 @@ MISTAKES = {
         '[[errors]]\nstatus = "4xx"\nraises = "RemoteRefusal"\n\n[[errors]]\nstatus = 409',
         "409",
     ),
+    "an error that says nothing happened": Mistake(
+        "error rows",
+        "manifest.toml",
+        "[[errors]]\nstatus = 401",
+        '[[errors]]\nstatus = "5xx"\nraises = "Unreachable"\n\n[[errors]]\nstatus = 401',
+        "5xx",
+    ),
+    "a limit taken for a refusal": Mistake(
+        "error rows", "manifest.toml", 'raises = "Throttled"', 'raises = "RemoteRefusal"', "429"
+    ),
+    "a bad key taken for a refusal": Mistake(
+        "error rows",
+        "manifest.toml",
+        'status = 401\nraises = "NeedsSetup"',
+        'status = 401\nraises = "RemoteRefusal"',
+        "401",
+    ),
+    "a refusal sent again for ever": Mistake(
+        "error rows", "manifest.toml", 'code = "INVALID"\nraises = "RemoteRefusal"', 'raises = "Unreachable"', "422"
+    ),
+    "a 404 taken for an empty list": Mistake(
+        "refusals told",
+        "connector.py",
+        '.page_size})\n        return Page(rows=answer.body["items"], more=answer.body["more"])',
+        ".page_size}, allow=(404,))\n        found = answer.body if answer.status == 200 else {}\n"
+        '        return Page(rows=found.get("items", []), more=found.get("more", False))',
+        "approved_time",
+    ),
+    "a 403 that is no hindrance": Mistake(
+        "refusals told",
+        "connector.py",
+        '{billed.number}")\n        return self.ref("mark", answer.body["id"])',
+        '{billed.number}", allow=(403,))\n        return self.ref("mark", answer.body.get("id"))',
+        "mark_invoiced",
+    ),
+    "a look-up that writes": Mistake(
+        "asking changes nothing",
+        "connector.py",
+        'return self.ref("task", row["id"]) if row else None',
+        'return (yield from self._change("tasks", row, {"title": "seen"})) if row else None',
+        "find_task",
+    ),
+    "a condition that is declared and not sent": Mistake(
+        "conditional", "connector.py", ', if_match=str(row["version"])', "", "Psa.put_project"
+    ),
+    "a condition that is sent and not declared": Mistake(
+        "conditional",
+        "manifest.toml",
+        'find = "find_task"\nconditional = true',
+        'find = "find_task"',
+        "Psa.put_task",
+    ),
+    "a page of tasks left out": Mistake(
+        "tasks in pages",
+        "connector.py",
+        'tasks = yield from all_pages(lambda place: self._page("tasks", {"project_id": row["id"], "page": place}))',
+        'tasks = (yield from self._page("tasks", {"project_id": row["id"]})).rows',
+        "Psa.read_project",
+    ),
     "a look-up that never finds": Mistake(
         "write", "connector.py", 'return self.ref("task", row["id"]) if row else None', "return None", "Psa.put_task"
     ),

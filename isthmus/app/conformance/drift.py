@@ -19,6 +19,7 @@ from isthmus.kit.manifest import Manifest
 ROWS = 11
 PAGE_SIZE = 3
 MEANWHILE_MAX = 6
+TASK_PORTS, TASKS_PAGE = ("Psa", "Erp"), 2
 ROWS_REAL, MEANWHILE_REAL = 5, 2  # at a real system, where each row takes its time: two pages, and a row on either
 
 
@@ -75,6 +76,24 @@ def pages_while_records_change(bench: Bench, verb: str) -> str:
     lost = after - keys_of(first) - second
     expect(not lost, f"{verb}: {len(lost)} rows that came meanwhile are in neither reading: {sorted(lost)[:3]}")
     return f"{len(there)} rows, {len(after) - len(there)} more meanwhile, none missed"
+
+
+def tasks_in_pages(bench: Bench) -> str:
+    """A project of more tasks than a page holds is read with all of them."""
+    told = []
+    for port in (each for each in TASK_PORTS if each in bench.manifest.system.ports):
+        bench.reset()
+        connection = bench.connect()
+        connection.connector.manifest = bench.manifest.model_copy(update={"page_size": TASKS_PAGE})
+        (item,) = bench.prepare(f"{port}.put_task", 1, connection).arguments
+        codes = [f"{item.task.code}{letter}" for letter in "abcde"]
+        for code in codes:
+            task = item.task.model_copy(update={"code": code, "name": f"{item.task.name} {code}"})
+            connection.put_task(item.model_copy(update={"task": task}))
+        missed = set(codes) - set(connection.read_project(item.project_code).tasks)
+        expect(not missed, f"{port}.read_project, by pages of {TASKS_PAGE}: {len(missed)} of {len(codes)} tasks missed")
+        told.append(f"{port}: {len(codes)} tasks by pages of {TASKS_PAGE}")
+    return ", ".join(told) or "it holds no tasks"
 
 
 def _read(bench: Bench, verb: str, connection: Connection, watermark: str) -> Any:

@@ -44,6 +44,7 @@ MEANINGS: dict[str, type[IsthmusError]] = {
     "Absent": NotFound,
     "Exists": OutcomeUnknown,  # it is there: the look-up finds it
 }
+NOTHING_HAPPENED = ("Unreachable", "Throttled", "StaleRead", "LostRace")  # sent again without a look-up
 COMMON_RULES = (
     (599, "POST", OutcomeUnknown),
     (599, "GET", Unreachable),
@@ -128,6 +129,7 @@ def each_error_row_raises_its_class(bench: Bench) -> str:
     """An answer made from each row of the error table is what the row says, and what no row says follows the rules."""
     tried = 0
     for row in bench.manifest.errors:
+        _row_is_possible(row)
         for method in ("GET", "POST"):
             if (row.writes_only and method == "GET") or (row.reads_only and method == "POST"):
                 continue
@@ -143,6 +145,22 @@ def each_error_row_raises_its_class(bench: Bench) -> str:
             )
             expect(type(found) is wanted, f"{status} of {method} is {type(found).__name__}, not {wanted.__name__}")
     return f"{tried} answers by {len(bench.manifest.errors)} rows"
+
+
+def _row_is_possible(row: ErrorRow) -> None:
+    """No row says of a status what would lose or double something, or never end."""
+    named = bool(row.code or row.contains or row.header)
+    said = f"the row {row.status} says {row.raises}"
+    expect(row.status != 401 or row.raises == "NeedsSetup", f"{said}: who is not let in needs setup")
+    expect(row.status != 429 or row.raises == "Throttled", f"{said}: too many requests is patience, no refusal")
+    harmless = row.raises in NOTHING_HAPPENED and not named
+    fault = str(row.status).startswith("5") or row.status == 408
+    expect(
+        not (fault and harmless and not row.reads_only), f"{said} of writes, by the status alone: it may have happened"
+    )
+    refused = row.status in (400, 403, 404, 422, "4xx")
+    waits = row.raises in ("Unreachable", "Throttled", "StaleRead") and not named
+    expect(not (refused and waits), f"{said}, by the status alone: it would be sent again for ever")
 
 
 def answer_for(facts: Manifest, row: ErrorRow) -> Answer:

@@ -12,7 +12,20 @@ from typing import Literal, get_type_hints
 
 import httpx
 
-from isthmus.app.conformance import answers, doubt, drift, echoes, facts, limits, secrecy, tables, tokens, verbs
+from isthmus.app.conformance import (
+    answers,
+    asking,
+    doubt,
+    drift,
+    echoes,
+    facts,
+    limits,
+    refusals,
+    secrecy,
+    tables,
+    tokens,
+    verbs,
+)
 from isthmus.app.conformance.bench import Bench
 from isthmus.app.conformance.samples import all_verbs
 from isthmus.app.conformance.verdict import expect
@@ -59,12 +72,16 @@ SUITE = (
     Check("over the network", "auth kind", verbs.over_the_network),
     Check("write", "write", verbs.written_and_found),
     Check("read", "read", verbs.read),
+    Check("asking changes nothing", "verb", asking.asking_changes_nothing),
+    Check("conditional", "write", asking.conditional_is_meant),
+    Check("refusals told", "verb", refusals.refusals_are_told),
     Check("each request lost", "write", doubt.each_request_lost),
     Check("batch in part", "write", doubt.a_batch_in_part),
     Check("delivered twice", "write", doubt.delivered_twice),
     Check("late to show", "write", doubt.late_to_show),
     Check("written before", "write", doubt.forgotten),
     Check("paging drift", "feed", drift.pages_while_records_change),
+    Check("tasks in pages", "connector", drift.tasks_in_pages),
     Check("limits kept", "connector", limits.never_exceeded),
     Check("patience obeyed", "connector", limits.patience_obeyed),
     Check("token expires", "auth kind", tokens.expire_in_mid_run),

@@ -15,7 +15,7 @@ from isthmus.domain.errors import StaleRead, Underway
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit.finance_ledger import GeneralJournals
 from isthmus.kit.keys import task_key
-from isthmus.kit.mapping import at_minor_unit, segments, sum_by_key
+from isthmus.kit.mapping import Table, at_minor_unit, segments, sum_by_key
 from isthmus.kit.numbered import Progress, progress_of, watermark_of
 from isthmus.kit.odata import Keys, Part, day_of, literal, same
 from isthmus.kit.posting import as_posted, made_once, one_of_copies, ready_to_post, same_amount, same_number, sign_of
@@ -33,9 +33,13 @@ class DynamicsFinance(RevisedLines, GeneralJournals):
 
     options: ClassVar = {"cross-company": "true"}  # without it only the user's default company answers
 
+    def tables(self) -> dict[str, Table]:
+        """The tables, with what the firm calls a client's tax id."""
+        return super().tables() | {"CLIENT": m.CLIENT.renamed({"tax_id": self.setting("tax_id_field")})}
+
     def put_client(self, client: Client) -> Verb[ExternalRef]:
         """Create or change the customer in each company the firm bills from."""
-        body = m.CLIENT.renamed({"tax_id": self.setting("tax_id_field")}).out(client)
+        body = self.tables()["CLIENT"].out(client)
         if client.address:
             country = {"AddressCountryRegionId": self.coded("countries", client.address.country)}
             body |= m.ADDRESS.out(client.address) | country | {"AddressDescription": "Main"}

@@ -12,6 +12,8 @@ from isthmus.domain.errors import BadInput, NeedsSetup, StaleRead
 from isthmus.domain.objects import BillingType, ContractVersion, ExternalRef
 from isthmus.kit.connector import Connector
 from isthmus.kit.contract_rows import SETTINGS, ContractRows, amount
+from isthmus.kit.drift import Described, RemoteField
+from isthmus.kit.mapping import Table
 from isthmus.kit.paging import Page, by_cursor, by_last_change, in_batches, latest
 from isthmus.kit.wire import Request, Row, Verb, dig
 from isthmus.ports.messages import ContractNotice, ContractNotices, ContractStatus
@@ -21,7 +23,7 @@ BATCH_MAX, LINKS_MAX = 100, 500  # records a batch reads, associations a page ho
 
 class Hubspot(Connector):
     """HubSpot. settings: fields (our name to the firm's, by object), dimensions, billing_types; objects (which object
-    is contract, line, client), signed_stages; objects_path, associations_path (the version of the API).
+    is contract, line, client), signed_stages; objects_path, associations_path, properties_path (the API's version).
     """
 
     defaults = m.DEFAULTS
@@ -35,6 +37,19 @@ class Hubspot(Connector):
             unknown, known = ", ".join(set(self._objects) - set(m.OBJECTS)), ", ".join(m.OBJECTS)
             raise NeedsSetup(f"hubspot: objects: unknown {unknown}; known: {known}")
         self._signed: Sequence[str] = self.settings.get("signed_stages", m.SIGNED_STAGES)
+
+    def tables(self) -> dict[str, Table]:
+        """The tables under the firm's own names, each at the object that holds its fields."""
+        known = {**self._rows.tables, "dimensions": self._rows.dimensions}
+        return {name: table.at(self._objects[m.KEPT_BY[name]]) for name, table in known.items()}
+
+    def describe(self, there: str) -> Verb[Described]:
+        """The properties of an object; read-only ones are the vendor's own, such as ids and moments."""
+        answer = yield Request("GET", f"{self.setting('properties_path')}/{there}")
+        rows = answer.body["results"]
+        return {
+            row["name"]: RemoteField(not (row.get("modificationMetadata") or {}).get("readOnlyValue")) for row in rows
+        }
 
     # -- Crm -----------------------------------------------------------------------------------------------------
     def contracts_changed(self, watermark: str) -> Verb[ContractNotices]:

@@ -15,7 +15,11 @@ from isthmus.ports.messages import ContractStatus
 
 MODIFIED = "hs_lastmodifieddate"
 OBJECTS = {"contract": "deals", "line": "line_items", "client": "companies"}
-DEFAULTS = {"objects": OBJECTS, "objects_path": "crm/v3/objects", "associations_path": "crm/v4/objects"}
+PATHS = {"objects": "crm/v3/objects", "associations": "crm/v4/objects", "properties": "crm/v3/properties"}
+DEFAULTS = {"objects": OBJECTS, **{f"{what}_path": path for what, path in PATHS.items()}}
+# Which object holds the fields of each table.
+KEPT_BY = {"contract": "contract", "dimensions": "contract", "status": "contract", "line": "line"}
+KEPT_BY |= {"client": "client", "address": "client"}
 SIGNED_STAGES = ("closedwon",)
 # The association that says which of a deal's companies is the one that buys.
 PRIMARY_COMPANY = 5
