@@ -19,13 +19,12 @@ from isthmus.runtime.run import Run
     parks=("EX-CAP-BELOW-BILLED", "EX-PSA-REJECT"),
     undo="nothing: terms change forward, by another change order",
 )
-def change_order(run: Run, contract_no: str, change_order: str, cap_delta: str, accepted_on: str, evidence: str) -> str:
-    """P4, for the cap of a contract: new version, caps evaluated again, budget pushed."""
-    accepted = date.fromisoformat(accepted_on)
-    delta = Decimal(cap_delta)
-    version = run.decide(
-        "Make the new contract version", work.new_version, contract_no, change_order, delta, accepted, evidence
-    )
+def change_order(
+    run: Run, contract_no: str, change_order: str, cap_delta: str, accepted_on: str, evidence: str, cap_id: str = ""
+) -> str:
+    """P4, for a cap (cap_id; the contract's own where empty): new version, caps evaluated again, budget pushed."""
+    change = work.CapChange(change_order, Decimal(cap_delta), date.fromisoformat(accepted_on), evidence, cap_id)
+    version = run.decide("Make the new contract version", work.new_version, contract_no, change)
     run.decide("Evaluate the caps again, oldest first", work.evaluate_caps_again, contract_no)
     project = run.decide("Bring the project to the new budget", work.project_under, version)
     run.effect("Push the budget to the PSA", Psa.put_project, project)
@@ -102,8 +101,10 @@ def amend_contract(run: Run, contract_no: str, version: int) -> str:
     undo="reversible while the period is open, by a new request",
     lane="financial",
 )
-def write_off(run: Run, contract_no: str, amount: str, state: str, requested_by: str, reason: str) -> str:
-    """Two persons, then the evidence moves to written off."""
-    wanted = Decimal(amount)
-    run.decide("Have the write-off approved", work.ask_for_write_off, contract_no, wanted, state, requested_by, reason)
-    return run.decide("Write the evidence off", work.write_off, contract_no, wanted, state, reason, final=True)
+def write_off(
+    run: Run, contract_no: str, amount: str, state: str, requested_by: str, reason: str, cap_id: str = ""
+) -> str:
+    """Two persons, then the evidence (cap_id: only what is over this cap) moves to written off."""
+    wanted = work.WriteOff(Decimal(amount), state, reason, cap_id)
+    run.decide("Have the write-off approved", work.ask_for_write_off, contract_no, wanted, requested_by)
+    return run.decide("Write the evidence off", work.write_off, contract_no, wanted, final=True)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from isthmus.domain.states import CaseState
 from isthmus.processes.work.differing import corrected, of_paid_hours
+from isthmus.processes.work.evidence import place_contract
+from isthmus.processes.work.full_caps import HANDED_IN
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Subscriber
-from isthmus.store.records import Notice, OutboxEvent, StageTime
+from isthmus.store.records import Case, Notice, OutboxEvent, RunRow, StageTime
 from isthmus.store.tx import Tx
 
 # The first event of each type on a contract's way: lead times follow from them.
@@ -58,8 +61,25 @@ def notify_queue(books: Books, event: OutboxEvent) -> None:
     books.tx.insert_new(notice)
 
 
+def look_at_caps_again(books: Books, event: OutboxEvent) -> None:
+    """A change order or write-off was called off: what it was about is over its cap still, and somebody's to decide."""
+    case = books.tx.get(Case, event.payload["case"])
+    run = books.tx.get(RunRow, case.run_id) if case is not None else None
+    if run is not None:
+        place_contract(books, run.args["contract_no"])
+
+
+def called_off(tx: Tx, events: Sequence[OutboxEvent]) -> list[OutboxEvent]:
+    """Of many decisions those that end a change order or write-off."""
+    numbers = tuple(sorted({str(event.payload["case"]) for event in events}))
+    cases = tx.find(Case, case_no=numbers, state=CaseState.CANCELLED)
+    ended = {case.case_no for case in cases if case.run_id.split("/")[0] in HANDED_IN.values()}
+    return [event for event in events if event.payload["case"] in ended]
+
+
 SUBSCRIBERS: dict[str, Subscriber] = {
     "stages": Subscriber(frozenset(STAGES), keep_stage, first_of_each),
     "notices": Subscriber(frozenset({"case.opened"}), notify_queue),
+    "full_caps": Subscriber(frozenset({"case.resolved"}), look_at_caps_again, called_off),
     "paid_hours": Subscriber(frozenset({"time.corrected"}), corrected, of_paid_hours),
 }

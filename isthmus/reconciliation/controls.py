@@ -27,6 +27,7 @@ from isthmus.reconciliation.documents import (
     check_tax,
 )
 from isthmus.reconciliation.findings import Finding
+from isthmus.reconciliation.full_caps import check_full_caps
 from isthmus.reconciliation.lending import check_lending
 from isthmus.reconciliation.limits import check_caps, check_contract_value, check_milestones, check_orders
 from isthmus.reconciliation.numbering import check_numbers
@@ -71,7 +72,7 @@ CONTROLS = {
     "INV-26": "Does no purchase order bear more than its amount, or work outside its days?",
     "INV-27": "Are projects, and what was made of them elsewhere, on the newest terms?",
     "INV-28": "Do the events alone give the same parts?",
-    "INV-30": "Does everything that is not finished move, wait for a time, or have a case?",
+    "INV-30": "Does everything that is not finished move, wait for a time, or have a case, money over a cap too?",
     "INV-32": "Does no payment give more than it brought?",
     "INV-33": "Is every hour a supplier is paid for approved and paid once, and every bill what its hours come to?",
     "INV-34": "Is every supplier's bill one document in the ERP, with the same total and the same hold?",
@@ -120,8 +121,11 @@ def audit_books(tx: Tx, now: datetime, recompute: Recompute) -> list[Finding]:
     def replay(books: ContractBooks) -> list[Finding]:
         return check_replay(tx, books)
 
+    def owners(books: ContractBooks) -> list[Finding]:
+        return check_full_caps(tx, books)
+
     return [
-        *_each(tx, (*MONEY, *TERMS, prices, replay)),
+        *_each(tx, (*MONEY, *TERMS, prices, replay, owners)),
         *check_numbers(tx),
         *check_versions(tx),
         *check_settled(tx),

@@ -22,8 +22,9 @@ from isthmus.store.tx import Tx
 if TYPE_CHECKING:
     from isthmus.runtime.kernel import Kernel
 
-# Cases that belong to no run: a loop of the worker, a control, something watched. Deciding one moves nothing by itself.
-WITHOUT_A_RUN = ("loop/", "quarantine/", "watch/")
+# Cases that belong to no run: a loop of the worker, a control, something watched, a full cap. Deciding one moves
+# nothing by itself; what it hands in is the desk's (EFFECTS).
+WITHOUT_A_RUN = ("loop/", "quarantine/", "watch/", "cap/")
 FINAL_BY_ACTION = {
     "cancel": CaseState.CANCELLED,
     "skip": CaseState.WAIVED,

@@ -40,7 +40,7 @@ def test_the_month_is_played_twice_and_ends_the_same_to_the_cent(empty_database:
     assert (end["invoiced_total"], end["still_open"]) == ("87267.10", "12574.36")
     assert set(end["effects"]) == {"avalara", "kantata", "netsuite", "salesforce"}
     left = sorted(told.split()[0] for told in end["cases_open"].values())
-    assert left == ["EX-CLIENT-DUP", "EX-POST-REJECT", "EX-TAX-CODE"], "three cases are left for the reader"
+    assert left == ["EX-CAP-REACHED", "EX-CLIENT-DUP", "EX-POST-REJECT", "EX-TAX-CODE"], "four for the reader"
     assert (end["answers_lost_and_found"], end["duplicates"]) == (1, 0)
 
     again = demo(empty_database, "--headless")

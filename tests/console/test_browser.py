@@ -76,7 +76,7 @@ KEYED = world.Deal(
 
 
 class Playing:
-    """The demo's hub and systems with three cases left open, served, and people who log in by a provider."""
+    """The demo's hub and systems with its cases left open, served, and people who log in by a provider."""
 
     def __init__(self, play: Play, url: str, playwright: Any) -> None:
         self.play, self.url, self.playwright = play, url, playwright

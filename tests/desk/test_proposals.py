@@ -182,8 +182,8 @@ def test_write_offs_follow_the_approval_matrix() -> None:
         desk = over_cap(amount)
         if may_not:
             with pytest.raises(NotPermitted, match="approval matrix"):
-                desk.decide(may_not, "approve")
-        resolved, proposal = desk.decide(may, "approve")
+                desk.decide(may_not, "approve", desk.case("EX-WRITE-OFF").case_no)
+        resolved, proposal = desk.decide(may, "approve", desk.case("EX-WRITE-OFF").case_no)
         assert resolved.state is CaseState.RESOLVED and not proposal.needs_second
         assert sum(p.net for p in desk.rows(BillablePart, state=PartState.WRITTEN_OFF)) == Decimal(amount)
 
@@ -213,7 +213,7 @@ def test_a_legal_entity_says_itself_who_approves_its_credits(hours: str, may: Ac
 def test_who_asked_for_a_write_off_does_not_approve_it() -> None:
     desk = over_cap("200.00")
     with pytest.raises(NotPermitted, match="prepared it"):
-        desk.decide(person("pia", "finance"), "approve")
+        desk.decide(person("pia", "finance"), "approve", desk.case("EX-WRITE-OFF").case_no)
 
 
 def test_a_waiver_follows_the_matrix_and_ends_waived() -> None:

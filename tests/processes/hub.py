@@ -128,17 +128,17 @@ class Hub:
         """A billing run for the contract."""
         return self.start("bill_contract", f"K-1:{name}", contract_no="K-1", cutoff=cutoff, prepared_by="ana")
 
-    def resolve(self, action: str, actor: str = "finn", **values: Any) -> Case:
-        """Resolve the one open case and go."""
-        case = self.case()
+    def resolve(self, action: str, actor: str = "finn", exception: str = "", **values: Any) -> Case:
+        """Resolve the one open case (of a type) and go."""
+        case = self.case(exception)
         with self.store.transaction() as tx:
             case = self.kernel.resolve(tx, case.case_no, action=action, actor=actor, reason="test", values=values)
         self.go()
         return case
 
-    def case(self) -> Case:
-        """The one open case."""
-        cases = self.rows(Case, state=CaseState.OPEN)
+    def case(self, exception: str = "") -> Case:
+        """The one open case (of a type)."""
+        cases = self.rows(Case, state=CaseState.OPEN, **({"exception": exception} if exception else {}))
         assert len(cases) == 1, [c.cause for c in cases]
         return cases[0]  # type: ignore[no-any-return]
 

@@ -473,6 +473,14 @@ def run_that_nothing_moves(history: History) -> None:
     spoil(history, history.hub.rows(RunRow)[0], state=RunState.WAITING, wake_at=None)
 
 
+def full_cap_of_nobody(patch: Patch) -> None:
+    patch.setattr("isthmus.processes.work.full_caps.settle", lambda books, version, placements, known: None)
+
+
+def full_cap_told_too_small(history: History) -> None:
+    spoil(history, first(history, Case, exception="EX-CAP-REACHED"), amount=Decimal("0.01"))
+
+
 def write_in_doubt_forgotten(history: History) -> None:
     from isthmus.store.records import Effect
 
@@ -614,6 +622,8 @@ DEFECTS = (
     Defect("INV-08", "half-even rounding", in_rules=half_even),
     Defect("INV-04", "cap off by one entry", in_rules=cap_off_by_one_entry),
     Defect("INV-04", "over a cap that has room", in_rules=cap_too_eager),
+    Defect("INV-30", "a full cap that is nobody's", in_rules=full_cap_of_nobody),
+    Defect("INV-30", "a case that says less than is over the cap", full_cap_told_too_small),
     Defect("INV-11", "lost remainder of a split", in_rules=lost_remainder, agreed=shared_terms),
     Defect("INV-19", "re-used number", in_rules=number_used_again, agreed=shared_terms),
     Defect("INV-01", "part in two states", part_in_two_states),

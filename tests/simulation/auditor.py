@@ -58,6 +58,7 @@ class Auditor:
             self.partition,
             self.completeness,
             self.caps,
+            self.owners,
             self.should_have_been_billed,
             self.invoice_arithmetic,
             self.no_double_billing,
@@ -156,6 +157,17 @@ class Auditor:
                 binding = [room[cap.cap_id] for cap in contract.caps if cap.line_uid in ("", line)]
                 if not binding or min(binding) > 0:
                     yield f"{part.part_id}: {part.net} is over a cap that has {binding} of room"
+
+    def owners(self) -> Iterable[str]:
+        """Of each cap with something over it one open case with that amount, and no other."""
+        over: dict[str, Decimal] = {}
+        for part in self.parts:
+            if part.state == "over_cap":
+                name = f"cap/{part.contract_no}/{part.cap_id}"
+                over[name] = over.get(name, Decimal(0)) + part.net
+        told = [c for c in self.cases if c.state == "open" and c.exception == "EX-CAP-REACHED"]
+        if sorted((c.run_id, c.amount) for c in told) != sorted(over.items()):
+            yield f"over caps are {over}; cases tell {[(c.run_id, str(c.amount)) for c in told]}"
 
     def _within(self, number: str, line_uid: str) -> list[Any]:
         mine = [p for p in self.parts if p.contract_no == number]

@@ -68,6 +68,8 @@ class People:
         chance = self.call_off_chance * (3 if case.exception == "EX-REVIEW" else 1)
         if may_call_off and self.rng.random() < chance:
             return "cancel", {}
+        if case.exception == "EX-CAP-REACHED":
+            return None  # the world's change orders and write-offs end it
         if case.exception in NOT_SET_UP:
             return self._not_set_up(tx, case)
         if case.exception in WRONG_LINE:

@@ -54,7 +54,7 @@ def test_a_discarded_draft_gives_its_room_to_what_comes_first() -> None:
     hub.bill("a")
     hub.capture(entry(2, "6", day=5))
     assert placed(hub) == [("psa:1", "on_draft", Decimal(10)), ("psa:2", "over_cap", Decimal(6))]
-    hub.resolve("cancel")
+    hub.resolve("cancel", exception="EX-REVIEW")
     assert hub.rows(Invoice)[0].life is InvoiceLife.DISCARDED
     assert placed(hub) == [
         ("psa:1", "over_cap", Decimal(6)),
@@ -70,7 +70,7 @@ def test_a_discarded_draft_is_one_amount_with_the_correction_that_came_meanwhile
     hub.capture(entry(1, "10", day=20))
     hub.bill("a")
     hub.capture(entry(1, "0", day=20, approved_at=LATER), entry(2, "12", day=5))
-    hub.resolve("cancel")
+    hub.resolve("cancel", exception="EX-REVIEW")
     assert placed(hub) == [("psa:2", "over_cap", Decimal(2)), ("psa:2", "ready", Decimal(10))]
 
 
@@ -83,7 +83,7 @@ def test_hours_back_from_a_discarded_draft_are_under_the_cap_though_their_correc
     hub.capture(entry(1, "9", approved_at=LATER))
     hub.bill("b")
     hub.capture(entry(2, "12", day=2))
-    hub.resolve("cancel")
+    hub.resolve("cancel", exception="EX-REVIEW")
     states = [part for part in hub.rows(BillablePart) if part.state in (PartState.INVOICED, PartState.READY)]
     assert sum(part.net for part in states) == Decimal("1850.00")
 
@@ -113,7 +113,7 @@ def test_a_write_off_never_becomes_money_given_back() -> None:
     hub.set_up(CAPPED)
     hub.capture(entry(1, "14"))
     hub.start("write_off", "W", contract_no="K-1", amount="740", state="over_cap", requested_by="pm", reason="goodwill")
-    hub.resolve("approve")
+    hub.resolve("approve", exception="EX-WRITE-OFF")
     hub.bill("a")
     hub.capture(entry(1, "12", approved_at=LATER))
     assert placed(hub) == [("psa:1", "invoiced", Decimal(10)), ("psa:1", "written_off", Decimal(2))]

@@ -150,7 +150,7 @@ def demo(
     """Play a month of a small consulting firm on the real hub: from won deal to paid invoice, with faults on the way.
 
     Everything in it is synthetic but the rates; nothing leaves this machine. It plays in a database of its own.
-    Three cases are left open at the end, and the console is served until Ctrl-C for you to solve them.
+    Four cases are left open at the end, and the console is served until Ctrl-C for you to solve them.
 
     Example: isthmus demo --seed 7
     """
@@ -175,7 +175,7 @@ def _invite(play: Play, url: str) -> None:
     from isthmus.app.demo.left_open import WHO, open_cases
 
     typer.echo(f"\nThe console: {url}/")
-    typer.echo("Three cases wait for you there. Everybody's password is demo.")
+    typer.echo("Four cases wait for you there. Everybody's password is demo.")
     for number, told in open_cases(play).items():
         typer.echo(f"  {number}  {WHO[told.split()[0]]}")
         typer.echo(f"              {told}")

@@ -1,4 +1,7 @@
-"""After the month: three things that only a person can settle are left open for whoever has started the demo."""
+"""After the month: what only a person can settle is left open for whoever has started the demo.
+
+Three new deals meet a wall each, and work that goes on at the first client is over its cap.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from isthmus.store.records import Case
 if TYPE_CHECKING:
     from isthmus.app.demo.play import Play
 
-LEFT_OPEN = ("EX-CLIENT-DUP", "EX-POST-REJECT", "EX-TAX-CODE")
+WALLS = ("EX-CLIENT-DUP", "EX-POST-REJECT", "EX-TAX-CODE")
+FULL = "EX-CAP-REACHED"
 WHO = {
+    "EX-CAP-REACHED": "for pia.pmo: work goes on over a full cap; has the client raised it, or is it given up?",
     "EX-CLIENT-DUP": "for stella.steward: is this a new client, or one we have?",
     "EX-POST-REJECT": "for finn.finance, and a second person, say carla.controller: the ERP wants a region",
     "EX-TAX-CODE": "for finn.finance, and a second person, say carla.controller: what kind of service is this?",
@@ -54,7 +59,7 @@ def leave_open(play: Play) -> None:
     play.work_week(WEEK[-1], rows)
     for deal in able:
         play.start_billing(deal.contract_no, "2026-05", "2026-05-15")
-    play.until("three cases left for a person", lambda: _left(play) == LEFT_OPEN)
+    play.until("three walls left for a person", lambda: _left(play) == WALLS)
     for number, told in open_cases(play).items():
         play.timeline.say(f"{number}  {told}")
 
@@ -66,11 +71,12 @@ def _settle_short_payment(play: Play) -> None:
 
 
 def _left(play: Play) -> tuple[str, ...]:
-    """The types of the open cases once all is quiet; reviews on the way are approved."""
+    """The types of the open cases once all is quiet, but full caps; reviews on the way are approved."""
     for case in _open(play, "EX-REVIEW"):
         play.timeline.say(f"{case.cause}. finn.finance approves.")
         play.decide(case, "approve", "checked")
-    return tuple(sorted(case.exception for case in play.rows(Case, state=CaseState.OPEN))) if play.quiet() else ()
+    types = sorted(case.exception for case in play.rows(Case, state=CaseState.OPEN) if case.exception != FULL)
+    return tuple(types) if play.quiet() else ()
 
 
 def _open(play: Play, exception: str) -> list[Case]:

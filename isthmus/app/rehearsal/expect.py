@@ -45,6 +45,10 @@ def check(stage: Stage, play: Play, act: ExpectAct) -> Iterator[str]:
             if found != sorted(act.cases):
                 told = [f"{c.exception}: {c.cause}" for c in tx.find(Case, state=CaseState.OPEN)]
                 yield f"open cases are {', '.join(found) or 'none'}; expected {', '.join(act.cases) or 'none'}: {told}"
+        for exception, wanted in (act.at_stake or {}).items():
+            amounts = [c.amount or ZERO for c in tx.find(Case, state=CaseState.OPEN, exception=exception)]
+            if sum(amounts, ZERO) != wanted:
+                yield f"open cases {exception} are about {sum(amounts, ZERO)}, not {wanted}"
         if act.events is not None:
             counts = Counter(event.type for event in tx.find(OutboxEvent))
             yield from (

@@ -14,6 +14,7 @@ from isthmus.app.rehearsal import script as s
 from isthmus.app.rehearsal.expect import check
 from isthmus.app.rehearsal.report import Report, report
 from isthmus.app.rehearsal.stage import Stage
+from isthmus.desk import cases
 from isthmus.domain.errors import BadInput, IsthmusError
 from isthmus.domain.lending import LendingAgreement, TaxThreshold
 from isthmus.domain.objects import (
@@ -446,15 +447,12 @@ class Play:
         fitting = [case for case in open_cases if act.subject in f"{case.subject} {case.cause}"]
         if not fitting:
             raise BadInput(f"there is no open case {act.case}{f' about {act.subject}' if act.subject else ''}")
+        why = act.note or "decided in the rehearsal"
         with self.stage.store.transaction() as tx:
-            self.stage.kernel.resolve(
-                tx,
-                fitting[0].case_no,
-                action=act.action,
-                actor=act.by,
-                reason=act.note or "decided in the rehearsal",
-                values=act.values,
-            )
+            books = self.stage.kernel.books(tx, key=self._name("decision"), actor=act.by)
+            checked = cases.check(books, fitting[0], act.action, act.values)
+            number = fitting[0].case_no
+            cases.carry_out(books, number, action=act.action, actor=act.by, reason=why, checked=checked)
 
     def _close_period(self, act: s.CloseAct) -> None:
         args = {"entity": act.entity, "period": act.period, "closed_by": act.by}

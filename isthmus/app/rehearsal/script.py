@@ -291,10 +291,11 @@ class ExpectAct(Act):
     """What must be true on that day. Only what is given is compared.
 
     parts: net by state for a contract; hours: the same in hours. invoices: all issued documents in the order of issue.
-    cases: types of open cases. events: how often each was published. erp: what the ERP sandbox holds.
-    held_back, deposit: what a contract's ledgers add up to. bills: of a supplier's bill by number, any of its fields.
-    kept_back: by subcontract, what is kept back from its supplier. lent: what one legal entity has charged another, by
-    lender>borrower. near: percent of a threshold that sales have reached, by entity/state.
+    cases: types of open cases; at_stake: what the open cases of a type are about, added up. events: how often each was
+    published. erp: what the ERP sandbox holds. held_back, deposit: what a contract's ledgers add up to. bills: of a
+    supplier's bill by number, any of its fields. kept_back: by subcontract, what is kept back from its supplier. lent:
+    what one legal entity has charged another, by lender>borrower. near: percent of a threshold that sales have
+    reached, by entity/state.
     """
 
     do: Literal["expect"]
@@ -303,6 +304,7 @@ class ExpectAct(Act):
     hours: dict[str, Exact] | None = None
     invoices: tuple[InvoiceExpected, ...] | None = None
     cases: tuple[str, ...] | None = None
+    at_stake: dict[str, Exact] | None = None
     events: dict[str, int] | None = None
     erp: dict[str, Any] | None = None
     retainer: tuple[dict[str, Any], ...] | None = None

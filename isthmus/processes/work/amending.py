@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 from isthmus.domain.errors import BadInput, NeedsDecision
-from isthmus.domain.objects import BillablePart, ContractVersion, Engagement, Project
+from isthmus.domain.objects import BillablePart, Cap, ContractVersion, Engagement, Project
 from isthmus.domain.states import EngagementState, PartState
 from isthmus.policies import readiness
 from isthmus.policies.billing import write_off_order
@@ -18,10 +19,32 @@ from isthmus.processes.work.partition import move_parts, split_parts
 from isthmus.runtime.books import Books
 
 
-def new_version(
-    books: Books, contract_no: str, change_order: str, cap_delta: Decimal, accepted_on: date, evidence: str
-) -> ContractVersion:
-    """A new contract version with the contract's cap changed by cap_delta; the earlier version stays as it is.
+@dataclass(frozen=True)
+class CapChange:
+    """A change order the client has accepted: by how much (in the cap's own measure) which cap changes.
+
+    cap_id: the cap, or PO and a number for the amount of a purchase order; empty is the contract's own cap.
+    """
+
+    number: str
+    delta: Decimal
+    accepted_on: date
+    evidence: str
+    cap_id: str = ""
+
+
+@dataclass(frozen=True)
+class WriteOff:
+    """Unbilled evidence to be given up: how much of which state and why; cap_id: only what is over this cap."""
+
+    amount: Decimal
+    state: str
+    reason: str
+    cap_id: str = ""
+
+
+def new_version(books: Books, contract_no: str, change: CapChange) -> ContractVersion:
+    """A new contract version with a cap changed as accepted; the earlier version stays as it is.
 
     NeedsDecision EX-CAP-BELOW-BILLED when the new cap would lie below what is invoiced: never a silent credit.
     """
@@ -34,37 +57,47 @@ def new_version(
     if engagement is None or engagement.state is not EngagementState.ACTIVE:
         state = engagement.state if engagement else "unknown"
         raise BadInput(f"the engagement of contract {contract_no} is {state}: only an active one can be changed")
-    caps = [cap for cap in latest.caps if cap.scope == "contract"]
-    if not caps:
-        raise BadInput(f"contract {latest.key} has no cap to change")
-    invoiced = books.tx.find(BillablePart, contract_no=contract_no, state=(PartState.INVOICED, PartState.ON_DRAFT))
-    billed = sum((part.net for part in invoiced), Decimal(0))
-    limit = caps[0].limit + cap_delta
-    if limit < billed:
-        raise NeedsDecision(
-            "EX-CAP-BELOW-BILLED",
-            f"change order {change_order} would set the cap of {latest.key} to {limit}, but {billed} is billed",
-            queue="contract-operations",
-            money=(billed - limit, latest.currency),
-            actions=("retry", "cancel"),
-        )
-    raised = tuple(cap.model_copy(update={"limit": limit}) if cap == caps[0] else cap for cap in latest.caps)
+    cap = cap_of(latest, change.cap_id)
+    if cap is None:
+        raise BadInput(f"contract {latest.key} has no cap {change.cap_id}".rstrip() + " to change")
+    limit = cap.limit + change.delta
     version = latest.model_copy(
         update={
+            **_with_limit(latest, cap, limit),
             "version": latest.version + 1,
-            "caps": raised,
-            "signed_on": accepted_on,
-            "change_order": change_order,
-            "document_ref": evidence,
+            "signed_on": change.accepted_on,
+            "change_order": change.number,
+            "document_ref": change.evidence,
         }
     )
+    _refuse_cap_below_billed(books, version, cap.cap_id)
     books.tx.insert(version)
-    payload = {"change_order": change_order, "version": version.key, "cap": str(limit), "delta": str(cap_delta)}
+    payload = {"change_order": change.number, "version": version.key, "cap": str(limit), "delta": str(change.delta)}
+    payload |= {"cap_id": cap.cap_id} if change.cap_id else {}
     books.emit("change_order.accepted", f"contract:{contract_no}", payload, entity=version.entity)
     books.audit(
-        "contract.amend", f"contract:{version.key}", reason=evidence, before={"cap": str(caps[0].limit)}, after=payload
+        "contract.amend",
+        f"contract:{version.key}",
+        reason=change.evidence,
+        before={"cap": str(cap.limit)},
+        after=payload,
     )
     return version
+
+
+def cap_of(version: ContractVersion, cap_id: str) -> Cap | None:
+    """The cap with this id, the amount of a purchase order among them; the contract's own where none is named."""
+    caps = with_orders(version).caps
+    return next((c for c in caps if (c.cap_id == cap_id if cap_id else c.scope == "contract")), None)
+
+
+def _with_limit(version: ContractVersion, cap: Cap, limit: Decimal) -> dict[str, object]:
+    """The terms of a version in which this cap, or purchase order, has another limit."""
+    if cap in version.caps:
+        return {"caps": tuple(c.model_copy(update={"limit": limit}) if c == cap else c for c in version.caps)}
+    orders = version.purchase_orders
+    changed = (po.model_copy(update={"amount": limit}) if po.po_number == cap.po_number else po for po in orders)
+    return {"purchase_orders": tuple(changed)}
 
 
 def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
@@ -99,8 +132,10 @@ def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
     return agreed
 
 
-def _refuse_cap_below_billed(books: Books, version: ContractVersion) -> None:
+def _refuse_cap_below_billed(books: Books, version: ContractVersion, only: str = "") -> None:
     for use in below_billed(with_orders(version), on_paper(books, version)):
+        if only not in ("", use.cap_id):
+            continue
         raise NeedsDecision(
             "EX-CAP-BELOW-BILLED",
             f"contract {version.key} sets cap {use.cap_id} to {use.limit}, but {use.consumed} is billed",
@@ -165,15 +200,13 @@ def project_under(books: Books, version: ContractVersion) -> Project:
     return changed
 
 
-def ask_for_write_off(
-    books: Books, contract_no: str, amount: Decimal, state: str, requested_by: str, reason: str
-) -> Decimal:
+def ask_for_write_off(books: Books, contract_no: str, wanted: WriteOff, requested_by: str) -> Decimal:
     """Another person than the one who asks approves a write-off. BadInput when there is not that much to write off."""
-    answer = books.answers.get("EX-WRITE-OFF", {})
-    parts = _candidates(books, contract_no, state)
+    answer, amount, reason = books.answers.get("EX-WRITE-OFF", {}), wanted.amount, wanted.reason
+    parts = _candidates(books, contract_no, wanted)
     available = sum((part.net for part in parts), Decimal(0))
     if amount <= 0 or amount > available:
-        raise BadInput(f"contract {contract_no} has {available} {state}; {amount} cannot be written off")
+        raise BadInput(f"contract {contract_no} has {available} {wanted.state}; {amount} cannot be written off")
     if answer.get("action") != "approve":
         raise NeedsDecision(
             "EX-WRITE-OFF",
@@ -186,15 +219,17 @@ def ask_for_write_off(
     return amount
 
 
-def _candidates(books: Books, contract_no: str, state: str) -> list[BillablePart]:
-    parts = books.tx.find(BillablePart, contract_no=contract_no, state=PartState(state))
-    return sorted(parts, key=lambda part: (part.order_key, part.part_id))
+def _candidates(books: Books, contract_no: str, wanted: WriteOff) -> list[BillablePart]:
+    parts = books.tx.find(BillablePart, contract_no=contract_no, state=PartState(wanted.state))
+    mine = [part for part in parts if wanted.cap_id in ("", part.cap_id)]
+    return sorted(mine, key=lambda part: (part.order_key, part.part_id))
 
 
-def write_off(books: Books, contract_no: str, amount: Decimal, state: str, reason: str) -> str:
+def write_off(books: Books, contract_no: str, wanted: WriteOff) -> str:
     """Newest evidence first. A part that is larger than what is left to write off is split exactly."""
     books.tx.lock(f"contract:{contract_no}")
-    parts = {part.part_id: part for part in _candidates(books, contract_no, state)}
+    amount, reason = wanted.amount, wanted.reason
+    parts = {part.part_id: part for part in _candidates(books, contract_no, wanted)}
     for part_id, net in write_off_order([(p.part_id, p.net) for p in parts.values()], amount):
         part = parts[part_id]
         if net < part.net:

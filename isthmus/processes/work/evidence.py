@@ -12,6 +12,7 @@ from isthmus.policies.billing import PLACED
 from isthmus.policies.caps import Placement, Share, cap_use
 from isthmus.policies.caps import place as place_shares
 from isthmus.policies.charges import NO_LONGER
+from isthmus.processes.work import full_caps
 from isthmus.processes.work.holding import Holds
 from isthmus.processes.work.partition import add_parts, move_parts
 from isthmus.runtime.books import Books
@@ -131,6 +132,8 @@ def _place_all(books: Books, contract_no: str) -> tuple[ContractVersion, list[Sh
             shares.append(share_of(item, quantity, net, holds))
     placements = place_shares(shares, version, placed)
     _write_places(books, items, parts, placements)
+    once_full = {part.cap_id for mine in parts.values() for part in mine if part.cap_id}
+    full_caps.settle(books, version, placements, once_full)
     return version, shares, placed, placements
 
 
@@ -231,18 +234,18 @@ def announce_caps(
     placements: Sequence[Placement],
 ) -> None:
     """cap.hard_reached once per cap and limit; alerts and soft caps once per crossing."""
-    about = f"contract:{version.contract_no}"
+    about, own = f"contract:{version.contract_no}", version.contract_no
     limits = {cap.cap_id: cap.limit for cap in version.caps}
     for cap_id in sorted({p.cap_id for p in placements if p.state is PartState.OVER_CAP}):
-        if books.tx.next(f"reached:{cap_id}:{limits[cap_id]}") == 1:
+        if books.tx.next(f"reached:{own}:{cap_id}:{limits[cap_id]}") == 1:
             payload = {"cap": cap_id, "limit": str(limits[cap_id]), "currency": version.currency}
             books.emit("cap.hard_reached", about, payload, entity=version.entity)
     for use in cap_use(version, shares, placed, placements):
         facts = {"cap": use.cap_id, "consumed": str(use.consumed), "limit": str(use.limit)}
         for percent in use.alerts_crossed:
-            if books.tx.next(f"alert:{use.cap_id}:{use.limit}:{percent}") == 1:
+            if books.tx.next(f"alert:{own}:{use.cap_id}:{use.limit}:{percent}") == 1:
                 books.emit("cap.alert", about, {**facts, "percent": percent}, entity=version.entity)
-        if use.soft_exceeded and books.tx.next(f"soft:{use.cap_id}:{use.limit}") == 1:
+        if use.soft_exceeded and books.tx.next(f"soft:{own}:{use.cap_id}:{use.limit}") == 1:
             books.emit("cap.soft_exceeded", about, facts, entity=version.entity)
 
 

@@ -9,6 +9,7 @@ from isthmus.domain.objects import BillableItem, Invoice
 from isthmus.domain.states import PartState, Posting
 from isthmus.policies.caps import cap_use
 from isthmus.ports.messages import TimeCost
+from isthmus.processes.work import full_caps
 from isthmus.processes.work.bulk.making import Made, make
 from isthmus.processes.work.bulk.reading import Case, Month, month_of_entity, read_share, shares_of
 from isthmus.processes.work.costing import costs_of
@@ -65,6 +66,8 @@ def _keep(books: Books, month: Month, quick: Sequence[Made]) -> None:
             _tell_caps(books, made)
     _tell(books, "invoice.drafted", [made.draft for made in quick if made.draft], month)
     _tell(books, "invoice.approved", [made.approved for made in quick if made.approved], month)
+    for made in quick:  # as late as the numbers: who opens a case makes every other one wait
+        full_caps.settle(books, made.case.versions[-1], made.placements, ())
     drafts = [made.issued for made in quick if made.issued]
     numbers = numbers_of(books, month.entity, "standard", len(drafts))
     issued = [draft.model_copy(update={"number": no}) for draft, no in zip(drafts, numbers, strict=True)]
