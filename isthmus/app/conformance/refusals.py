@@ -4,18 +4,17 @@ there, the verb does not say that all is well. 401, 403 and 404 are never passed
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import httpx
 
-from isthmus.app.conformance.bench import Bench
+from isthmus.app.conformance.bench import Bench, Trial
 from isthmus.app.conformance.counterpart import Emulated
 from isthmus.app.conformance.verdict import expect
 from isthmus.app.conformance.weather import is_sign_in
 from isthmus.domain.errors import IsthmusError, NeedsSetup, OutcomeUnknown, Throttled, Unreachable
 from isthmus.kit.manifest import Manifest
-
-REQUESTS_MAX = 60  # of one verb
 
 # What may be made of each: the second of two is what it means when an earlier request of the verb was carried out, or
 # when this one may have been.
@@ -26,18 +25,23 @@ TOLD: dict[int, tuple[type[IsthmusError], ...]] = {
     429: (Throttled, OutcomeUnknown),
     500: (Unreachable, OutcomeUnknown),
 }
+AT_A_REAL_SYSTEM = (404,)
 
 
 @dataclass
 class Refusing(httpx.BaseTransport):
-    """Carries requests on, up to the one at a place; this and all after it are answered with a status."""
+    """Carries requests on, up to the one at a place; this and all after it are answered with a refusal."""
 
     inner: httpx.BaseTransport
     manifest: Manifest
-    answer: httpx.Response = field(default_factory=lambda: httpx.Response(200))
+    answer: httpx.Response = field(default_factory=lambda: httpx.Response(500))
     at: int | None = None
     seen: int = 0
-    refused: httpx.Request | None = None
+    refused: bool = False
+
+    def refuse(self, at: int | None) -> None:
+        """Count from now on, and refuse the request at this place, from 0 on; None: refuse nothing."""
+        self.at, self.seen, self.refused = at, 0, False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The counterpart's answer, or the refusal."""
@@ -46,7 +50,7 @@ class Refusing(httpx.BaseTransport):
         self.seen += 1
         if self.at is None or self.seen <= self.at:
             return self.inner.handle_request(request)
-        self.refused = request
+        self.refused = True
         told = self.answer
         return httpx.Response(told.status_code, headers=told.headers, content=told.content, request=request)
 
@@ -56,46 +60,59 @@ class Refusing(httpx.BaseTransport):
 
 def refusals_are_told(bench: Bench, verb: str) -> str:
     """Each request of a verb, and of the look-up of a write, is refused in turn by each of these statuses."""
-    row = bench.manifest.verbs.get(verb)
-    asked = verb.split(".")[1]
-    tried = _each_refused(bench, verb, asked, lookup=False)
-    tried += _each_refused(bench, verb, row.find, lookup=True) if row else 0
-    return f"{tried} requests refused, all of them told"
-
-
-def _each_refused(bench: Bench, verb: str, method: str, lookup: bool) -> int:
-    """How many requests were refused, each by each status. lookup: what the verb has written is looked for."""
-    places = ((status, at) for status in TOLD for at in range(REQUESTS_MAX))
-    done: set[int] = set()
-    tried = 0
-    for status, at in places:
-        if status not in done and _is_refused(bench, verb, method, lookup, status, at):
-            tried += 1
-        else:
-            done.add(status)  # it ended before this request
-    return tried
-
-
-def _is_refused(bench: Bench, verb: str, method: str, lookup: bool, status: int, at: int) -> bool:
-    """False when the method ends before its request at this place. Broken when it takes a refusal for success."""
     bench.reset()
-    refusing = Refusing(bench.counterpart.transport(), bench.manifest, _answer(bench, status))
-    connection = bench.connect(transport=refusing)
-    trial = bench.prepare(verb, 1, connection)
-    if lookup:
-        getattr(connection, verb.split(".")[1])(*trial.arguments)
-    refusing.seen, refusing.at = 0, at
-    try:
-        found = getattr(connection, method)(*trial.arguments)
-    except IsthmusError as error:
-        kinds, where = TOLD[status], f"{method}, its request {at} answered {status}"
-        expect(isinstance(error, kinds), f"{where}: {type(error).__name__}, not {kinds[0].__name__}: {error.message}")
-        return True
-    if refusing.refused is None:
-        return False
-    nobody = lookup and status == 404 and found is None
-    expect(nobody, f"{method}, its request {at} answered {status}, says {found!r}")
-    return True
+    row = bench.manifest.verbs.get(verb)
+    asked = [_Asked(bench, verb, verb.split(".")[1]), *([_Asked(bench, verb, row.find, lookup=True)] if row else [])]
+    return f"{sum(each.tried() for each in asked)} requests refused, all of them told"
+
+
+class _Asked:
+    """One method, refused again and again. lookup: what the verb has written before is looked for.
+
+    What only asks is asked about the same each time; what writes has something new to write each time.
+    """
+
+    numbers = itertools.count(1)
+
+    def __init__(self, bench: Bench, verb: str, method: str, lookup: bool = False) -> None:
+        self.bench, self.verb, self.method, self.lookup = bench, verb, method, lookup
+        self.refusing = Refusing(bench.counterpart.transport(), bench.manifest)
+        self.connection = bench.connect(transport=self.refusing)
+        self.writes = verb in bench.manifest.verbs and not lookup
+        self.trial = self._prepared()
+        if lookup:
+            getattr(self.connection, verb.split(".")[1])(*self.trial.arguments)
+
+    def _prepared(self) -> Trial:
+        return self.bench.prepare(self.verb, next(self.numbers), self.connection)
+
+    def tried(self) -> int:
+        """How many requests were refused. At a real system, where each takes its time, by the one that is overlooked most easily."""
+        tried = 0
+        for status in AT_A_REAL_SYSTEM if self.bench.counterpart.real else TOLD:
+            self.refusing.answer = _answer(self.bench, status)
+            at = 0
+            while self._told(status, at):
+                at += 1
+            tried += at
+        return tried
+
+    def _told(self, status: int, at: int) -> bool:
+        """False when the method ends before its request at this place. Broken when it takes a refusal for success."""
+        self.refusing.refuse(None)
+        self.connection.traffic.resume()
+        trial = self._prepared() if self.writes else self.trial
+        self.refusing.refuse(at)
+        where = f"{self.method}, its request {at} answered {status}"
+        try:
+            found = getattr(self.connection, self.method)(*trial.arguments)
+        except IsthmusError as error:
+            kinds = TOLD[status]
+            expect(isinstance(error, kinds), f"{where}: {type(error).__name__}, not {kinds[0].__name__}: {error}")
+            return True
+        nobody = self.lookup and status == 404 and found is None
+        expect(not self.refusing.refused or nobody, f"{where}, says {found!r}")
+        return self.refusing.refused
 
 
 def _answer(bench: Bench, status: int) -> httpx.Response:
