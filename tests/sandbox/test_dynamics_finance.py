@@ -279,6 +279,13 @@ def test_a_key_names_every_field(http: httpx.Client) -> None:
     assert "Only 1 of 2 keys provided for lookup" in answered.json()["error"]["innererror"]["message"]
 
 
+def test_slash_and_plus_in_a_key_may_be_encoded_twice(http: httpx.Client) -> None:
+    make(http, "CustomersV3", CUSTOMER | {"CustomerAccount": "C/1+2"})
+    for written in ("C%2F1%2B2", "C%252F1%252B2"):
+        found = http.get(f"/data/CustomersV3(dataAreaId='usmf',CustomerAccount='{written}')")
+        assert found.json()["CustomerAccount"] == "C/1+2"
+
+
 def test_a_key_is_taken_once_without_regard_to_case(http: httpx.Client) -> None:
     make(http, "CustomersV3", CUSTOMER)
     again = http.post("/data/CustomersV3", json=CUSTOMER | {"CustomerAccount": "c-1"})

@@ -235,6 +235,14 @@ def test_client_sets_properties_pipelines_and_owners(hub: HubSpot) -> None:
         hub.crm.owners.owners_api.get_by_id(7)
 
 
+def test_dated_addresses_and_kinds_of_association(api: Api) -> None:
+    for owners in ("/crm/v3/owners", "/crm/owners/2026-03"):
+        assert [each["email"] for each in api.call("GET", owners, 200)["results"]] == ["sales@firm.example"]
+    assert api.call("GET", "/crm-object-schemas/2026-03/schemas", 200) == {"results": []}
+    kinds = api.call("GET", "/crm/v4/associations/deals/companies/labels", 200)["results"]
+    assert {"category": "HUBSPOT_DEFINED", "typeId": 5, "label": None} in kinds
+
+
 def test_client_works_with_a_custom_object(hub: HubSpot) -> None:
     schema = hub.crm.schemas.core_api.create(
         object_schema_egg={

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from atlassian import Jira
 from jira import JIRA
 from jira.exceptions import JIRAError
 
@@ -118,6 +119,26 @@ def test_published_client_searches_with_page_tokens(jira: JIRA) -> None:
     assert jira.approximate_issue_count("project = CONS AND summary ~ 's1'") == 1
     with pytest.raises(JIRAError, match="Unbounded JQL"):
         jira.enhanced_search_issues("ORDER BY key")
+
+
+def test_another_published_client_works_as_well(served: Running, box: JiraSandbox) -> None:
+    known = box.credentials()
+    site = Jira(url=served.url, username=known["email"], password=known["api_token"], cloud=True)
+    kinds = {each["name"]: each["id"] for each in site.issue_createmeta_issuetypes("CONS")["issueTypes"]}
+    shown = site.issue_createmeta_fieldtypes("CONS", kinds["Task"])["fields"]
+    assert {each["fieldId"] for each in shown if each["required"]} == {"summary", "issuetype", "project"}
+    made = site.issue_create({"project": {"key": "CONS"}, "issuetype": {"id": kinds["Task"]}, "summary": "Plan"})["key"]
+    [bela] = site.user_find_by_user_string(query="Bela")
+    site.assign_issue(made, bela["accountId"])
+    site.issue_add_comment(made, "Begun")
+    assert [each["body"] for each in site.issue_get_comments(made)["comments"]] == ["Begun"]
+    assert site.issue(made)["fields"]["assignee"]["displayName"] == "Bela Kovacs"
+    site.issue_worklog(made, "2026-03-02T15:00:00.000+0000", 3600, "work")
+    assert [each["timeSpentSeconds"] for each in site.issue_get_worklog(made)["worklogs"]] == [3600]
+    site.set_issue_status(made, "In Progress")
+    assert (site.get_issue_status(made), site.issue_exists("CONS-99")) == ("In Progress", False)
+    assert [each["key"] for each in site.enhanced_jql_get_list_of_tickets("project = CONS")] == [made]
+    assert (site.get_project_versions("CONS"), site.get_project_components("CONS")) == ([], [])
 
 
 def test_published_client_is_refused_with_a_wrong_token(served: Running, box: JiraSandbox) -> None:
@@ -448,5 +469,18 @@ def test_requests_and_answers_are_as_the_specification_has_them(api: httpx.Clien
     assert not call("GET", "/project/search", maxResults=1)["isLast"]
     for path in ("/serverInfo", "/myself", "/field", "/status", "/issuetype", "/project", "/project/CONS"):
         call("GET", path)
+    call("GET", "/issue/createmeta/CONS/issuetypes")
+    call("GET", "/issue/createmeta/CONS/issuetypes/10001", maxResults=3)
+    call("GET", f"/issue/{task['id']}/editmeta")
+    call("PUT", f"/issue/{task['id']}/assignee", {"accountId": BELA})
+    call("POST", f"/issue/{task['id']}/comment", {"body": ADF})
+    call("GET", f"/issue/{task['id']}/comment")
+    call("GET", "/user/search", query="bela")
+    call("GET", "/user/search")
+    call("GET", "/project/CONS/statuses")
+    call("GET", "/project/CONS/versions")
+    call("GET", "/project/CONS/components")
+    two = [{"fields": {**fields, "summary": "One of two"}}, {"fields": {**fields, "summary": ""}}]
+    call("POST", "/issue/bulk", {"issueUpdates": two})
     call("DELETE", f"/issue/{task['id']}")
     print(f"{len(spec.seen)} operations checked")

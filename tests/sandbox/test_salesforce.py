@@ -129,6 +129,58 @@ def test_published_client_upserts_in_bulk(sf: Salesforce, tls: server.Running) -
     assert [r["Name"] for r in sf.query("SELECT Name FROM Account ORDER BY Name")["records"]] == ["New", "Second"]
 
 
+def test_published_client_queries_in_bulk_by_parts(sf: Salesforce, tls: server.Running) -> None:
+    tls.sandbox.bulk_polls = 0  # type: ignore[attr-defined]
+    parent = tls.sandbox.seed("Account", {"Name": "Group, Inc."})
+    for number in range(5):
+        tls.sandbox.seed("Account", {"Name": f"A{number}", "Hub_Id__c": f"B-{number}", "ParentId": parent["Id"]})
+    asked = "SELECT Name, Parent.Name FROM Account WHERE Hub_Id__c != null ORDER BY Name"
+    parts = list(sf.bulk2.Account.query(asked, max_records=2, wait=0.05))
+    lines = [part.splitlines() for part in parts]
+    assert [len(part) for part in lines] == [3, 3, 2], "each part has its header"
+    assert {part[0] for part in lines} == {'"Name","Parent.Name"'}
+    assert [row for part in lines for row in part[1:]] == [f'"A{n}","Group, Inc."' for n in range(5)]
+
+
+def test_bulk_query_jobs_have_their_states(http: httpx.Client, box: SalesforceSandbox) -> None:
+    _account(http, "Q-1")
+    opened = http.post("/jobs/query", json={"operation": "query", "query": "SELECT Id FROM Account"})
+    job = f"/jobs/query/{opened.json()['id']}"
+    assert (opened.status_code, opened.json()["state"], opened.json()["object"]) == (200, "UploadComplete", "Account")
+    assert _codes(http.get(f"{job}/results")) == (400, "INVALIDJOBSTATE")
+    assert [http.get(job).json()["state"] for _ in range(2)] == ["InProgress", "JobComplete"]
+    result = http.get(f"{job}/results")
+    assert (result.headers["Sforce-NumberOfRecords"], result.headers["Sforce-Locator"]) == ("1", "null")
+    assert _codes(http.patch(job, json={"state": "Aborted"})) == (400, "INVALIDJOBSTATE")
+    assert [each["id"] for each in http.get("/jobs/query").json()["records"]] == [opened.json()["id"]]
+    assert http.get("/jobs/ingest").json()["records"] == []
+    assert (http.delete(job).status_code, http.get(job).status_code) == (204, 404)
+    for wrong in ({"operation": "insert"}, {"operation": "query", "query": "SELECT COUNT() FROM Account"}):
+        assert http.post("/jobs/query", json=wrong).status_code == 400
+    assert _codes(http.post("/jobs/query", json={"operation": "query", "query": "SELECT"}))[1] == "MALFORMED_QUERY"
+
+
+def test_a_token_says_whose_it_is_at_the_address_the_sign_in_names(
+    http: httpx.Client, box: SalesforceSandbox, plain: server.Running
+) -> None:
+    signed_in = WIRE.post(
+        f"{plain.url}/services/oauth2/token", data={"grant_type": "client_credentials"}, auth=_app(box)
+    ).json()
+    who = WIRE.get(signed_in["id"], headers={"Authorization": f"Bearer {signed_in['access_token']}"})
+    assert who.json()["username"] == box.username and who.json()["organization_id"] == box.auth.org_id
+    assert WIRE.get(signed_in["id"], headers={"Authorization": "Bearer nobody"}).status_code == 403
+    stranger = signed_in["id"][:-3] + "AAA"
+    assert WIRE.get(stranger, headers={"Authorization": f"Bearer {signed_in['access_token']}"}).status_code == 404
+
+
+def test_records_are_read_together_by_a_body_too(http: httpx.Client) -> None:
+    first, second = _account(http, "R-1"), _account(http, "R-2")
+    asked = {"ids": [second, "001000000000000AAA", first], "fields": ["Name"]}
+    found = http.post("/composite/sobjects/Account", json=asked).json()
+    assert [each and each["Name"] for each in found] == ["R-2", None, "R-1"]
+    assert _codes(http.post("/composite/sobjects/Account", json={"ids": [first]})) == (400, "MISSING_ARGUMENT")
+
+
 def test_published_client_hears_of_bad_sign_in_and_expired_session(tls: server.Running) -> None:
     with pytest.raises(SalesforceAuthenticationFailed, match="user hasn't approved this consumer"):
         published_client(tls, username="stranger@firm.example")

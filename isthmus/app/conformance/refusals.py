@@ -87,7 +87,7 @@ class _Asked:
         return self.bench.prepare(self.verb, next(self.numbers), self.connection)
 
     def tried(self) -> int:
-        """How many requests were refused. At a real system, where each takes its time, by the one that is overlooked most easily."""
+        """How many requests were refused; at a real system, which takes its time, by the status easiest to miss."""
         tried = 0
         for status in AT_A_REAL_SYSTEM if self.bench.counterpart.real else TOLD:
             self.refusing.answer = _answer(self.bench, status)

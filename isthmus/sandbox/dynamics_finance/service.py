@@ -53,7 +53,9 @@ class Service:
 
     def serve(self, call: Call) -> Response:
         """Answer one call, or raise Refusal."""
-        found = re.fullmatch(r"(\w+)(?:\((.*)\))?(?:/(\w+))?", unquote(call.path))
+        # Slash and plus in a key may come encoded twice, as a published client sends them: see the notes.
+        path = unquote(call.path).replace("%2F", "/").replace("%2B", "+")
+        found = re.fullmatch(r"(\w+)(?:\((.*)\))?(?:/(\w+))?", path)
         entity = BY_SET.get(found[1]) if found else None
         if found is None or entity is None:
             raise no_route(f"{call.root}/{call.path}")

@@ -179,3 +179,9 @@ def batch_create(box: HubspotSandbox, call: Call) -> Answer:
         told = {"fromObjectTypeId": kind.type_id, "fromObjectId": int(ends["from"]), "labels": []}
         results.append({**told, "toObjectTypeId": to.type_id, "toObjectId": int(ends["to"])})
     return 201, {"status": "COMPLETE", "results": results, "startedAt": at, "completedAt": at}
+
+
+def labels(box: HubspotSandbox, call: Call) -> Answer:
+    """GET: the kinds of association there may be from one type to another; those the vendor defines have no label."""
+    known = box.schema.associations(box.schema.of(call.parts["type"]).name, box.schema.of(call.parts["to"]).name)
+    return 200, {"results": [{"category": category, "typeId": number, "label": None} for category, number in known]}

@@ -33,13 +33,15 @@ LINKS = ("/crm/v4/objects", f"/crm/objects/{_DATED}")
 PAIRS = ("/crm/v4/associations", "/crm/v3/associations", f"/crm/associations/{_DATED}")
 PROPERTIES = ("/crm/v3/properties", f"/crm/properties/{_DATED}")
 PIPELINES = ("/crm/v3/pipelines", f"/crm/pipelines/{_DATED}")
-OWNERS = ("/crm/v3/owners",)
-SCHEMAS = ("/crm/v3/schemas", "/crm-object-schemas/v3/schemas")
+OWNERS = ("/crm/v3/owners", f"/crm/owners/{_DATED}")
+SCHEMAS = ("/crm/v3/schemas", "/crm-object-schemas/v3/schemas", f"/crm-object-schemas/{_DATED}/schemas")
+LABELS = ("/crm/v4/associations", f"/crm/associations/{_DATED}")
 # (addresses, path below them, methods with their handlers), the more particular ones first
 ENDPOINTS: tuple[tuple[tuple[str, ...], str, dict[str, Handler]], ...] = (
     (LINKS, "/{type}/{id}/associations/default/{to}/{to_id}", {"PUT": associations.put}),
     (LINKS, "/{type}/{id}/associations/{to}/{to_id}", {"PUT": associations.put, "DELETE": associations.remove}),
     (LINKS, "/{type}/{id}/associations/{to}", {"GET": associations.list_of}),
+    (LABELS, "/{type}/{to}/labels", {"GET": associations.labels}),
     (PAIRS, "/{type}/{to}/batch/read", {"POST": associations.batch_read}),
     (PAIRS, "/{type}/{to}/batch/create", {"POST": associations.batch_create}),
     (OBJECTS, "/{type}/search", {"POST": search.search}),

@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 
 from isthmus.sandbox.base import Record
-from isthmus.sandbox.jira import issues, search, worklogs
+from isthmus.sandbox.jira import issues, screens, search, worklogs
 from isthmus.sandbox.jira.errors import Refused, not_json
 from isthmus.sandbox.jira.reference import PROJECTS, STATUSES, TYPES
 from isthmus.sandbox.jira.site import Site
@@ -106,9 +106,45 @@ def _history(call: Call) -> Any:
 
 def _page(call: Call, rows: list[Record], most: int) -> Record:
     """The page that is asked for. most: rows on a page unless told otherwise."""
+    page = _part(call, rows, "values", most)
+    return page | {"isLast": page["startAt"] + page["maxResults"] >= len(rows)}
+
+
+def _part(call: Call, rows: list[Record], under: str, most: int = 50) -> Record:
+    """As some addresses show a page: without saying whether it is the last one."""
     start, most = int(call.params.get("startAt") or 0), int(call.params.get("maxResults") or most)
-    page, last = rows[start : start + most], start + most >= len(rows)
-    return {"startAt": start, "maxResults": most, "total": len(rows), "isLast": last, "values": page}
+    return {"startAt": start, "maxResults": most, "total": len(rows), under: rows[start : start + most]}
+
+
+def _types(call: Call) -> Any:
+    return _part(call, screens.types(call.view, call.parts["project"]), "issueTypes")
+
+
+def _new_fields(call: Call) -> Any:
+    return _part(call, screens.fields(call.view, call.parts["project"], call.parts["type"]), "fields")
+
+
+def _edit_fields(call: Call) -> Any:
+    _issue(call)
+    return screens.editable(call.view)
+
+
+def _assign(call: Call) -> Any:
+    screens.assign(call.site, _issue(call), call.view.caller, call.document())
+    return 204, None
+
+
+def _comments(call: Call) -> Any:
+    return _part(call, screens.comments(call.site, call.view, _issue(call)), "comments", 5000)
+
+
+def _add_comment(call: Call) -> Any:
+    return 201, screens.add_comment(call.site, call.view, _issue(call), call.document())
+
+
+def _none_of(call: Call) -> Any:
+    _project(call)
+    return []
 
 
 def _add_worklog(call: Call) -> Any:
@@ -224,6 +260,13 @@ _ROUTES: dict[str, dict[str, Handler]] = {
     "project": {"GET": lambda call: [call.view.project(key) for key in PROJECTS]},
     "project/search": {"GET": _projects},
     "project/{project}": {"GET": _project},
+    "project/{project}/statuses": {"GET": lambda call: screens.statuses(call.view, call.parts["project"])},
+    "project/{project}/versions": {"GET": _none_of},
+    "project/{project}/components": {"GET": _none_of},
+    "user/search": {"GET": lambda call: screens.people(call.view, call.params)},
+    "issue/createmeta/{project}/issuetypes": {"GET": _types},
+    "issue/createmeta/{project}/issuetypes/{type}": {"GET": _new_fields},
+    "issue/bulk": {"POST": lambda call: screens.create_all(call.site, call.view, call.document())},
     "issue": {"POST": _create},
     "issue/bulkfetch": {"POST": lambda call: search.bulk_fetch(call.site, call.view, call.document())},
     "changelog/bulkfetch": {
@@ -244,6 +287,9 @@ _ROUTES: dict[str, dict[str, Handler]] = {
     "issue/{issue}": {"GET": _read, "PUT": _edit, "DELETE": _delete},
     "issue/{issue}/transitions": {"GET": _transitions, "POST": _transition},
     "issue/{issue}/changelog": {"GET": _history},
+    "issue/{issue}/editmeta": {"GET": _edit_fields},
+    "issue/{issue}/assignee": {"PUT": _assign},
+    "issue/{issue}/comment": {"GET": _comments, "POST": _add_comment},
     "issue/{issue}/worklog": {
         "GET": lambda call: worklogs.of_issue(call.site, call.view, _issue(call), call.params),
         "POST": _add_worklog,

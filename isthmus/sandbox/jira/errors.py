@@ -32,8 +32,11 @@ class Refused(Exception):
                 401,
                 {"WWW-Authenticate": 'OAuth realm="https%3A%2F%2Fsandbox.atlassian.example"'},
             )
-        body: dict[str, Any] = {"errorMessages": self.messages, "errors": self.fields}
-        return JSONResponse(body, self.status, self.headers)
+        return JSONResponse(self.body(), self.status, self.headers)
+
+    def body(self) -> dict[str, Any]:
+        """What it says, as a body or as a part of one."""
+        return {"errorMessages": self.messages, "errors": self.fields}
 
 
 def no_issue() -> Refused:

@@ -29,7 +29,7 @@ class Site:
 
     def clear(self) -> None:
         """Forget counters and what was deleted."""
-        self._last = {"issue": 10000, "worklog": 10000, "history": 10100}
+        self._last = {"issue": 10000, "worklog": 10000, "history": 10100, "comment": 10000}
         self._keys: dict[str, int] = {}
         self.gone: list[tuple[int, str]] = []  # id and moment of deleted work logs
 
@@ -68,7 +68,7 @@ class Site:
         self._keys[fields["project"]] = number
         moment = given.get("created") or self.now()
         issue: Record = {
-            "id": str(self._next("issue")),
+            "id": str(self.next_of("issue")),
             "key": f"{fields['project']}-{number}",
             "summary": "",
             "description": None,
@@ -99,7 +99,7 @@ class Site:
         issue["updated"] = moment
         if not items:
             return
-        entry = {"id": str(self._next("history")), "author": author, "created": moment, "items": items}
+        entry = {"id": str(self.next_of("history")), "author": author, "created": moment, "items": items}
         issue["history"].append(entry)
         self.listener("jira:issue_updated", issue, {"user": author, "changelog": entry})
 
@@ -115,7 +115,7 @@ class Site:
         """A new work log."""
         moment = given.get("created") or self.now()
         worklog: Record = {
-            "id": str(self._next("worklog")),
+            "id": str(self.next_of("worklog")),
             "issueId": issue["id"],
             "author": author,
             "updateAuthor": author,
@@ -155,7 +155,8 @@ class Site:
             owner["changed"] = self.now()
         return new
 
-    def _next(self, kind: str) -> int:
+    def next_of(self, kind: str) -> int:
+        """The next number of its kind."""
         self._last[kind] += 1
         return self._last[kind]
 

@@ -110,6 +110,26 @@ class Auth:
             return Answer(400, {"error": "unsupported_token_type", "error_description": "invalid token"})
         return Answer(200)
 
+    def identity(self) -> dict[str, Any]:
+        """Who the user of this organisation is, and where its APIs are."""
+        base, user = self._box.base_url, self._box.store.user_id
+        rest = f"{base}/services/data/v{{version}}/"
+        return {
+            "id": f"{base}/id/{self.org_id}/{user}",
+            "sub": f"{base}/id/{self.org_id}/{user}",
+            "asserted_user": True,
+            "user_id": user,
+            "organization_id": self.org_id,
+            "username": self._box.username,
+            "preferred_username": self._box.username,
+            "display_name": "Integration Hub",
+            "name": "Integration Hub",
+            "email": self._box.username,
+            "active": True,
+            "user_type": "STANDARD",
+            "urls": {"rest": rest, "sobjects": f"{rest}sobjects/", "query": f"{rest}query/"},
+        }
+
     def _issue(self) -> dict[str, Any]:
         # Derived from a counter: two equal runs hand out equal tokens.
         self._issued += 1

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from isthmus.sandbox.base import Record, Sandbox
-from isthmus.sandbox.platform import auth, bulk, collections_api, composite, queries, rows, values
+from isthmus.sandbox.platform import auth, bulk, bulk_query, collections_api, composite, queries, rows, values
 from isthmus.sandbox.platform.calls import VERSIONS, Answer, Call, Router, split
 from isthmus.sandbox.platform.changes import ReplayExpired
 from isthmus.sandbox.platform.errors import (
@@ -55,7 +55,7 @@ class PlatformSandbox(Sandbox):
         self.pubsub, self.pubsub_url = PubSub(self), ""
         self._calls_day: date | None = None
         self._router = Router()
-        for module in (rows, queries, collections_api, composite, bulk):
+        for module in (rows, queries, collections_api, composite, bulk, bulk_query):
             module.register(self._router)
         self._router.add("", GET=_resources)
         self._router.add("limits", GET=_limits)
@@ -67,7 +67,7 @@ class PlatformSandbox(Sandbox):
             self.store.schema.alter(change)
         self.auth = auth.Auth(self)
         self.cursors = queries.Cursors()
-        self.jobs = bulk.Jobs()
+        self.jobs, self.query_jobs = bulk.Jobs(), bulk_query.QueryJobs()
         self.api_calls = 0
 
     def serve_beside(self, tls: dict[str, Any]) -> None:
@@ -92,6 +92,8 @@ class PlatformSandbox(Sandbox):
             Route("/_control/changes", self._changes, methods=["GET"]),
             Route("/services/oauth2/token", self._token, methods=["POST"]),
             Route("/services/oauth2/revoke", self._revoke, methods=["POST"]),
+            Route("/id/{org}/{user}", self._identity, methods=["GET"]),
+            Route("/services/oauth2/userinfo", self._identity, methods=["GET"]),
             Route("/services/data", self._versions, methods=["GET"]),
             Route("/services/data/", self._versions, methods=["GET"]),
             Route("/services/data/{rest:path}", self._data, methods=_METHODS),
@@ -186,6 +188,15 @@ class PlatformSandbox(Sandbox):
     async def _revoke(self, request: Request) -> Response:
         form = parse_qs((await request.body()).decode("utf-8", "replace"))
         return _plain(self.auth.revoke(form.get("token", [""])[-1]))
+
+    async def _identity(self, request: Request) -> Response:
+        """Who a token is of: the address every sign-in names, and OpenID Connect's."""
+        if not self.auth.valid(request.headers.get("authorization", "")):
+            return PlainTextResponse("Bad_OAuth_Token", status_code=403)
+        asked = (request.path_params.get("org", self.auth.org_id), request.path_params.get("user", self.store.user_id))
+        if asked != (self.auth.org_id, self.store.user_id):
+            return PlainTextResponse("Bad_Id", status_code=404)
+        return JSONResponse(self.auth.identity())
 
     async def _versions(self, _: Request) -> Response:
         return JSONResponse([{"label": v, "url": f"/services/data/v{v}", "version": v} for v in VERSIONS])

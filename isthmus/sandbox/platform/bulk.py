@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD = 150 * 1024 * 1024
 Row = dict[str, str]
-_DELIMITERS = {"COMMA": ",", "SEMICOLON": ";", "TAB": "\t", "PIPE": "|", "CARET": "^", "BACKQUOTE": "`"}
+DELIMITERS = {"COMMA": ",", "SEMICOLON": ";", "TAB": "\t", "PIPE": "|", "CARET": "^", "BACKQUOTE": "`"}
 _OPERATIONS = ("insert", "update", "upsert", "delete")
 _CSV = "text/csv"
 
@@ -38,14 +38,17 @@ class Job:
     done: list[Row] = field(default_factory=list)
     failed: list[Row] = field(default_factory=list)
     polls: int = 0
+    asked: dict[str, Any] = field(default_factory=dict)
 
 
 class Jobs:
-    """The jobs of the organisation by id."""
+    """The jobs of the organisation by id. first: where their numbers begin."""
+
+    first = 0
 
     def __init__(self) -> None:
         self.by_id: dict[str, Job] = {}
-        self._last = 0
+        self._last = self.first
 
     def add(self, info: dict[str, Any]) -> Job:
         """Keep a new job under the next id."""
@@ -111,7 +114,7 @@ def _upload(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
         raise ApiError(400, "INVALIDJOBSTATE", "Data can be uploaded once, to an open job")
     if len(call.raw) > MAX_UPLOAD:
         raise ApiError(413, "CLIENTINPUTERROR", "The upload exceeds 150 MB")
-    delimiter = _DELIMITERS.get(job.info["columnDelimiter"], ",")
+    delimiter = DELIMITERS.get(job.info["columnDelimiter"], ",")
     try:
         text = call.raw.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from isthmus.sandbox.platform import ids
@@ -30,7 +31,7 @@ class _RollBack(Exception):
 def register(router: Router) -> None:
     """Add the addresses of this module."""
     router.add("composite/sobjects", POST=_create, PATCH=_update, DELETE=_delete)
-    router.add("composite/sobjects/{object}", GET=_read)
+    router.add("composite/sobjects/{object}", GET=_read, POST=_read_posted)
     router.add("composite/sobjects/{object}/{field}", PATCH=_upsert)
 
 
@@ -157,3 +158,14 @@ def _read(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
     names = columns(call, sobject)
     found = [box.store.live(sobject.name, ids.canonical(i) or "") for i in wanted]
     return Answer(200, [record and show(call, sobject, record, names) for record in found])
+
+
+def _read_posted(box: PlatformSandbox, call: Call, parts: dict[str, str]) -> Answer:
+    """As a GET, with ids and fields in the body, where an address would be too long. fields must be named."""
+    document = call.document()
+    wanted, fields = document.get("ids"), document.get("fields")
+    if not isinstance(wanted, list) or not isinstance(fields, list) or not fields:
+        raise ApiError(400, "MISSING_ARGUMENT", "ids and fields must be lists of names")
+    _limit(len(wanted))
+    asked = {"ids": ",".join(map(str, wanted)), "fields": ",".join(map(str, fields))}
+    return _read(box, replace(call, params=asked), parts)
