@@ -239,6 +239,7 @@ def test_dated_addresses_and_kinds_of_association(api: Api) -> None:
     for owners in ("/crm/v3/owners", "/crm/owners/2026-03"):
         assert [each["email"] for each in api.call("GET", owners, 200)["results"]] == ["sales@firm.example"]
     assert api.call("GET", "/crm-object-schemas/2026-03/schemas", 200) == {"results": []}
+    assert "dealinformation" in str(api.call("GET", "/crm/v3/properties/deals/groups", 200))
     kinds = api.call("GET", "/crm/v4/associations/deals/companies/labels", 200)["results"]
     assert {"category": "HUBSPOT_DEFINED", "typeId": 5, "label": None} in kinds
 
@@ -587,6 +588,7 @@ def test_answers_keep_the_published_specification(api: Api, box: HubspotSandbox)
     call("GET", f"{deals}/nothing")
     call("PATCH", f"{deals}/{made['id']}", {"properties": {"no_such": "7"}})
     call("GET", "/crm/v3/properties/deals")
+    call("GET", "/crm/v3/properties/deals/groups")
     call("GET", "/crm/v3/properties/deals/contract_no")
     call("GET", "/crm/v3/pipelines/deals")
     (owner,) = call("GET", "/crm/v3/owners/")["results"]

@@ -547,6 +547,19 @@ def test_composite_all_or_none_undoes_everything(http: httpx.Client, box: Salesf
 
 
 # -- limits, changes, faults -------------------------------------------------------------------------------------
+def test_a_batch_of_calls_that_know_nothing_of_each_other(http: httpx.Client) -> None:
+    made = {"method": "POST", "url": "v60.0/sobjects/Account", "richInput": {"Name": "A"}}
+    asked = {"method": "GET", "url": f"{DATA}/query?q=SELECT+Name+FROM+Account"}
+    wrong = {"method": "GET", "url": "v60.0/sobjects/Nothing"}
+    told = http.post("/composite/batch", json={"batchRequests": [made, wrong, asked]}).json()
+    assert told["hasErrors"] and [each["statusCode"] for each in told["results"]] == [201, 404, 200]
+    assert [row["Name"] for row in told["results"][2]["result"]["records"]] == ["A"]
+    halted = http.post("/composite/batch", json={"haltOnError": True, "batchRequests": [wrong, made]}).json()
+    assert [each["statusCode"] for each in halted["results"]] == [404, 412]
+    assert halted["results"][1]["result"][0]["errorCode"] == "BATCH_PROCESSING_HALTED"
+    assert len(_names(http, "")) == 1
+
+
 def test_the_daily_limit_is_shown_and_enforced(http: httpx.Client, box: SalesforceSandbox) -> None:
     box.daily_limit = 2
     assert http.get("/limits").headers["Sforce-Limit-Info"] == "api-usage=1/2"

@@ -52,6 +52,7 @@ ENDPOINTS: tuple[tuple[tuple[str, ...], str, dict[str, Handler]], ...] = (
     (OBJECTS, "/{type}/batch/archive", {"POST": objects.batch_archive}),
     (OBJECTS, "/{type}/{id}", {"GET": objects.read, "PATCH": objects.change, "DELETE": objects.archive}),
     (OBJECTS, "/{type}", {"GET": objects.list_records, "POST": objects.create}),
+    (PROPERTIES, "/{type}/groups", {"GET": settings_api.list_groups}),
     (
         PROPERTIES,
         "/{type}/{name}",

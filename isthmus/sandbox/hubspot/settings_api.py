@@ -56,6 +56,13 @@ def list_properties(box: HubspotSandbox, call: Call) -> Answer:
     return 200, {"results": [p.told() for p in kind.properties.values() if p.archived is archived]}
 
 
+def list_groups(box: HubspotSandbox, call: Call) -> Answer:
+    """GET: the groups in which a type's properties are shown."""
+    kind = box.schema.of(call.parts["type"])
+    names = sorted({known.group for known in kind.properties.values() if known.group})
+    return 200, {"results": [{"name": name, "label": name, "displayOrder": -1, "archived": False} for name in names]}
+
+
 def read_property(box: HubspotSandbox, call: Call) -> Answer:
     """GET one."""
     return 200, _property(box, call)[1].told()

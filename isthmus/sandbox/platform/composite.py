@@ -30,6 +30,7 @@ class _RollBack(Exception):
 def register(router: Router) -> None:
     """Add the addresses of this module."""
     router.add("composite", POST=_composite)
+    router.add("composite/batch", POST=_batch)
 
 
 def _composite(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
@@ -54,6 +55,32 @@ def _composite(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
     except _RollBack:
         results = _undone(parts, results[-1])
     return Answer(200, {"compositeResponse": results})
+
+
+def _batch(box: PlatformSandbox, call: Call, _: dict[str, str]) -> Answer:
+    """Calls that know nothing of each other, in their order. haltOnError: those after a failure are not carried out."""
+    document = call.document()
+    parts = document.get("batchRequests")
+    if not isinstance(parts, list) or not 0 < len(parts) <= MAX_PARTS:
+        raise ApiError(400, "JSON_PARSER_ERROR", f"batchRequests must be a list of 1 to {MAX_PARTS} subrequests")
+    results: list[dict[str, Any]] = []
+    failed = False
+    for part in parts:
+        if failed and document.get("haltOnError", False):
+            body = ApiError(412, "BATCH_PROCESSING_HALTED", "Batch processing halted per request").body()
+            results.append({"statusCode": 412, "result": body})
+            continue
+        done = _run(box, call, _of_batch(call, part), [])
+        results.append({"statusCode": done["httpStatusCode"], "result": done["body"]})
+        failed = failed or done["httpStatusCode"] >= 300
+    return Answer(200, {"hasErrors": failed, "results": results})
+
+
+def _of_batch(call: Call, part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a batch as one of a composite call; its address may leave out what comes before the version."""
+    url = str(part.get("url", ""))
+    whole = url if url.startswith("/services") else f"{call.base.rpartition('/')[0]}/{url.lstrip('/')}"
+    return {"method": part.get("method", "GET"), "url": whole, "body": part.get("richInput"), "referenceId": ""}
 
 
 def _check_names(parts: list[Any]) -> None:
@@ -92,7 +119,7 @@ def _call(outer: Call, part: dict[str, Any], earlier: list[dict[str, Any]]) -> C
     by_name = {result["referenceId"]: result for result in earlier}
     url = urlsplit(str(_filled(str(part.get("url", "")), by_name)))
     version, path = split(unquote(url.path))
-    if path.rstrip("/") == "composite":
+    if path.rstrip("/") in ("composite", "composite/batch"):
         raise ApiError(400, "INVALID_INPUT", "a composite call cannot hold another one")
     own = {str(k).lower(): str(v) for k, v in (part.get("httpHeaders") or {}).items()}
     options = outer.headers.get("sforce-call-options")
