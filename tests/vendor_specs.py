@@ -53,7 +53,8 @@ class OpenApi:
 
     def _operation(self, method: str, path: str) -> tuple[Any, str, Any]:
         for document in self._documents:
-            for template, operations in document["paths"].items():
+            # The more particular one first: /issue/bulk is no /issue/{id}.
+            for template, operations in sorted(document["paths"].items(), key=lambda path: path[0].count("{")):
                 pattern = re.sub(r"\{\w+\}", "[^/]+", template)
                 if re.fullmatch(pattern, path) and method.lower() in operations:
                     return document, template, operations[method.lower()]

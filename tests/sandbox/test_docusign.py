@@ -146,7 +146,7 @@ def test_client_signs_in_by_jwt_and_finds_the_base_address_of_its_account(
     [
         ({"integration_key": "other"}, "issuer_not_found"),
         ({"user_id": "other"}, "user_not_found"),
-        ({"scopes": ("signature",)}, "consent_required"),
+        ({"scopes": ("signature", "organization_read")}, "consent_required"),
     ],
 )
 def test_client_is_told_why_it_gets_no_token(
@@ -155,6 +155,10 @@ def test_client_is_told_why_it_gets_no_token(
     with pytest.raises(ApiException) as refused:
         sign_in(client, box, **changes)
     assert told in str(refused.value.body)
+
+
+def test_what_was_consented_to_need_not_be_named_again(client: ApiClient, box: DocusignSandbox) -> None:
+    assert sign_in(client, box, scopes=("signature",))
 
 
 def test_without_the_users_consent_there_is_no_token(tls: Running, client: ApiClient, box: DocusignSandbox) -> None:

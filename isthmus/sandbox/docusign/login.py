@@ -100,7 +100,9 @@ class Login:
         if claims.get("sub") != USER_ID:
             raise NoGrant("invalid_grant", "user_not_found")
         self._check_times(claims)
-        if not self.consented or not set(str(claims.get("scope", "")).split()) >= SCOPES:
+        # impersonation has to be consented to; a request need not name it again.
+        asked = set(str(claims.get("scope", "")).split())
+        if not self.consented or "signature" not in asked or asked - SCOPES:
             raise NoGrant("consent_required")
 
     def _check_times(self, claims: dict[str, Any]) -> None:
