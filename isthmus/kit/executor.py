@@ -245,9 +245,7 @@ class Connection:
         headers = self._headers(request)
         if signed:
             headers.update(self.auth.headers(request.method, str(url)))
-        started = time.perf_counter()
         response = self._exchange(request, url, content, headers)
-        self._record(request, content or b"", response, (time.perf_counter() - started) * 1000)
         return Answer(response.status_code, response.headers, decode(response.text), response.text, response.content)
 
     def _listen(self, request: Events) -> Answer:
@@ -275,25 +273,33 @@ class Connection:
     ) -> httpx.Response:
         where = f"{self.name}: {request.method} {url.path}"
         patience = httpx.USE_CLIENT_DEFAULT if request.timeout_seconds is None else request.timeout_seconds
+        started = time.perf_counter()
         try:
-            return self._client.request(
+            response = self._client.request(
                 request.method, url, content=content, data=request.form, headers=headers, timeout=patience
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as nothing_sent:
             raise Unreachable(f"{where}: no connection ({type(nothing_sent).__name__})") from nothing_sent
         except httpx.RequestError as lost:
             kind = type(lost).__name__
+            self._record(request.method, url.path, content, None, started)
             if request.is_write:
                 raise OutcomeUnknown(f"{where}: sent, but no answer ({kind})") from lost
             raise Unreachable(f"{where}: no answer ({kind})") from lost
+        self._record(request.method, url.path, content, response, started)
+        return response
 
-    def _record(self, request: Request, content: bytes, response: httpx.Response, milliseconds: float) -> None:
-        path = self._masked(response.request.url.path)  # an address may hold a tenant or an account
+    def _record(
+        self, method: str, path: str, content: bytes | None, response: httpx.Response | None, started: float
+    ) -> None:
+        """Note an exchange as digests; response: None when what was sent was never answered."""
+        path = self._masked(path)  # an address may hold a tenant or an account
+        status, got = (response.status_code, _digest(response.content)) if response is not None else (0, "")
         seen = exchanges_of_call.get()
         if seen is not None:
-            sent, got = _digest(content), _digest(response.content)
-            seen.append(Exchange(request.method, path, response.status_code, milliseconds, sent, got))
-        log.debug("exchange", connection=self.name, method=request.method, path=path, status=response.status_code)
+            took = (time.perf_counter() - started) * 1000
+            seen.append(Exchange(method, path, status, took, _digest(content or b""), got))
+        log.debug("exchange", connection=self.name, method=method, path=path, status=status)
 
     def _guarded(self) -> list[str]:
         """Everything that lets somebody in."""

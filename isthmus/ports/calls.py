@@ -10,7 +10,10 @@ FINANCIAL, STANDARD, BULK = 0, 1, 2  # priorities of a call, lower goes first
 
 @dataclass(frozen=True)
 class Exchange:
-    """What was sent and answered, as digests: enough to prove it later, nothing to leak."""
+    """What was sent and answered, as digests: enough to prove it later, nothing to leak.
+
+    status: 0, and no response_digest, when it was sent and no answer came.
+    """
 
     method: str
     path: str

@@ -266,20 +266,19 @@ class Ledger:
         try:
             result = getattr(connection, verb.__name__)(*args)
         except Underway as taken_on:
-            self._doubt(effect, {"job": taken_on.job, "state": taken_on.state})
+            self._doubt(_with_trail(effect, seen), {"job": taken_on.job, "state": taken_on.state})
             raise Retryable(taken_on.message, taken_on.after_seconds) from taken_on
         except OutcomeUnknown:
-            return self._doubt(effect)
+            return self._doubt(_with_trail(effect, seen))
         except (Retryable, NeedsSetup):
             if effect.state is EffectState.INTENDED:  # nothing happened there: no need to look it up later
                 self.keep([effect.model_copy(update={"state": EffectState.NOT_SENT})])
             raise
         except RemoteRefusal as refusal:
-            self.keep([effect.model_copy(update={"state": EffectState.REFUSED, "digests": [asdict(e) for e in seen]})])
+            self.keep([_with_trail(effect, seen).model_copy(update={"state": EffectState.REFUSED})])
             raise self._case(refusal, effect, spec, args) from refusal
         self._kernel.checkpoint(f"sent {spec.name}")
-        done = effect.model_copy(update={"digests": [asdict(e) for e in seen]})
-        return self._finished(done, EffectState.RESENT if resent else EffectState.DONE, result)
+        return self._finished(_with_trail(effect, seen), EffectState.RESENT if resent else EffectState.DONE, result)
 
     def _finished(self, effect: Effect, state: EffectState, result: Any) -> Effect:
         kept = _ANYTHING.dump_python(result, mode="json")
@@ -292,6 +291,11 @@ class Ledger:
         return NeedsDecision(
             spec.exception, refusal.message, queue=spec.queue, money=money, context=context, actions=("retry", "cancel")
         )
+
+
+def _with_trail(effect: Effect, seen: list[Exchange]) -> Effect:
+    """The effect with what was sent and answered just now after what was before: of an attempt that is in doubt too."""
+    return effect.model_copy(update={"digests": [*effect.digests, *(asdict(each) for each in seen)]})
 
 
 def cross_reference(effect: Effect) -> CrossReference | None:
