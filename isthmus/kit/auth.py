@@ -8,6 +8,7 @@ assertions (RFC 7523 2.2; NetSuite M2M names its certificate by kid, Entra ID by
 from __future__ import annotations
 
 import base64
+import logging
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ from isthmus.domain.errors import NeedsSetup
 from isthmus.kit.manifest import AuthFacts
 from isthmus.kit.secrets import Secrets
 from isthmus.kit.wire import Answer, Request
+
+# At debug level it writes down which token it signs with.
+logging.getLogger("oauthlib").setLevel(logging.INFO)
 
 __all__ = ["IDENTIFIERS", "Auth", "Secrets", "make_auth"]
 # Credentials that say who somebody is and prove nothing: they may be seen.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -272,6 +273,24 @@ def test_a_secret_in_a_log_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Connection, "_headers", talkative)
     assert "client_secret" in " ".join(problems(bench, "secrets nowhere"))
+
+
+@pytest.mark.parametrize("way", ["print", "logging"])
+def test_a_secret_that_is_printed_or_logged_by_another_library_is_seen(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isthmus.kit.executor import Connection
+
+    bench = toy(tmp_path)
+    plain = Connection._headers
+
+    def talkative(self: Connection, request: object) -> dict[str, str]:
+        say = print if way == "print" else logging.getLogger("some.library").debug
+        say(f"signed in with {self.auth.token}")
+        return plain(self, request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Connection, "_headers", talkative)
+    assert "the token of the session" in " ".join(problems(bench, "secrets nowhere"))
 
 
 def test_a_samples_file_that_is_wrong_says_where(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def secrets_nowhere(bench: Bench, kind: str) -> str:
             bench.reset()
             written.append(_called(bench, verb, connection, weather))
         exchanges_of_call.reset(noted)
-        written += [repr(logs), repr(seen), cassette.read_text(), repr(connection), repr(connection.auth)]
+        written += [repr(seen), cassette.read_text(), repr(connection), repr(connection.auth)]
+    written.append(repr(logs))
     proofs = (name for name in connection.secrets.names() if name not in IDENTIFIERS)
     secrets = {name: connection.secrets[name] for name in proofs}
     secrets |= {"the token of the session": connection.auth.token}
@@ -48,13 +50,19 @@ def secrets_nowhere(bench: Bench, kind: str) -> str:
 
 @contextmanager
 def _everything_logged() -> Iterator[list[Any]]:
-    """All log lines, down to the last detail, whatever this process usually writes."""
-    usual = structlog.get_config()
+    """All that is logged or printed, down to the last detail, by whichever library, whatever is usually written."""
+    usual, root, printed = structlog.get_config(), logging.getLogger(), io.StringIO()
+    others, level = logging.StreamHandler(printed), root.level
     structlog.configure(**{**usual, "wrapper_class": structlog.make_filtering_bound_logger(logging.DEBUG)})
+    root.addHandler(others)
+    root.setLevel(logging.DEBUG)
     try:
-        with capture_logs() as logs:
+        with capture_logs() as logs, redirect_stdout(printed), redirect_stderr(printed):
             yield logs
+        logs.extend({"event": line} for line in printed.getvalue().splitlines())
     finally:
+        root.setLevel(level)
+        root.removeHandler(others)
         structlog.configure(**usual)
 
 
