@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from statistics import median
 
+from isthmus.domain.money import round_rate
 from isthmus.domain.objects import BillableItem, Invoice
 from isthmus.policies.quantities import extend
 
@@ -162,10 +163,11 @@ def _billed(review: Review) -> list[BillableItem]:
 
 
 def _traced(item: BillableItem) -> Decimal | None:
-    """The unit price that follows from the item's own trace: rate * multiplier. A converted one needs the card."""
-    if "rate" not in item.price_trace or "convert" in item.price_trace:
+    """The unit price that follows from the item's own trace: rate * multiplier."""
+    if "rate" not in item.price_trace:
         return None
-    return Decimal(item.price_trace["rate"]) * Decimal(item.price_trace.get("multiplier", "1"))
+    rate = Decimal(item.price_trace["rate"])
+    return round_rate(rate * Decimal(item.price_trace["multiplier"])) if "multiplier" in item.price_trace else rate
 
 
 def _told(item: BillableItem) -> str:

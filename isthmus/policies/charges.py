@@ -23,6 +23,7 @@ from isthmus.policies.billing import line_of
 from isthmus.policies.chargeability import chargeable
 from isthmus.policies.costs import markup_of
 from isthmus.policies.discounts import discount_item
+from isthmus.policies.fx import FxTable, rate_day
 from isthmus.policies.quantities import BilledTime, DayEntry, Segment, bill_day, extend
 from isthmus.policies.rates import resolve_rate, version_in_force
 from isthmus.policies.splits import split
@@ -30,6 +31,7 @@ from isthmus.policies.splits import split
 POLICY = "charges/1"
 BY_THE_HOUR = frozenset({BillingType.TM, BillingType.COST_PLUS})
 ZERO = Decimal(0)
+NO_RATES = FxTable(())
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Charge:
 
     quantity, unit_price and extended are what is billed, net is after the discount; raw_quantity is what was worked,
     on the one charge of a source that carries its cost. hold: a reason why it must wait, known from the source itself.
+    tax_category: where it is not the line's.
     """
 
     key: str
@@ -61,6 +64,7 @@ class Charge:
     role: str = ""
     expense_class: str = ""
     hold: str = ""
+    tax_category: str = ""
     refers_to: str = ""
     trace: dict[str, Any] = field(default_factory=dict)
     approved_by: str = ""
@@ -74,7 +78,8 @@ class Charge:
 
 @dataclass(frozen=True)
 class Terms:
-    """Where prices and lines come from: the versions of the contract, the project's tasks, cards beside the contract.
+    """Where prices and lines come from: the versions of the contract, the project's tasks, cards beside the contract;
+    fx converts rates that are in another currency than the contract.
 
     By entry key, assigned: the line a person has chosen; chosen: the line its earlier evidence is on, which decides
     where a role fits several.
@@ -83,6 +88,7 @@ class Terms:
     versions: Sequence[ContractVersion]
     tasks: Mapping[str, Task] = field(default_factory=dict)
     cards: Sequence[Rate] = ()
+    fx: FxTable = NO_RATES
     assigned: Mapping[str, str] = field(default_factory=dict)
     chosen: Mapping[str, str] = field(default_factory=dict)
 
@@ -168,7 +174,6 @@ def _charges_of(
         phase=task.phase if task else "",
         person=entry.person,
         role=entry.role,
-        hold="CONTRACT_UNSIGNED" if line.billable_from and entry.service_date < line.billable_from else "",
         trace={"policy": POLICY, "reason": why},
         approved_by=entry.approved_by,
         approved_at=entry.approved_at,
@@ -197,7 +202,7 @@ def _price(
             "markup_percent": str(percent),
             "rate": str(rate),
         }
-    return resolve_rate(
+    rate, trace = resolve_rate(
         version,
         line,
         person=entry.person,
@@ -210,6 +215,21 @@ def _price(
         task=entry.task_code,
         cards=terms.cards,
     )
+    return _converted(rate, trace, entry, line, terms.fx) if "convert" in trace else (rate, trace)
+
+
+def _converted(
+    rate: Decimal, trace: dict[str, Any], entry: TimeEntry, line: ContractLine, table: FxTable
+) -> tuple[Decimal, dict[str, Any]]:
+    """A rate in another currency in that of the contract, its floor too. EX-FX-RATE where the table has no rate."""
+    assert line.fx is not None
+    asked = trace["convert"]
+    day = rate_day(line.fx, service_date=entry.service_date, expense_date=entry.service_date)
+    found = table.rate(line.fx, asked["from"], asked["to"], day)
+    price = round_rate(rate * found.rate)
+    how = {"bill_rate": str(rate), "fx_rate": str(found.rate), "fx_date": str(found.day), "fx_source": found.source}
+    floor = {"floor": str(round_rate(Decimal(trace["floor"]) * found.rate))} if "floor" in trace else {}
+    return price, {**trace, **floor, "rate": str(price), "convert": {**asked, **how}}
 
 
 def _banded(base: Charge, part: Segment, number: int, rate: Decimal, trace: dict[str, Any]) -> Charge:
@@ -292,11 +312,19 @@ def is_same_share(one: BillableItem, other: BillableItem, client_no: str) -> boo
     return one.po_number == other.po_number or not (_is_of_one_order(one) or _is_of_one_order(other))
 
 
+def _holds_of(charge: Charge) -> str:
+    """Why it must wait: what is known from the source, and work of before the day its line may be billed from."""
+    begins = charge.line.billable_from
+    unsigned = "CONTRACT_UNSIGNED" if begins and charge.service_date < begins else ""
+    return " ".join(reason for reason in (unsigned, charge.hold) if reason)
+
+
 def _po(charge: Charge, payer: Any) -> str:
     return (payer.po_number if payer else "") or charge.version.po_number
 
 
 def _item(charge: Charge, key: str, quantity: Decimal, net: Decimal, payer: str, po_number: str) -> BillableItem:
+    holds = _holds_of(charge)
     return BillableItem(
         item_id=f"{key}#1",
         source_key=key,
@@ -326,10 +354,10 @@ def _item(charge: Charge, key: str, quantity: Decimal, net: Decimal, payer: str,
         po_number=po_number,
         phase=charge.phase,
         expense_class=charge.expense_class,
-        tax_category=charge.line.tax_category,
+        tax_category=charge.tax_category or charge.line.tax_category,
         description=charge.description,
         refers_to=charge.refers_to,
-        price_trace={**charge.trace, "hold": charge.hold} if charge.hold else charge.trace,
+        price_trace={**charge.trace, "hold": holds} if holds else charge.trace,
         approved_by=charge.approved_by,
         approved_at=charge.approved_at,
     )

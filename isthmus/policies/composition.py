@@ -33,13 +33,15 @@ class Conditions(NamedTuple):
 
 @dataclass(frozen=True)
 class InvoicePlan:
-    """One invoice to be drafted. key: the group, the same from run to run. po_number: empty when there are several.
+    """One invoice to be drafted. key: the same from run to run; group: that of all invoices its evidence is shared out
+    on because one would be too large. po_number: empty when there are several.
 
     hold MIN_INVOICE: the net is below the contract's minimum and waits. above_maximum: one part alone is more than the
     most an invoice may be. apart: why it is not on an invoice with another contract that would be consolidated.
     """
 
     key: str
+    group: str
     conditions: Conditions
     contracts: tuple[str, ...]
     po_number: str
@@ -176,6 +178,7 @@ def _plans(
         orders = {_order(piece, contracts) for piece in filled}
         yield InvoicePlan(
             key=name if number == 1 else f"{name}/{number}",
+            group=name,
             conditions=conditions,
             contracts=tuple(sorted({contracts.newest(piece).contract_no for piece in filled})),
             po_number=orders.pop() if len(orders) == 1 else "",

@@ -17,7 +17,7 @@ from typing import Any
 from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.money import round_half_away
 from isthmus.domain.periods import FxRate
-from isthmus.domain.terms import ExpenseTerms, PerDiem
+from isthmus.domain.terms import ExpenseTerms, FxPolicy, PerDiem
 from isthmus.domain.work import Expense
 from isthmus.policies.fx import AGREED, FxTable, check_alive, convert, rate_day
 
@@ -173,9 +173,7 @@ def _rate(
         return terms.fx.fixed_rate, {"fx_rate": str(terms.fx.fixed_rate), "fx_source": AGREED}
     if isinstance(rate, FxTable):
         day = rate_day(terms.fx, service_date=expense.expense_date, expense_date=expense.expense_date)
-        # A card's own rate is not there: what the bank published is the next best that can be proved.
-        published = terms.fx.model_copy(update={"rate_type": "ecb"}) if terms.fx.rate_type == "card" else terms.fx
-        rate = rate.rate(published, cost_currency, currency, day)
+        rate = rate.rate(published(terms.fx), cost_currency, currency, day)
     if isinstance(rate, FxRate):
         if (rate.from_currency, rate.to_currency) != (cost_currency, currency):
             raise BadInput(f"a rate from {rate.from_currency} to {rate.to_currency} is none from {cost_currency}")
@@ -187,10 +185,23 @@ def _rate(
             f"expense {expense.key} of {expense.expense_date} is in {cost_currency}: no rate to {currency}",
             queue="finance-master-data",
             money=(expense.gross, expense.currency),
-            context={"expense": expense.key, "from": cost_currency, "to": currency},
+            context={
+                "expense": expense.key,
+                "from": cost_currency,
+                "to": currency,
+                "rate_type": published(terms.fx).rate_type,
+                "day": str(rate_day(terms.fx, service_date=expense.expense_date, expense_date=expense.expense_date)),
+            },
             actions=("enter", "retry", "cancel"),
         )
     return rate, {"fx_rate": str(rate)}
+
+
+def published(policy: FxPolicy) -> FxPolicy:
+    """The policy of what is looked up: where a card's own rate is not there, what the bank published is the next best
+    that can be proved.
+    """
+    return policy.model_copy(update={"rate_type": "ecb"}) if policy.rate_type == "card" else policy
 
 
 def _no_rate(expense: Expense, what: str, term: str) -> NeedsDecision:

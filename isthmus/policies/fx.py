@@ -164,6 +164,18 @@ def rate_day(
     return day
 
 
+def check_policy(policy: FxPolicy) -> list[str]:
+    """What is wrong with the exchange of work and expenses, which are priced when they are approved; empty when nothing
+    is.
+    """
+    problems = []
+    if policy.date_rule == "issue_date":
+        problems.append("its exchange rate is that of the issue_date, which is not known when work is priced")
+    if policy.rate_type == "fixed" and (policy.fixed_rate is None or policy.fixed_rate <= 0):
+        problems.append(f"its exchange rate is fixed at {policy.fixed_rate or 'nothing'}")
+    return problems
+
+
 def convert(amount: Decimal, from_currency: str, to_currency: str, rate: Decimal) -> Decimal:
     """round(amount * rate) in the second currency. BadInput for a rate that is none, or not 1 within a currency."""
     if rate <= 0 or (from_currency == to_currency and rate != ONE):

@@ -19,7 +19,9 @@ from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import can_bill_in, is_exact_amount
 from isthmus.domain.objects import BillingType, Client, ContractLine, ContractVersion, LegalEntity
 from isthmus.policies.caps import check_cap
-from isthmus.policies.discounts import check_discounts
+from isthmus.policies.charges import BY_THE_HOUR
+from isthmus.policies.discounts import VOLUME, check_discounts
+from isthmus.policies.fx import check_policy
 from isthmus.policies.rates import check_rates
 from isthmus.policies.signatories import approvers, is_evidence, missing_approvals
 from isthmus.policies.splits import check_payers
@@ -28,6 +30,19 @@ from isthmus.policies.tax_decision import decide_tax
 Answers = Mapping[str, Mapping[str, Any]]
 SAME_NAME_SCORE = 88
 IS_ONE_OF_OURS = ("link", "merge", "create")  # what a steward may say about a client that resembles another
+
+
+# What a line of a type cannot be billed without, and terms that only lines of some types are billed by.
+NEEDED = {
+    BillingType.FIXED_PERCENT: ("price",),
+    BillingType.RETAINER: ("retainer",),
+    BillingType.COST_PLUS: ("cost_plus",),
+}
+ONLY_OF = {
+    "milestones": (BillingType.FIXED_MILESTONE,),
+    "cost_plus": (BillingType.COST_PLUS,),
+    "retainer": (BillingType.RETAINER,),
+}
 
 
 def _stake(contract: ContractVersion) -> tuple[Decimal, str] | None:
@@ -116,14 +131,29 @@ def _line_problems(line: ContractLine) -> list[str]:
         problems.append(f"line {line.line_uid} is time and materials but has no rate")
     if line.billing_type is BillingType.FIXED_MILESTONE and not line.milestones:
         problems.append(f"line {line.line_uid} is a fixed fee but has no milestone")
+    problems += [f"line {line.line_uid} {problem}" for problem in _idle_terms(line)]
     problems += [f"line {line.line_uid}: {problem}" for problem in check_payers(line.payers)]
     problems += [f"line {line.line_uid}: {problem}" for problem in check_discounts(line.discounts)]
+    exchanged = [policy for policy in (line.fx, line.expenses.fx if line.expenses else None) if policy is not None]
+    problems += [f"line {line.line_uid}: {problem}" for policy in exchanged for problem in check_policy(policy)]
     problems += [f"line {line.line_uid} has the rate {r.bill_rate}" for r in line.rates if r.bill_rate <= 0]
     problems += [
         f"line {line.line_uid} has the rate {r.bill_rate} per {r.unit}, but time comes in hours"
         for r in line.rates
         if r.unit != "hour"
     ]
+    return problems
+
+
+def _idle_terms(line: ContractLine) -> list[str]:
+    """Terms that a line of its type has no use for, and those it cannot be billed without: neither goes unsaid."""
+    kind = line.billing_type
+    problems = [f"is {kind}, and {name} is not given" for name in NEEDED.get(kind, ()) if not getattr(line, name)]
+    idle = {name for name, kinds in ONLY_OF.items() if getattr(line, name) and kind not in kinds}
+    problems += [f"is {kind}, and its {name.replace('_', ' ')} would do nothing" for name in sorted(idle)]
+    if kind not in BY_THE_HOUR:
+        taken = [d.kind for d in line.discounts if d.kind == "percent" or d.kind in VOLUME]
+        problems += [f"is {kind}, and a {name.replace('_', ' ')} discount is taken off hours" for name in taken]
     return problems
 
 

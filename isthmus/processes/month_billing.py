@@ -77,6 +77,7 @@ def post_month(run: Run, contract_no: str, invoice_id: str) -> str:
         "EX-RATE-AMBIGUOUS",
         "EX-TIME-SPLIT",
         "EX-COST-RATE",
+        "EX-FX-RATE",
         "EX-INPUT",
     ),
     undo="nothing: evidence is corrected by a new revision, never taken back",

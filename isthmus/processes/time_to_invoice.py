@@ -33,6 +33,7 @@ from isthmus.runtime.run import Run
         "EX-RATE-AMBIGUOUS",
         "EX-TIME-SPLIT",
         "EX-COST-RATE",
+        "EX-FX-RATE",
         "EX-INPUT",
     ),
     undo="nothing: evidence is corrected by a new revision, never taken back",
@@ -50,7 +51,14 @@ def capture_time(run: Run, messages: list[tuple[str, str]], alone: str) -> int:
     starts="a correction that has moved hours away from a day on a line that is billed by the day",
     owner="Project managers; pricing for rates",
     key="project, person and day, and the revision that has moved",
-    parks=("EX-NO-CONTRACT-LINE", "EX-LINE-AMBIGUOUS", "EX-RATE-MISSING", "EX-RATE-AMBIGUOUS", "EX-COST-RATE"),
+    parks=(
+        "EX-NO-CONTRACT-LINE",
+        "EX-LINE-AMBIGUOUS",
+        "EX-RATE-MISSING",
+        "EX-RATE-AMBIGUOUS",
+        "EX-FX-RATE",
+        "EX-COST-RATE",
+    ),
     undo="nothing: evidence is corrected by a new revision, never taken back",
 )
 def charge_day_again(run: Run, project_code: str, person: str, day: str) -> int:

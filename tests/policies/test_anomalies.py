@@ -60,7 +60,7 @@ CASES: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("a price above the card of today", {"items": [item()], "card": {"E-1#1": Decimal("180.00")}}, [("rate_differs", "ada on 2026-03-09: billed at 185.00, the contract says 180.00; that is 40.00 USD too much")]),
     ("the card of today before the trace", {"items": [item(**TRACE)], "card": {"E-1#1": Decimal("185.00")}}, []),
     ("overtime is the rate times its multiplier", {"items": [item(price="277.50", price_trace={"rate": "185.00", "multiplier": "1.5"})]}, []),
-    ("a converted price needs the card", {"items": [item(price_trace={"rate": "170.00", "convert": {"from": "EUR"}})]}, []),
+    ("a converted price is its rate in the contract's currency", {"items": [item(price_trace={"rate": "185.00", "convert": {"from": "EUR", "bill_rate": "170.00"}})]}, []),
     ("fees have no rate", {"items": [item(source_type="milestone", **TRACE)]}, []),
     ("nor has what is not billable", {"items": [item(billable=False, **TRACE)]}, []),
     # -- days

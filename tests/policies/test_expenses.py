@@ -266,7 +266,8 @@ def test_an_expense_abroad_without_a_rate_is_a_case_with_its_money() -> None:
         price_expense(expense(currency="EUR"), terms(), "GBP")
     case = stopped.value
     assert (case.exception, case.queue, case.money) == ("EX-FX-RATE", "finance-master-data", (Decimal("240.00"), "EUR"))
-    assert case.context == {"expense": "exp:X-1", "from": "EUR", "to": "GBP"}
+    asked = {"from": "EUR", "to": "GBP", "rate_type": "ecb", "day": "2026-03-10"}
+    assert case.context == {"expense": "exp:X-1", **asked}
 
 
 def test_a_rate_of_another_pair_and_a_dead_currency_are_refused() -> None:

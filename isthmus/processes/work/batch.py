@@ -10,6 +10,8 @@ from typing import Any
 
 from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, Project, Rate, RateCard, TimeEntry
 from isthmus.policies.charges import by_the_day
+from isthmus.policies.fx import FxTable
+from isthmus.processes.work.exchange import rates_for
 from isthmus.runtime.books import Books
 from isthmus.store.records import EntrySeen
 
@@ -28,6 +30,7 @@ class Batch:
     earlier: dict[str, list[BillableItem]]
     seen: dict[str, datetime]
     cards: dict[str, list[Rate]]
+    fx: dict[str, FxTable]
     approved_again: set[str] = field(default_factory=set)
     entries: list[TimeEntry] = field(default_factory=list)
     items: list[BillableItem] = field(default_factory=list)
@@ -76,7 +79,8 @@ def read_batch(books: Books, entries: Iterable[TimeEntry], *, evidence_of_all: b
     seen = {f"{mark.source}:{mark.source_id}": mark.approved_at for mark in marks}
     cards = cards_of(books, versions)
     by_code = {engagement.project_code: engagement for engagement in engagements}
-    return Batch(by_code, projects, versions, latest, same_day, earlier, seen, cards, by_day=by_day)
+    fx = {contract_no: rates_for(books, known, cards.get(contract_no, ())) for contract_no, known in versions.items()}
+    return Batch(by_code, projects, versions, latest, same_day, earlier, seen, cards, fx, by_day=by_day)
 
 
 def _worked_on(books: Books, entries: list[TimeEntry]) -> dict[Day, list[TimeEntry]]:

@@ -51,9 +51,21 @@ def prepare(books: Books, contract_no: str, cutoff: date, key: str, prepared_by:
     """The invoices a billing run makes of a contract now, and the credit memos drawn up for what they give back."""
     version = latest_version(books, contract_no)
     place_contract(books, contract_no)  # a hold may have ended since
-    mine = [plan for plan in plans(books, contract_no, cutoff) if plan.key == group or not group]
     then = {"contract_no": contract_no, "cutoff": str(cutoff), "prepared_by": prepared_by}
-    return [_drafted(books, plan, version, cutoff, key, ("bill_contract", then)) for plan in mine]
+    found = plans(books, contract_no, cutoff)
+    return _drafts(found, group, lambda plan: _drafted(books, plan, version, cutoff, key, ("bill_contract", then)))
+
+
+def _drafts(found: Sequence[InvoicePlan], group: str, drafted: Callable[[InvoicePlan], Drafted]) -> list[Drafted]:
+    """What the plans make. A run for one group makes its next invoice: as long as others of it are billed meanwhile,
+    which of them that is does not matter.
+    """
+    made = []
+    for plan in (plan for plan in found if group in ("", plan.group)):
+        made.append(drafted(plan))
+        if group and (made[-1].invoice is not None or made[-1].credits):
+            return made[-1:]
+    return made
 
 
 def _drafted(
@@ -62,7 +74,7 @@ def _drafted(
     """What a plan makes now. Beside credit memos it makes no invoice: a run of its own bills the rest after them."""
     process, args = then
     by = args["prepared_by"]
-    rest, credits = giving_back.parted(books, plan, version, by, key, (process, {**args, "group": plan.key}))
+    rest, credits = giving_back.parted(books, plan, version, by, key, (process, {**args, "group": plan.group}))
     return Drafted(rest, None if credits else composed(books, rest, cutoff, key, by), tuple(credits))
 
 
@@ -72,7 +84,7 @@ def _put_on_draft(books: Books, found: Sequence[Drafted], group: str, others: Ot
     if not billable:
         return None
     for plan, invoice in billable[1:] if not group else ():
-        process, args = others(plan.key)
+        process, args = others(plan.group)
         books.start(process, f"{run_key(books)}/{plan.key}", args, entity=invoice.entity)
     _, invoice = billable[0]
     books.tx.insert(invoice)
@@ -149,6 +161,7 @@ def prepare_shared(
     versions = {contract_no: versions_of(books, contract_no) for contract_no in contracts}
     evidence = [piece for contract_no in contracts for piece in evidence_of(books, contract_no, cutoff)]
     planned = plan_invoices(evidence, [version for known in versions.values() for version in known])
-    mine = [plan for plan in planned if plan.key == group or not group]
     then = ("bill_client", args)
-    return [_drafted(books, plan, versions[plan.contracts[0]][-1], cutoff, key, then) for plan in mine]
+    return _drafts(
+        planned, group, lambda plan: _drafted(books, plan, versions[plan.contracts[0]][-1], cutoff, key, then)
+    )

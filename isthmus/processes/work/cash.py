@@ -8,6 +8,7 @@ from decimal import Decimal
 from isthmus.domain.errors import NeedsDecision, Retryable
 from isthmus.domain.objects import Allocation, Invoice, Payment
 from isthmus.domain.states import CaseState, InvoiceLife, Settlement, move
+from isthmus.domain.terms import Discount
 from isthmus.policies.cash import (
     Settling,
     check_certificate,
@@ -65,21 +66,30 @@ def allocate(books: Books, payment: Payment) -> list[Allocation]:
 
 
 def _discounts(books: Books, payment: Payment, invoices: Sequence[Invoice]) -> dict[str, Decimal]:
-    """What clients may keep for paying this early, by the terms of the lines of each invoice."""
+    """What clients may keep for paying this early: of each line what its terms say, of the others nothing and
+    of what was credited nothing.
+    """
     kept: dict[str, Decimal] = {}
     for invoice in invoices:
         assert invoice.issue_date is not None
-        lines = [line for version in versions_on(books, invoice).values() for line in version.lines]
-        terms = [d for line in lines for d in line.discounts if d.kind == "early_payment"]
-        if terms:
-            kept[invoice.invoice_id] = early_payment(
-                terms,
-                amount=invoice.total,
-                issued=invoice.issue_date,
-                paid=payment.value_date,
-                currency=invoice.currency,
-            )
+        for terms, amount in _discounted(books, invoice).items():
+            days = {"issued": invoice.issue_date, "paid": payment.value_date}
+            off = early_payment(terms, amount=amount, **days, currency=invoice.currency)
+            kept[invoice.invoice_id] = kept.get(invoice.invoice_id, Decimal(0)) + off
     return kept
+
+
+def _discounted(books: Books, invoice: Invoice) -> dict[tuple[Discount, ...], Decimal]:
+    """What of an invoice, with tax, each set of terms for early payment is about."""
+    versions, found = versions_on(books, invoice), dict[tuple[Discount, ...], Decimal]()
+    for line in invoice.lines:
+        version = versions[line.contract_no or invoice.contract_no]
+        mine = [one for one in version.lines if one.line_uid == line.line_uid]
+        terms = tuple(d for one in mine for d in one.discounts if d.kind == "early_payment")
+        left = Decimal(1) - line.credited / line.net if line.net else Decimal(0)
+        if terms:
+            found[terms] = found.get(terms, Decimal(0)) + (line.net + line.tax) * left
+    return found
 
 
 def _exchanged(books: Books, payment: Payment, invoice_id: str, amount: Decimal) -> Decimal | None:

@@ -27,6 +27,7 @@ from isthmus.processes.work import by_month
 from isthmus.processes.work.batch import cards_of
 from isthmus.processes.work.earned import totals_of
 from isthmus.processes.work.evidence import place_contract
+from isthmus.processes.work.exchange import rates_for
 from isthmus.processes.work.holding import place_hold, release_hold
 from isthmus.processes.work.milestones import open_work
 from isthmus.runtime.books import Books
@@ -91,11 +92,12 @@ def unapproved(books: Books, entity: str, period: str) -> list[tuple[SubmittedTi
     found = []
     for engagement in books.tx.find(Engagement, entity=entity, order=("contract_no",)):
         versions = books.tx.find(ContractVersion, contract_no=engagement.contract_no, order=("version",))
-        cards = cards_of(books, {engagement.contract_no: versions})
+        cards = cards_of(books, {engagement.contract_no: versions}).get(engagement.contract_no, [])
+        fx = rates_for(books, versions, cards)
         waiting = {work.entry_key for work in open_work(books, engagement.contract_no)}
         for project in books.tx.find(Project, contract_no=engagement.contract_no):
             tasks = {task.code: task for task in project.tasks}
-            terms = Terms(versions=versions, tasks=tasks, cards=cards.get(engagement.contract_no, ()))
+            terms = Terms(versions=versions, tasks=tasks, cards=cards, fx=fx)
             for time in books.tx.find(SubmittedTime, project_code=project.project_code, order=("source_id",)):
                 if time.key in waiting and month_of(time.service_date) == period:
                     charges = charge_time([_as_entry(time)], terms)

@@ -6,7 +6,7 @@ from datetime import date
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, TimeEntry
-from isthmus.policies.charges import Terms, by_the_day, charge_time, items_of, place_of
+from isthmus.policies.charges import NO_RATES, Terms, by_the_day, charge_time, items_of, place_of
 from isthmus.processes.work.batch import Batch, beside, day_of, distinct, is_evidence, latest_of, read_batch
 from isthmus.processes.work.charging import bring_to, chains_of, chosen_lines
 from isthmus.processes.work.closing import flag_prior_period
@@ -41,6 +41,7 @@ def _terms(books: Books, batch: Batch, entry: TimeEntry) -> Terms:
         versions=batch.versions.get(project.contract_no, []),
         tasks=tasks,
         cards=batch.cards.get(project.contract_no, ()),
+        fx=batch.fx.get(project.contract_no, NO_RATES),
         assigned={entry.key: assigned} if assigned else {},
         chosen=chosen_lines((i for key in keys for i in batch.earlier.get(key, ())), project.contract_no),
     )

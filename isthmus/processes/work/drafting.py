@@ -78,6 +78,7 @@ def evidence(part: BillablePart, item: BillableItem) -> Evidence:
         source_type=item.source_type,
         expense_class=item.expense_class,
         description=item.description,
+        receipt_ref=str(item.price_trace.get("receipt", "")),
     )
 
 

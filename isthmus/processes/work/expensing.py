@@ -17,9 +17,10 @@ from isthmus.domain.states import EngagementState
 from isthmus.domain.terms import ExpenseTerms
 from isthmus.policies.chargeability import chargeable
 from isthmus.policies.charges import Charge, items_of
-from isthmus.policies.expenses import currency_of, price_expense
+from isthmus.policies.expenses import currency_of, price_expense, published
 from isthmus.policies.fx import rate_day
 from isthmus.policies.rates import version_in_force
+from isthmus.policies.tax_decision import OUTSIDE
 from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.evidence import place
@@ -39,7 +40,10 @@ SAME_CONTENT = (
     "tax_recoverable",
     "personal",
     "currency",
+    "card_rate",
     "receipt_ref",
+    "receipt_hash",
+    "location",
     "per_diem_day",
     "meals_provided",
     "distance",
@@ -150,8 +154,15 @@ def _place_of(books: Books, expense: Expense) -> tuple[ContractVersion, Contract
     return version, fitting[0], project
 
 
-def charge(books: Books, expense: Expense, version: ContractVersion, line: ContractLine, project: Project) -> Charge:
-    """What the expense is billed at, with how it came about."""
+def charge(
+    books: Books,
+    expense: Expense,
+    version: ContractVersion,
+    line: ContractLine,
+    project: Project,
+    fx_until: str = "",
+) -> Charge:
+    """What the expense is billed at, with how it came about. fx_until: the last day whose exchange rates count."""
     terms = line.expenses
     yes, why = chargeable(line, evidence_class="expense", role="", task_code=expense.task_code, task_billable=True)
     base = Charge(
@@ -178,7 +189,8 @@ def charge(books: Books, expense: Expense, version: ContractVersion, line: Contr
     if terms is None or not yes or not expense.billable:
         return base
     spent_in = currency_of(expense, terms, version.currency)
-    priced = price_expense(expense, terms, version.currency, _rate(books, expense, terms, spent_in, version.currency))
+    rate = _rate(books, expense, terms, spent_in, version.currency, fx_until)
+    priced = price_expense(expense, terms, version.currency, rate)
     return replace(
         base,
         quantity=priced.quantity if priced.net else base.quantity,
@@ -186,13 +198,17 @@ def charge(books: Books, expense: Expense, version: ContractVersion, line: Contr
         extended=priced.net,
         billable=priced.billable,
         hold=priced.hold,
-        trace=priced.trace,
+        tax_category=OUTSIDE if priced.disbursement else "",
+        trace=priced.trace | ({"receipt": expense.receipt_ref} if expense.receipt_ref else {}),
     )
 
 
-def _rate(books: Books, expense: Expense, terms: ExpenseTerms, spent_in: str, currency: str) -> FxRate | None:
-    """The rate of the day the terms ask for; none where the terms or the card bring one themselves."""
-    if spent_in == currency or terms.fx.rate_type in ("card", "fixed"):
+def _rate(
+    books: Books, expense: Expense, terms: ExpenseTerms, spent_in: str, currency: str, until: str
+) -> FxRate | None:
+    """The published rate of the day the terms ask for; none where there is none, or the terms or the card bring one."""
+    policy = published(terms.fx)
+    if spent_in == currency or policy.rate_type == "fixed" or (terms.fx.rate_type == "card" and expense.card_rate):
         return None
-    day = rate_day(terms.fx, service_date=expense.expense_date, expense_date=expense.expense_date)
-    return rates_between(books, spent_in, currency).rate(terms.fx, spent_in, currency, day)
+    day = rate_day(policy, service_date=expense.expense_date, expense_date=expense.expense_date)
+    return rates_between(books, spent_in, currency, until=until).lookup(spent_in, currency, day, policy)

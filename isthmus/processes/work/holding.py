@@ -31,9 +31,9 @@ class Holds:
         hold = self._by_line.get(item.line_uid) or self._by_line.get("")
         if hold is not None:
             return _held(hold)
-        rule = str(item.price_trace.get("hold", "")) or order_hold(item, self._version)
-        if rule and (item.source_key, rule) not in self._waived and (item.entry_key, rule) not in self._waived:
-            return ShareHold(reason=rule, hold_id=f"rule:{rule}")
+        for rule in (*str(item.price_trace.get("hold", "")).split(), order_hold(item, self._version)):
+            if rule and (item.source_key, rule) not in self._waived and (item.entry_key, rule) not in self._waived:
+                return ShareHold(reason=rule, hold_id=f"rule:{rule}")
         return None
 
 

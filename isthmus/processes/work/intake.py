@@ -26,6 +26,8 @@ from isthmus.store.records import EntrySeen, InboxMessage, MessageState
 
 SAME_CONTENT = ("project_code", "task_code", "person", "role", "service_date", "hours")
 SAME_WORK = (*SAME_CONTENT, "note")
+# What a price may depend on beside it. The same approval told by another channel may say less of it, never otherwise.
+SAME_PRICE = ("grade", "region", "work_type", "location", "started_at", "days", "cost_rate", "cost_currency")
 
 
 def entries_of(message: InboxMessage) -> list[TimeEntry]:
@@ -181,7 +183,7 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
         _refuse_a_twin(books, batch, entry)
         return entry.model_copy(update={"revision": 1})
     seen = max(known.approved_at, batch.seen.get(entry.key, known.approved_at))
-    if all(getattr(known, name) == getattr(entry, name) for name in SAME_CONTENT):
+    if _says_the_same(known, entry, again=entry.approved_at > seen):
         books.quiet("duplicate", f"time:{entry.key}", f"revision {known.revision} has this content already")
         if entry.approved_at > seen:
             batch.seen[entry.key] = entry.approved_at
@@ -192,6 +194,14 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
         books.quiet("stale", f"time:{entry.key}", f"approved {entry.approved_at}, before what is known ({seen})")
         return None
     return entry.model_copy(update={"revision": known.revision + 1})
+
+
+def _says_the_same(known: TimeEntry, entry: TimeEntry, again: bool) -> bool:
+    """again: it was approved later, so what it leaves out was taken away; else another channel may just say less."""
+    if any(getattr(known, name) != getattr(entry, name) for name in SAME_CONTENT):
+        return False
+    told = [name for name in SAME_PRICE if again or getattr(entry, name)]
+    return all(getattr(known, name) == getattr(entry, name) for name in told)
 
 
 def _refuse_a_long_day(books: Books, batch: Batch, entry: TimeEntry) -> None:

@@ -10,6 +10,7 @@ from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, is_
 from isthmus.processes.work.batch import cards_of, day_of, distinct, latest_of
 from isthmus.processes.work.charging import chosen_lines
 from isthmus.processes.work.deriving import DERIVED, charges_of
+from isthmus.processes.work.exchange import rates_for
 from isthmus.processes.work.expensing import charge as charge_expense
 from isthmus.processes.work.facts import Facts
 from isthmus.runtime.books import Books
@@ -53,10 +54,12 @@ def _of_time(books: Books, item: BillableItem) -> list[Charge]:
     if entry is None or project is None:
         return []
     versions = _known_versions(books, item)
+    cards = cards_of(books, {item.contract_no: versions}, item.price_trace.get("cards", ()))[item.contract_no]
     terms = Terms(
         versions=versions,
         tasks={task.code: task for task in project.tasks},
-        cards=cards_of(books, {item.contract_no: versions}, item.price_trace.get("cards", ()))[item.contract_no],
+        cards=cards,
+        fx=rates_for(books, versions, cards, until=str(item.price_trace.get("convert", {}).get("fx_date", ""))),
         assigned={entry.key: item.line_uid},
     )
     _, line = place_of(entry, terms)
@@ -85,7 +88,8 @@ def _of_expense(books: Books, item: BillableItem) -> list[Charge]:
     version = books.tx.get(ContractVersion, item.contract_no, item.contract_version)
     if expense is None or project is None or version is None:
         return []
-    return [charge_expense(books, expense, version, version.line(item.line_uid), project)]
+    line, until = version.line(item.line_uid), str(item.price_trace.get("fx_date", ""))
+    return [charge_expense(books, expense, version, line, project, until)]
 
 
 def difference(books: Books, item: BillableItem) -> Decimal:

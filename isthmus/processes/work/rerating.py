@@ -26,6 +26,7 @@ from isthmus.processes.work.charging import along, bring_to, chains_of, chosen_l
 from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.deriving import DERIVED, FROM, charges_of
 from isthmus.processes.work.evidence import place
+from isthmus.processes.work.exchange import rates_for
 from isthmus.processes.work.expensing import charge as charge_expense
 from isthmus.processes.work.expensing import latest_expenses
 from isthmus.processes.work.facts import Facts
@@ -166,10 +167,12 @@ def _of_time(
         and max(entry.service_date, *entry.days, entry.service_date) >= contract.effective_from
     }
     evidence = [item for key in known for chain in of_source[key].values() for item in chain]
+    cards = cards_of(books, {contract.contract_no: versions})[contract.contract_no]
     terms = Terms(
         versions=versions,
         tasks={task.code: task for task in project.tasks},
-        cards=cards_of(books, {contract.contract_no: versions})[contract.contract_no],
+        cards=cards,
+        fx=rates_for(books, versions, cards),
         chosen=chosen_lines(evidence, contract.contract_no),
     )
     for group in groups_of_days(known.values(), terms):

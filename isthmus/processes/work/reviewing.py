@@ -38,7 +38,9 @@ def _ask(books: Books, invoice: Invoice, entity: LegalEntity) -> None:
     review = review_of(books, invoice)
     found = find_anomalies(review)
     limit = entity.invoice_approval_limit
+    most = versions_of(books, invoice.contract_no)[-1].invoicing.maximum
     reasons = [f"it is above the limit of {limit}"] if limit and invoice.net > limit else []
+    reasons += [f"it is more than the {most} that an invoice may be"] if most and invoice.net > most else []
     reasons += [anomaly.reason for anomaly in found if anomaly.check in review.habits.waits]
     if not reasons:
         for anomaly in found:

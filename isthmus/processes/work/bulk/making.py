@@ -158,13 +158,13 @@ def _share(item_id: str, order_key: str, kind: Kind, item: list[object], day: ob
 
 
 def _the_one_plan(kinds: Kinds, versions: Sequence[ContractVersion]) -> InvoicePlan | None:
-    """The plan of the contract's only invoice, billed now; None when there are none, several, or one that waits."""
+    """The plan of the contract's only invoice, None for several, none, or one that waits or is too large."""
     terms = versions[-1].invoicing
     each = terms.layout == "detailed" or terms.maximum is not None or bool(terms.attachments)
     each = each or "period" in terms.group_by
     evidence = [piece for kind in kinds.known.values() if kind.part_ids for piece in _evidence(kind, each)]
     plans = plan_invoices(evidence, versions)
-    return plans[0] if len(plans) == 1 and not plans[0].hold else None
+    return plans[0] if len(plans) == 1 and not plans[0].hold and not plans[0].above_maximum else None
 
 
 def _evidence(kind: Kind, each: bool) -> list[Evidence]:
