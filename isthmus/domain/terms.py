@@ -121,7 +121,7 @@ class Tier(Canonical):
 
 class Discount(Canonical):
     """What is taken off. percent of each hour's amount; amount off an invoice, once a period; volume by tiers of the
-    line's cumulative net, from the crossing on (prospective) or on everything (retroactive: the difference is a credit item).
+    line's cumulative net, from the crossing on (prospective) or on everything (retroactive, with a credit item).
     """
 
     kind: Literal["percent", "amount", "volume_prospective", "volume_retroactive", "early_payment"]

@@ -314,6 +314,21 @@ def check_same_currency(contract: ContractVersion, before: ContractVersion) -> N
         raise _case(contract, "EX-MAP-TERMS", cause, "contract-operations", currency=before.currency)
 
 
+def check_quota_begins(contract: ContractVersion, before: ContractVersion) -> None:
+    """P4.3: the quota of a month is of one set of terms, so a retainer that begins anew does so with a month.
+    EX-MAP-TERMS.
+    """
+    running = {line.line_uid: line.retainer for line in before.lines if line.retainer is not None}
+    for line in contract.lines:
+        then = running.get(line.line_uid)
+        if line.retainer is None or then is None:
+            continue
+        day, month = line.retainer.start, line.retainer.start.replace(day=1)
+        if day not in (then.start, month) and (then.end is None or then.end >= month):
+            cause = f"the retainer of line {line.line_uid} begins anew on {day}, within a month that has a quota"
+            raise _case(contract, "EX-MAP-TERMS", f"{cause}: begin it on the first of one", "contract-operations")
+
+
 def amended_payment_terms(
     contract: ContractVersion, before: ContractVersion, entity: LegalEntity, answers: Answers
 ) -> str:

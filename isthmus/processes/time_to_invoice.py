@@ -73,6 +73,7 @@ def charge_day_again(run: Run, project_code: str, person: str, day: str) -> int:
     owner="Billing; a second person above the entity's limit",
     key="client number, legal entity and the billing run's name",
     parks=(
+        "EX-PCT-REGRESS",
         "EX-REVIEW",
         "EX-TAX-CODE",
         "EX-TAX-REJECT",
@@ -116,6 +117,7 @@ def bill_client(run: Run, client_no: str, entity: str, cutoff: str, prepared_by:
     owner="Billing; a second person above the entity's limit",
     key="contract number and the billing run's name",
     parks=(
+        "EX-PCT-REGRESS",
         "EX-REVIEW",
         "EX-TAX-CODE",
         "EX-TAX-REJECT",

@@ -86,6 +86,62 @@ def test_a_fee_that_rises_in_may_leaves_march_and_april(
     assert [net for _, _, net in documents(hub)] == sorted([april, may])
 
 
+SIXTEENTH = date(2026, 3, 16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "term", "anew", "first", "second"),
+    [
+        (BillingType.SUBSCRIPTION, {"subscription": FEE}, {"amount": Decimal(650)}, "500.00", "727.42"),
+        (BillingType.TM, {"commitment": LEAST}, {"amount": Decimal(400)}, "300.00", "451.61"),
+    ],
+    ids=["subscription", "minimum"],
+)
+def test_a_fee_that_begins_anew_in_mid_month_is_each_for_its_own_days(
+    kind: BillingType, term: dict[str, Any], anew: dict[str, Any], first: str, second: str
+) -> None:
+    """March is 15 days at 500.00 a month and 16 at 650.00, 241.94 + 335.48, of which 500.00 are billed; April 650.00.
+
+    The least of 300.00 and 400.00 alike: 145.16 + 206.45 - 300.00 + 400.00.
+    """
+    rates = contract().lines[0].rates if kind is BillingType.TM else ()
+    (name,) = term
+    before = line(kind, rates=rates, **term)
+    after = line(kind, rates=rates, **{name: term[name].model_copy(update={**anew, "start": SIXTEENTH})})
+    hub = Hub()
+    hub.set_up(contract(lines=(before,), caps=()))
+    hub.bill("a", "2026-03-31")
+    amend(hub, contract(lines=(after,), caps=(), version=2, effective_from=SIXTEENTH))
+    hub.bill("b", "2026-04-30")
+    assert sorted(net for _, _, net in documents(hub)) == sorted([first, second])
+    assert audit(hub.kernel) == []
+
+
+def test_a_quota_does_not_begin_anew_within_a_month() -> None:
+    hub = billed_to_april(line(BillingType.RETAINER, retainer=QUOTA))
+    anew = line(BillingType.RETAINER, retainer=QUOTA.model_copy(update={"start": date(2026, 5, 16)}))
+    amend(hub, contract(lines=(anew,), caps=(), version=2, effective_from=date(2026, 5, 16)))
+    assert "begins anew on 2026-05-16, within a month that has a quota" in hub.case("EX-MAP-TERMS").cause
+
+
+@pytest.mark.parametrize(
+    ("fee", "billed"),
+    [
+        (line(BillingType.SUBSCRIPTION, subscription=FEE), "750.00"),
+        (line(BillingType.RETAINER, retainer=QUOTA), "1500.00"),
+        (line(BillingType.TM, rates=contract().lines[0].rates, commitment=LEAST), "450.00"),
+    ],
+    ids=["subscription", "retainer", "minimum"],
+)
+def test_no_fee_outlives_its_contract(fee: ContractLine, billed: str) -> None:
+    """The last day is 15 April: March, half of April, and nothing of May."""
+    hub = Hub()
+    hub.set_up(contract(lines=(fee,), caps=(), effective_to=date(2026, 4, 16)))
+    hub.bill("a", "2026-05-31")
+    assert [net for _, _, net in documents(hub)] == [billed]
+    assert audit(hub.kernel) == []
+
+
 def test_a_line_that_ends_keeps_what_it_has_earned() -> None:
     hub = billed_to_april(contract().lines[0], line(BillingType.RETAINER, retainer=QUOTA))
     amended(hub, contract().lines[0])

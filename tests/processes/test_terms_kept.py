@@ -10,7 +10,7 @@ import pytest
 
 from isthmus.app.controls import audit
 from isthmus.app.explain import explain
-from isthmus.domain.objects import BillablePart, BillingType, ContractLine, Expense, Invoice, Payment
+from isthmus.domain.objects import BillablePart, BillingType, ContractLine, Expense, Invoice, Payment, PercentReport
 from isthmus.domain.periods import FxRate
 from isthmus.domain.terms import CostPlus, Discount, ExpenseTerms, FxPolicy, InvoiceTerms, Rate, Retainer
 from isthmus.processes import sweeps
@@ -282,3 +282,31 @@ def test_a_term_that_would_do_nothing_stops_the_contract_with_its_line(changes: 
     case = made.case()
     assert case.exception == "EX-MAP-TERMS"
     assert told in case.cause
+
+
+# -- progress ----------------------------------------------------------------------------------------------------
+
+
+def progress(made: Hub, percent: str, day: int) -> None:
+    at = datetime(2026, 3, day, 12, tzinfo=UTC)
+    facts = {"contract_no": "K-1", "line_uid": "F", "as_of": at.date(), "by": "pia", "at": at}
+    with made.store.transaction() as tx:
+        tx.insert(PercentReport(percent=Decimal(percent), **facts))
+
+
+def test_progress_that_went_backwards_holds_up_its_line_and_no_other() -> None:
+    """1,000.00 at 50 %, reported as 40 %, then as 60 %: 500.00, nothing, 100.00; an hour beside it is billed."""
+    made = hub()
+    fixed = line(line_uid="F", billing_type=BillingType.FIXED_PERCENT, price=Decimal(1000), rates=())
+    made.set_up(contract(caps=(), lines=(line(), fixed)))
+    progress(made, "50", 10)
+    made.bill("first")
+    progress(made, "40", 20)
+    made.capture(entry(1, "1", day=19))
+    made.bill("second")
+    assert made.case().exception == "EX-PCT-REGRESS"
+    made.resolve("credit")
+    progress(made, "60", 25)
+    made.bill("third")
+    assert nets(made) == [Decimal("500.00"), Decimal("185.00"), Decimal("100.00")]
+    assert audit(made.kernel) == []

@@ -114,6 +114,7 @@ def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
         raise BadInput(f"the engagement of contract {contract_no} is {state}: only an active one can be amended")
     before = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
     readiness.check_same_currency(contract, before)
+    readiness.check_quota_begins(contract, before)
     facts = {
         "client": before.client,
         "client_no": before.client_no,

@@ -28,7 +28,7 @@ from isthmus.domain.periods import FiscalPeriod
 from isthmus.domain.states import PartState, PeriodState
 from isthmus.policies.charges import NO_LONGER
 from isthmus.policies.periods import accounting_date, is_open
-from isthmus.policies.proration import first_day, later, month_of, periods
+from isthmus.policies.proration import first_day, later, month_of
 from isthmus.processes.work.facts import Facts
 from isthmus.runtime.books import Books
 
@@ -135,11 +135,10 @@ def _over_months(item: BillableItem, net: Decimal, version: ContractVersion | No
     terms = next((line.subscription for line in lines if line.line_uid == item.line_uid), None)
     if terms is None or terms.every_months == 1:
         return [(period_of(item), net)]
-    begun = periods(terms.start, terms.end, terms.every_months, item.service_date)
-    period = next((one for one in begun if one.start == item.service_date), None)
-    if period is None:
+    until = item.price_trace.get("until")
+    if until is None:
         return [(period_of(item), net)]
-    months = list(_days_by_month(period.start, period.end))
+    months = list(_days_by_month(item.service_date, date.fromisoformat(str(until))))
     return zip(
         (month for month, _ in months),
         allocate(net, [Decimal(days) for _, days in months], item.currency),

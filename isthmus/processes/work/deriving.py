@@ -6,9 +6,10 @@ not changes nothing. So it does not matter when, or how often, a billing run ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import TypeVar
 
 from isthmus.domain.objects import (
     BillablePart,
@@ -29,7 +30,7 @@ from isthmus.policies.charges import Charge, charge_key_of, items_of
 from isthmus.policies.discounts import volume_off
 from isthmus.policies.fixed import acceptance, milestone_amounts, milestone_lines, respread, to_bill
 from isthmus.policies.proration import last_day, month_of, periods
-from isthmus.policies.recurring import fees, true_ups, usage_line
+from isthmus.policies.recurring import Fee, TrueUp, fees, true_ups, usage_line
 from isthmus.policies.retainers import LateHours, RetainerMonth, statement
 from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.closing import flag_prior_period
@@ -39,8 +40,9 @@ from isthmus.processes.work.facts import Facts
 from isthmus.runtime.books import Books
 
 ZERO = Decimal(0)
+Recurs = TypeVar("Recurs", Fee, TrueUp)
 Applies = Callable[[ContractLine], bool]
-COMMITTED = ("usage", "volume", "subscription", "milestone", "percent")
+COMMITTED = ("usage", "volume", "subscription", "milestone", "percent", "retainer_fee", "overage")
 FROM = ">"  # in the key of a charge that runs over a change of payers: the day from which the new ones have it
 DERIVED = ("milestone", "percent", "retainer_fee", "overage", "subscription", "usage", "volume", "commitment")
 
@@ -167,7 +169,7 @@ def _percent(facts: Facts, line: ContractLine) -> list[Charge]:
     last, currency = reports[-1], facts.version.currency
     known = facts.latest(line.line_uid, ("percent",))
     billed = sum((item.entry_net for item in known), ZERO)
-    total = billed + to_bill(line.price, last.percent, billed, currency=currency, context={"line": line.line_uid})
+    total = _reached(facts, line, line.price, last.percent, billed)
     charges: list[Charge] = []
     done = ZERO
     for key, until in _spans(facts, line, "percent"):
@@ -183,6 +185,15 @@ def _percent(facts: Facts, line: ContractLine) -> list[Charge]:
             charges.append(facts.charge(line, key, "percent", end.as_of, reached - done, told, **more))
         done = reached
     return charges
+
+
+def _reached(facts: Facts, line: ContractLine, price: Decimal, percent: Decimal, billed: Decimal) -> Decimal:
+    """What a line has come to. Where progress went backwards and a person credits it by hand, it rests where it is."""
+    currency = facts.version.currency
+    by_hand = facts.books.answers.get("EX-PCT-REGRESS", {}).get("action") == "credit"
+    if by_hand and to_bill(price, percent, ZERO, currency=currency) < billed:
+        return billed
+    return billed + to_bill(price, percent, billed, currency=currency, context={"line": line.line_uid})
 
 
 def _spans(facts: Facts, line: ContractLine, key: str) -> list[tuple[str, date | None]]:
@@ -210,7 +221,8 @@ def retainer_months(facts: Facts, line: ContractLine) -> list[RetainerMonth]:
             hours[month] = hours.get(month, ZERO) + item.entry_quantity
     through, earlier = month_of(facts.through), _earlier_terms(facts, line)
     currency = facts.version.currency
-    return statement(line.retainer, hours, through, late, frozenset(closed), currency=currency, earlier=earlier)
+    terms = facts.ran(line.line_uid, "retainer")[-1][2] if facts.version.effective_to else line.retainer
+    return statement(terms, hours, through, late, frozenset(closed), currency=currency, earlier=earlier)
 
 
 def _earlier_terms(facts: Facts, line: ContractLine) -> dict[str, Retainer]:
@@ -260,22 +272,37 @@ def _retainer(facts: Facts, line: ContractLine) -> list[Charge]:
 
 
 def _subscription(facts: Facts, line: ContractLine) -> list[Charge]:
-    """Each period by the terms in force when it begins."""
+    """Each period by the terms in force when it begins; where they begin anew within it, each for its own days."""
     return [
         facts.charge(
             then,
-            f"{fee.period.label}:subscription",
+            f"{name}:subscription",
             "subscription",
             fee.period.start,
             fee.amount,
             f"{then.description}: {fee.period.label}",
-            trace={"policy": POLICY, "days": f"{fee.period.days} of {fee.period.of_days}"},
+            trace={
+                "policy": POLICY,
+                "days": f"{fee.period.days} of {fee.period.of_days}",
+                "until": str(fee.period.end),
+            },
         )
-        for version, then in facts.terms_of(line.line_uid)
-        if then.subscription is not None
-        for fee in fees(then.subscription, facts.through, facts.version.currency)
-        if facts.version_on(fee.period.start) == version
+        for name, then, fee in _named(
+            (then, fee)
+            for version, then, terms in facts.ran(line.line_uid, "subscription")
+            for fee in fees(terms, facts.through, facts.version.currency)
+            if facts.version_on(fee.period.start) == version
+        )
     ]
+
+
+def _named(found: Iterable[tuple[ContractLine, Recurs]]) -> Iterator[tuple[str, ContractLine, Recurs]]:
+    """What recurs, each with a name of its own: its period, or the day on which it begins anew within it."""
+    taken = set[str]()
+    for line, recurring in found:
+        label = recurring.period.label
+        yield (label if label not in taken else str(recurring.period.start)), line, recurring
+        taken.add(label)
 
 
 def _usage(facts: Facts, line: ContractLine) -> list[Charge]:
@@ -328,17 +355,20 @@ def _commitment(facts: Facts, line: ContractLine, derived: Sequence[Charge]) -> 
     return [
         facts.charge(
             then,
-            f"{up.period.label}:commitment",
+            f"{name}:commitment",
             "commitment",
             up.period.end,
             up.amount,
             f"{then.description}: minimum of {up.period.label}",
             trace={"policy": POLICY, "committed": str(up.committed), "used": str(up.used)},
         )
-        for version, then in facts.terms_of(line.line_uid)
-        if then.commitment is not None
-        for up in true_ups(then.commitment, used, facts.through, facts.version.currency)
-        if up.amount and facts.version_on(up.period.start) == version
+        for name, then, up in _named(
+            (then, up)
+            for version, then, terms in facts.ran(line.line_uid, "commitment")
+            for up in true_ups(terms, used, facts.through, facts.version.currency)
+            if facts.version_on(up.period.start) == version
+        )
+        if up.amount
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from isthmus.domain.objects import BillableItem, ContractLine, ContractVersion, Project
 from isthmus.policies.charges import Charge
@@ -52,6 +53,27 @@ class Facts:
     def terms_of(self, line_uid: str) -> list[tuple[ContractVersion, ContractLine]]:
         """A line by every version that has it, oldest first."""
         return [(v, line) for v in self.versions for line in v.lines if line.line_uid == line_uid]
+
+    def ran(self, line_uid: str, name: str) -> list[tuple[ContractVersion, ContractLine, Any]]:
+        """A recurring term of a line by every version that has it, each up to where its contract ends, or to where a
+        later version begins it anew.
+        """
+        having = [(v, line, getattr(line, name)) for v, line in self.terms_of(line_uid) if getattr(line, name)]
+        found = []
+        for place, (version, line, term) in enumerate(having):
+            after = [later.start for _, _, later in having[place + 1 :] if later.start > term.start]
+            if version.effective_to and not self._goes_on(version.effective_to):
+                after.append(version.effective_to)
+            last = [term.end] if term.end else []
+            end = min([*last, *(day - timedelta(days=1) for day in after)], default=None)
+            if end is None or end >= term.start:
+                found.append((version, line, term.model_copy(update={"end": end})))
+        return found
+
+    def _goes_on(self, day: date) -> bool:
+        """True when some version is in force on a day, not only the last one before it."""
+        then = self.version_on(day)
+        return then.effective_from <= day and (then.effective_to is None or day < then.effective_to)
 
     def line_on(self, line_uid: str, day: date) -> ContractLine | None:
         """A line as it was in force on a day; None where the terms of that day have no such line."""
