@@ -84,10 +84,12 @@ def connect(
     budget: Budget | None = None,
     client: httpx.Client | None = None,
     vault: Vault | None = None,
+    cassette: Path | None = None,
 ) -> Connection:
     """One connection ready to be called. NeedsSetup names a missing verb or credential before any run needs it.
 
-    vault: where sealed secrets are, and where those go that the vendor rotates.
+    vault: where sealed secrets are, and where those go that the vendor rotates. cassette: where every exchange is
+    written down, scrubbed.
     """
     kind = connector_class(config.connector)
     for port in config.fills:
@@ -115,6 +117,7 @@ def connect(
         writes_as=config.writes_as,
         entities=config.entities,
         maintenance=Maintenance([each.window() for each in config.maintenance]),
+        cassette=cassette,
     )
 
 

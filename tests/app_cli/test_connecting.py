@@ -15,8 +15,10 @@ from isthmus.app.conformance import suite
 from isthmus.app.conformance.bench import Bench
 from isthmus.app.connecting.new import write
 from isthmus.app.demo.firm import write_folder
+from isthmus.kit.cassette import read
 from isthmus.sandbox.server import Running, running
 from tests.app_cli.conftest import Isthmus
+from tests.connectors.test_changes_of_a_vendor import two_shapes
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,6 +113,32 @@ def test_a_tenant_is_asked_and_not_changed(
     assert tenants[name].sandbox.records.census() == before
     sent = [entry for entry in tenants[name].sandbox.log if entry["method"] in ("PUT", "PATCH", "DELETE")]
     assert sent == []
+
+
+def test_what_a_tenant_answered_is_written_down_without_secrets(
+    tenants: dict[str, Running], tmp_path: Path, isthmus: Isthmus
+) -> None:
+    folder, tape = write_folder(tmp_path / "firm", tenants, {}), tmp_path / "tape.jsonl"
+    assert isthmus("connector", "check", "kantata", "--firm", folder, "--record", tape).code == 0
+    recorded = list(read(tape))
+    assert {one.method for one in recorded} == {"GET"} and len(recorded) > 5
+    assert tenants["kantata"].sandbox.credentials()["access_token"] not in tape.read_text()
+    assert isthmus("connector", "check", "kantata", "--record", tape).code == 2
+
+
+def test_recorded_answers_are_read_again_under_another_mapping_version(tmp_path: Path, isthmus: Isthmus) -> None:
+    project, tape = two_shapes("shapestold", tmp_path), tmp_path / "tape.jsonl"
+    bench = Bench(str(project))
+    bench.counterpart.sandbox.schema = 2  # type: ignore[attr-defined]
+    bench.prepare("TimeSource.approved_time", 1, bench.connect())
+    bench.connect(cassette=tape).approved_time("")
+    asked = ("connector", "compare", project, tape, "TimeSource.approved_time")
+    told = isthmus(*asked, "", "--old", "1", "--json").json
+    assert told[0].startswith("entries: () became (TimeEntry(") and told[-1].startswith("unreadable: ((")
+    assert isthmus(*asked, "", "--old", "2", "--new", "2").out.strip() == "the same under both"
+    wrong = isthmus("connector", "compare", project, tape, "Psa.put_task", "--old", "1")
+    assert wrong.code == 2 and "TimeSource.approved_time" in wrong.err
+    assert isthmus(*asked, "", "--old", "7").code == 3
 
 
 def test_a_tenant_with_wrong_credentials_says_so(tenants: dict[str, Running], tmp_path: Path, isthmus: Isthmus) -> None:

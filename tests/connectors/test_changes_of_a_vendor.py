@@ -39,20 +39,23 @@ EDITS = {
 }
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """The template's connector with two mapping versions, at a sandbox with two schemas."""
-    name = f"shape{abs(hash(tmp_path)) % 10**8}"
-    write(name, tmp_path)
+def two_shapes(name: str, folder: Path) -> Path:
+    """The project of the template's connector with two mapping versions, at a sandbox with two schemas."""
+    write(name, folder)
     for file, edits in EDITS.items():
-        path = tmp_path / name / name / file
+        path = folder / name / name / file
         text = path.read_text()
         for old, new in edits:
             old, new = (each.replace("@", name.title()).replace("$", name) for each in (old, new))
             assert old in text, (file, old)
             text = text.replace(old, new)
         path.write_text(text)
-    return Bench(str(tmp_path / name))
+    return folder / name
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(str(two_shapes(f"shape{abs(hash(tmp_path)) % 10**8}", tmp_path)))
 
 
 def pinned(bench: Bench, version: str) -> Connection:

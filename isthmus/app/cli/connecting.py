@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from isthmus.app.conformance.suite import Verdict
+    from isthmus.app.firm import ConnectionConfig
 
 PANEL = "Connect"
 connector = typer.Typer(help="Connectors: those there are, a new one, is one as it should be.", no_args_is_help=True)
@@ -23,7 +24,7 @@ OUTCOMES = 1000
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(connector, name="connector", rich_help_panel=PANEL)
-    for name, act in (("list", listing), ("new", new), ("check", check)):
+    for name, act in (("list", listing), ("new", new), ("check", check), ("compare", compare)):
         connector.command(name)(common(act))
 
 
@@ -87,15 +88,20 @@ def check(
         str, typer.Option(help="The connection of the firm folder; without it the one of this connector.")
     ] = "",
     since_hours: Annotated[int, typer.Option(min=1, max=8760, help="How far lists of changes go back there.")] = 24,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write down what that tenant answers, without secrets.")
+    ] = None,
 ) -> None:
     """Run the conformance suite: at its sandbox, or with --firm at a real tenant, where nothing is changed.
 
-    Exit code 1 when a promise is not kept.
+    Exit code 1 when a promise is not kept. What --record has written down can be read again: see connector compare.
 
     Example: isthmus connector check netsuite --outcomes 1000
     """
+    if record is not None and firm is None:
+        raise WrongUsage("--record writes down what a real tenant answers: it needs --firm")
     if firm is not None:
-        _judge(_tenant(name, firm, connection, since_hours))
+        _judge(_tenant(_connection_of(name, firm, connection), since_hours, record))
         return
     _judge(_sandbox(name, outcomes))
 
@@ -109,9 +115,43 @@ def _sandbox(name: str, outcomes: int) -> Iterable[Verdict]:
     yield from suite.run(bench, checks)
 
 
-def _tenant(name: str, folder: Path, connection: str, since_hours: int) -> Iterable[Verdict]:
-    from isthmus.app.bootstrap import connect
-    from isthmus.app.conformance import tenant
+def compare(
+    name: Annotated[str, typer.Argument(help="A connector, or the folder that holds one.", show_default=False)],
+    tape: Annotated[
+        Path, typer.Argument(help="What a tenant has answered, by connector check --record.", show_default=False)
+    ],
+    verb: Annotated[str, typer.Argument(help="A read of it, such as TimeSource.approved_time.", show_default=False)],
+    old: Annotated[str, typer.Option(help="The mapping version it was, such as 2026.", show_default=False)],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="What it was asked with: a watermark, a number.", show_default=False)
+    ] = None,
+    new: Annotated[str, typer.Option(help="Another; without it the newest.", show_default=False)] = "",
+    firm: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Whose settings it is read with.", show_default=False)
+    ] = None,
+    connection: Annotated[str, typer.Option(help="The connection of the firm folder.")] = "",
+) -> None:
+    """Read the same recorded answers under two mapping versions and say what becomes different. Nothing is sent.
+
+    Example: isthmus connector compare acme_time tape.jsonl TimeSource.approved_time "" --old 2026 --new 2027
+    """
+    from isthmus.app.connecting.found import connector_class, folder_of, in_folder
+    from isthmus.kit.cassette import read
+    from isthmus.kit.replay import differences, replay
+
+    folder = folder_of(name)
+    kind = in_folder(folder) if folder else connector_class(name)
+    if verb not in kind.read_manifest().reads:
+        raise WrongUsage(f"{verb} is no read of {name}; there are: {', '.join(kind.read_manifest().reads)}")
+    settings = dict(_connection_of(name, firm, connection).settings) if firm else {}
+    versions = [{**settings, "mapping_version": version} if version else settings for version in (old, new)]
+    asked = (verb.split(".")[1], *(arguments or ()))
+    told = list(differences(*(replay(read(tape), kind(each), *asked) for each in versions)))
+    show(told, lambda out: out.print("\n".join(told) or "the same under both"))
+
+
+def _connection_of(name: str, folder: Path, connection: str) -> ConnectionConfig:
+    """The one connection of a firm folder that this connector serves, or the one that is named."""
     from isthmus.app.firm import read_folder
 
     firm = read_folder(folder)
@@ -119,12 +159,18 @@ def _tenant(name: str, folder: Path, connection: str, since_hours: int) -> Itera
     if len(fitting) != 1:
         names = ", ".join(c.name for c in firm.connections if c.connector == name) or "none"
         raise WrongUsage(f"{len(fitting)} connections of {folder} fit; --connection names one of: {names}")
-    config = fitting[0]
-    entity = (config.entities or tuple(e.code for e in firm.entities if e.active) or ("",))[0]
+    served = fitting[0].entities or tuple(e.code for e in firm.entities if e.active)
+    return fitting[0].model_copy(update={"entities": served})
+
+
+def _tenant(config: ConnectionConfig, since_hours: int, record: Path | None) -> Iterable[Verdict]:
+    from isthmus.app.bootstrap import connect
+    from isthmus.app.conformance import tenant
+
     since = (datetime.now(UTC) - timedelta(hours=since_hours)).isoformat()
-    opened = connect(config)
+    opened = connect(config, cassette=record)
     try:
-        yield from tenant.ask(opened, entity, since)
+        yield from tenant.ask(opened, (config.entities or ("",))[0], since)
     finally:
         opened.close()
 
