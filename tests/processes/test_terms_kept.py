@@ -198,8 +198,8 @@ def test_a_correction_of_what_the_price_depends_on_is_a_correction() -> None:
     made.capture(entry(1, "8", work_type="night", approved_at=later))
     made.bill("second")
     assert nets(made) == [Decimal("1480.00"), Decimal("680.00")]  # 8 h * (270.00 - 185.00)
-    # The same approval by a channel that does not know of work types takes nothing back.
-    made.capture(entry(1, "8", approved_at=later))
+    # A channel that does not know of work types takes nothing back, whenever it says so.
+    made.capture(entry(1, "8", approved_at=datetime(2026, 3, 10, 9, tzinfo=UTC), cost_rate=Decimal("70.00")))
     made.bill("third")
     assert len(nets(made)) == 2
     assert audit(made.kernel) == []

@@ -26,8 +26,10 @@ from isthmus.store.records import EntrySeen, InboxMessage, MessageState
 
 SAME_CONTENT = ("project_code", "task_code", "person", "role", "service_date", "hours")
 SAME_WORK = (*SAME_CONTENT, "note")
-# What a price may depend on beside it. The same approval told by another channel may say less of it, never otherwise.
-SAME_PRICE = ("grade", "region", "work_type", "location", "started_at", "days", "cost_rate", "cost_currency")
+# What a price may depend on beside it. One channel knows less of it than another: what is not said changes nothing, and
+# what only one of them says of costs and times is no correction either.
+SAME_PRICE = ("grade", "region", "work_type", "location")
+SAME_FACTS = ("started_at", "days", "cost_rate", "cost_currency")
 
 
 def entries_of(message: InboxMessage) -> list[TimeEntry]:
@@ -183,7 +185,7 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
         _refuse_a_twin(books, batch, entry)
         return entry.model_copy(update={"revision": 1})
     seen = max(known.approved_at, batch.seen.get(entry.key, known.approved_at))
-    if _says_the_same(known, entry, again=entry.approved_at > seen):
+    if _says_the_same(known, entry):
         books.quiet("duplicate", f"time:{entry.key}", f"revision {known.revision} has this content already")
         if entry.approved_at > seen:
             batch.seen[entry.key] = entry.approved_at
@@ -196,12 +198,10 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
     return entry.model_copy(update={"revision": known.revision + 1})
 
 
-def _says_the_same(known: TimeEntry, entry: TimeEntry, again: bool) -> bool:
-    """again: it was approved later, so what it leaves out was taken away; else another channel may just say less."""
-    if any(getattr(known, name) != getattr(entry, name) for name in SAME_CONTENT):
-        return False
-    told = [name for name in SAME_PRICE if again or getattr(entry, name)]
-    return all(getattr(known, name) == getattr(entry, name) for name in told)
+def _says_the_same(known: TimeEntry, entry: TimeEntry) -> bool:
+    told = [name for name in SAME_PRICE if getattr(entry, name)]
+    told += [name for name in SAME_FACTS if getattr(entry, name) and getattr(known, name)]
+    return all(getattr(known, name) == getattr(entry, name) for name in (*SAME_CONTENT, *told))
 
 
 def _refuse_a_long_day(books: Books, batch: Batch, entry: TimeEntry) -> None:
