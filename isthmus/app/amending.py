@@ -61,9 +61,11 @@ def content_of(path: Path) -> dict[str, Any]:
 
 
 def version_of(told: dict[str, Any], name: str, known: ContractVersion | None) -> ContractVersion:
-    """The contract version of a file. Without a client in it, the client is the one of the known version."""
+    """The contract version of a file. Without a client in it, the client is the one of the known version, and
+    those who pay beside it are known too.
+    """
     if known is not None:
-        told = {"client": known.client, "client_no": known.client_no, **told}
+        told = {"client": known.client, "client_no": known.client_no, "payers": known.payers, **told}
     try:
         return ContractVersion.model_validate(told)
     except ValidationError as wrong:

@@ -89,7 +89,8 @@ def listed(kernel: Kernel, entity: str) -> list[Finding]:
         versions = tx.find(ContractVersion, entity=entity)
     if not versions:
         return []
-    since, clients = min(each.effective_from for each in versions), {each.client_no for each in versions}
+    since = min(each.effective_from for each in versions)
+    clients = {client.client_no for each in versions for client in (each.client, *each.payers)}
     documents: list[PostedInvoice] = []
     for connection in kernel.systems.all_filling("ReceivableList", entity):
         documents += connection.receivables(entity, since)

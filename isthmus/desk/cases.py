@@ -126,6 +126,22 @@ def _client_is_known(books: Books, case: Case, values: Values) -> None:
         raise BadInput(f"case {case.case_no}: there is no client {values['client_no']}")
 
 
+def _payer_is_client(books: Books, case: Case, values: Values) -> None:
+    _payer_is_meant(case, values)
+    _client_is_known(books, case, values)
+
+
+def _payer_is_whole(books: Books, case: Case, values: Values) -> None:
+    _payer_is_meant(case, values)
+    if not (len(values["country"]) == 2 and values["country"].isascii() and values["country"].isupper()):
+        raise BadInput(f"case {case.case_no}: {values['country']!r} is no country; write two capital letters, like DE")
+
+
+def _payer_is_meant(case: Case, values: Values) -> None:
+    if values["payer"] != case.context["payer"]:
+        raise BadInput(f"case {case.case_no} is about payer {case.context['payer']}; not {values['payer']}")
+
+
 def _entity_is_active(books: Books, case: Case, values: Values) -> None:
     entity = books.tx.get(LegalEntity, values["entity"])
     if entity is None or not entity.active:
@@ -174,6 +190,8 @@ def _amount(case: Case, number: str, amount: Any) -> Decimal:
 CHECKS: dict[tuple[str, str], Check] = {
     ("EX-CLIENT-DUP", "link"): _client_is_known,
     ("EX-CLIENT-DUP", "merge"): _client_is_known,
+    ("EX-PAYER", "link"): _payer_is_client,
+    ("EX-PAYER", "create"): _payer_is_whole,
     ("EX-LE", "choose"): _entity_is_active,
     ("EX-TERMS", "map"): _terms_are_known,
     ("EX-LINE-AMBIGUOUS", "assign"): _line_is_offered,

@@ -144,12 +144,14 @@ class ContractVersion(Canonical):
     """Immutable terms of a contract. effective_from may precede signed_on; service dates are priced by the former.
 
     dimensions: financial dimensions by name (practice, cost_center). approvals: who approved, legal and finance.
+    payers: who pays beside the client; whom lines and caps name as such is one of them or the client.
     """
 
     contract_no: str
     version: int
     client_no: str
     client: Client
+    payers: tuple[Client, ...] = ()
     entity: str
     currency: str
     effective_from: date
@@ -184,6 +186,11 @@ class ContractVersion(Canonical):
             if line.line_uid == line_uid:
                 return line
         raise BadInput(f"contract {self.key} has no line {line_uid}")
+
+    def taxed(self, bill_to: str) -> Client:
+        """Whose establishment and status decide the tax of what is billed to a payer: see InvoiceTerms.tax_party."""
+        payers = self.payers if self.invoicing.tax_party == "payer" else ()
+        return next((payer for payer in payers if payer.client_no == bill_to), self.client)
 
 
 class Engagement(Canonical):
@@ -338,7 +345,7 @@ class InvoiceLine(Canonical):
     """One line: its net is the sum of the rounded nets of its parts less what is held back.
 
     credited and disputed: net of this line that was given back, or that the client contests. unheld: what of held went
-    back with it.
+    back with it. taxable: what tax falls on where that is not the net (a holdback taxed with the invoice, its release).
     """
 
     number: int
@@ -361,6 +368,12 @@ class InvoiceLine(Canonical):
     credited: Exact = Decimal("0")
     disputed: Exact = Decimal("0")
     unheld: Exact = Decimal("0")
+    taxable: Exact | None = None
+
+    @property
+    def taxed_net(self) -> Decimal:
+        """What tax falls on."""
+        return self.net if self.taxable is None else self.taxable
 
 
 class TaxCategory(Canonical):
@@ -386,7 +399,9 @@ class TaxAnswer(Canonical):
 
 
 class Invoice(Canonical):
-    """A claim on the client: five independent tracks and a life. number is empty until issue, then never changes."""
+    """A claim on the client, or on who pays beside it (bill_to): five independent tracks and a life. number is empty
+    until issue, then never changes.
+    """
 
     invoice_id: str
     contract_no: str
@@ -430,6 +445,11 @@ class Invoice(Canonical):
     posting: Posting = Posting.NOT_POSTED
     delivery: Delivery = Delivery.NOT_SENT
     settlement: Settlement = Settlement.OPEN
+
+    @property
+    def owed_by(self) -> str:
+        """The number of the client on whose account in the ERP it stands, and who pays it."""
+        return self.bill_to or self.client_no
 
 
 class RateCard(Canonical):

@@ -107,3 +107,8 @@ class Client(Canonical):
     address: Address = Address()
     blocked: bool = False
     recorded_at: datetime | None = None
+
+    @property
+    def place_of_taxation(self) -> str:
+        """Where it is taxed: a state of the United States such as US-NY, elsewhere the country."""
+        return f"{self.country}-{self.address.region}" if self.country == "US" else self.country

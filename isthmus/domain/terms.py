@@ -332,7 +332,8 @@ class InvoiceTerms(Canonical):
     group_by: evidence that differs in one of these goes on different invoices. consolidate: may share an invoice with
     other contracts of the same bill-to when entity, bill-to, currency, terms and tax regime are equal. po_required:
     what has no purchase order is held. below_zero: what gives back more than there is to bill becomes credit memos of
-    the invoices it corrects, or waits to be netted with later work.
+    the invoices it corrects, or waits to be netted with later work. tax_party: who is taxed for what another payer
+    pays: the client, who is served (a grant is a third party's consideration), or the payer, who buys a share itself.
     """
 
     group_by: tuple[Literal["payer", "project", "po", "tax_category", "period", "billing_type"], ...] = (
@@ -346,3 +347,4 @@ class InvoiceTerms(Canonical):
     minimum: Exact | None = None
     maximum: Exact | None = None
     attachments: tuple[Literal["timesheets", "receipts", "po"], ...] = ()
+    tax_party: Literal["client", "payer"] = "client"

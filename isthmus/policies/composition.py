@@ -105,11 +105,10 @@ def why_apart(one: Conditions, other: Conditions) -> list[str]:
     ]
 
 
-def tax_regime(version: ContractVersion) -> str:
-    """Where and as what the client is taxed: US-NY business, DE consumer, FR exempt."""
-    client = version.client
-    place = f"{client.country}-{client.address.region}" if client.country == "US" else client.country
-    return f"{place} {'exempt' if client.tax_exempt else client.tax_status}"
+def tax_regime(version: ContractVersion, bill_to: str = "") -> str:
+    """Where and as what the taxed party is taxed: US-NY business, DE consumer, FR exempt."""
+    client = version.taxed(bill_to)
+    return f"{client.place_of_taxation} {'exempt' if client.tax_exempt else client.tax_status}"
 
 
 # -- groups ----------------------------------------------------------------------------------------------------
@@ -139,12 +138,13 @@ def _age(piece: Evidence) -> tuple[bool, date, str]:
 
 
 def _pot(piece: Evidence, version: ContractVersion) -> Pot:
+    bill_to = piece.payer or version.client_no
     conditions = Conditions(
         version.entity,
-        piece.payer or version.client_no,
+        bill_to,
         version.currency,
         version.payment_terms,
-        piece.tax_regime or tax_regime(version),
+        piece.tax_regime or tax_regime(version, bill_to),
     )
     invoicing = version.invoicing
     unusual = invoicing.model_dump(

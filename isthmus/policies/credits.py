@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Literal
 
 from isthmus.domain.errors import BadAmount, BadInput
@@ -76,10 +77,16 @@ def give_back_of(line: InvoiceLine, gross: Decimal, held: Decimal, currency: str
     return gross - share, share
 
 
-def credit_lines(original: Invoice, wanted: Mapping[int, Decimal], untaxed: Collection[int] = ()) -> list[CreditLine]:
+def credit_lines(
+    original: Invoice,
+    wanted: Mapping[int, Decimal],
+    untaxed: Collection[int] = (),
+    held: Mapping[int, Decimal] = MappingProxyType({}),
+) -> list[CreditLine]:
     """The lines of a credit memo over these nets by line number; every line in full when nothing is named.
 
-    untaxed: lines whose tax was given back alone (tax_credit): they give back their net without it.
+    untaxed: lines whose tax was given back alone (tax_credit): they give back their net without it. held: by line, what
+    of its holdback goes with it; the tax of a holdback taxed with the invoice goes where the holdback goes.
 
     Tax is the original line's in proportion, rounded half away from zero; the credit that takes the rest of a line
     takes the rest of its tax, so that a line credited in pieces is credited to the cent. BadAmount when more is wanted
@@ -90,7 +97,7 @@ def credit_lines(original: Invoice, wanted: Mapping[int, Decimal], untaxed: Coll
     unknown = sorted(set(amounts) - set(lines))
     if unknown:
         raise BadInput(f"invoice {original.number} has no line {', '.join(map(str, unknown))}")
-    found = [_credit(original, lines[number], net) for number, net in sorted(amounts.items())]
+    found = [_credit(original, lines[n], net, held.get(n, ZERO)) for n, net in sorted(amounts.items())]
     return _within(original, [replace(c, tax=ZERO) if c.line.number in untaxed else c for c in found])
 
 
@@ -121,26 +128,28 @@ def _within(original: Invoice, found: list[CreditLine]) -> list[CreditLine]:
     return found
 
 
-def _credit(original: Invoice, line: InvoiceLine, net: Decimal) -> CreditLine:
+def _credit(original: Invoice, line: InvoiceLine, net: Decimal, held: Decimal) -> CreditLine:
     left, sign = creditable(line), -1 if line.net < 0 else 1
     if sign * net <= 0 or not is_exact_amount(net, original.currency):
         raise BadAmount(f"line {line.number} of {original.number}: {net} {original.currency} cannot be credited")
     if sign * net > sign * left:
         raise BadAmount(f"line {line.number} of {original.number}: {net} is more than the {left} that is left of it")
-    before = _tax_of(line, line.credited, original.currency)
-    return CreditLine(line, net, _tax_of(line, line.credited + net, original.currency) - before)
+    with_held = line.taxable is not None
+    whole = line.net + (line.held if with_held else ZERO)
+    before = line.credited + (line.unheld if with_held else ZERO)
+    after = before + net + (held if with_held else ZERO)
+    tax = _tax_of(line, after, whole, original.currency) - _tax_of(line, before, whole, original.currency)
+    return CreditLine(line, net, tax, held)
 
 
-def _tax_of(line: InvoiceLine, net: Decimal, currency: str) -> Decimal:
-    """Tax on the first net of a line: the whole line has the whole tax."""
-    if net == line.net:
-        return line.tax
-    return round_half_away(line.tax * net / line.net, currency)
+def _tax_of(line: InvoiceLine, amount: Decimal, whole: Decimal, currency: str) -> Decimal:
+    """Tax on the first amount of a line: the whole line has the whole tax."""
+    return line.tax if amount == whole else round_half_away(line.tax * amount / whole, currency)
 
 
 def gross_of(line: InvoiceLine, net: Decimal, currency: str) -> Decimal:
     """Net of a line with the tax that goes with it: what of the receivable a client contests."""
-    return net + _tax_of(line, net, currency)
+    return net + _tax_of(line, net, line.net, currency)
 
 
 # -- what becomes of the evidence ------------------------------------------------------------------------------

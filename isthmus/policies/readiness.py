@@ -51,9 +51,10 @@ def _stake(contract: ContractVersion) -> tuple[Decimal, str] | None:
     return (value, contract.currency) if value is not None else None
 
 
-def _case(
+def case_about(
     contract: ContractVersion, exception: str, cause: str, queue: str, *actions: str, **context: Any
 ) -> NeedsDecision:
+    """What a person must decide about a contract, with all that depends on it as its money."""
     return NeedsDecision(
         exception,
         f"contract {contract.key}: {cause}",
@@ -81,7 +82,7 @@ def check_approvals(
         refused = [envelope for envelope in envelopes if envelope.state in ("declined", "voided")]
         cause += "".join(f"; envelope {e.envelope_id} was {e.state}: {e.reason}" for e in refused)
         facts = {"missing": missing, "approved": found}
-        raise _case(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", *actions, **facts)
+        raise case_about(contract, "EX-APPROVAL-INCOMPLETE", cause, "contract-operations", *actions, **facts)
     agreed = contract.model_copy(update={"legal_approved_by": found["legal"], "finance_approved_by": found["finance"]})
     signed = [envelope for envelope in envelopes if is_evidence(envelope)]
     if not signed or contract.document_ref or contract.document_hash:
@@ -102,7 +103,7 @@ def check_terms(contract: ContractVersion) -> ContractVersion:
     wrong += _cap_problems(contract)
     wrong += _milestone_problems(contract)
     if wrong:
-        raise _case(contract, "EX-MAP-TERMS", "; ".join(wrong), "contract-operations", problems=wrong)
+        raise case_about(contract, "EX-MAP-TERMS", "; ".join(wrong), "contract-operations", problems=wrong)
     return contract
 
 
@@ -188,21 +189,21 @@ def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: 
     offered = contract.client.model_copy(update=given)
     by_number = {client.client_no: client for client in known}
     if not offered.client_no or not offered.legal_name:
-        raise _case(contract, "EX-CLIENT-NEW", "the client has no number or no name", "data-steward", "create")
+        raise case_about(contract, "EX-CLIENT-NEW", "the client has no number or no name", "data-steward", "create")
     decision = answers.get("EX-CLIENT-DUP", {})
     if decision.get("action") in ("link", "merge"):
         if decision.get("client_no") not in by_number:
-            raise _case(
+            raise case_about(
                 contract, "EX-CLIENT-DUP", f"no client {decision.get('client_no')}", "data-steward", *IS_ONE_OF_OURS
             )
         return by_number[str(decision["client_no"])]
     if offered.client_no in by_number or decision.get("action") == "create":
         return offered
-    likely = [c for c in (_candidate(offered, client) for client in known) if c]
+    likely = look_alikes(offered, known)
     if likely:
         names = "; ".join(f"{c['client_no']} {c['name']} ({c['reason']})" for c in likely)
         cause = f"client {offered.legal_name} resembles {names}"
-        raise _case(
+        raise case_about(
             contract,
             "EX-CLIENT-DUP",
             cause,
@@ -212,6 +213,11 @@ def resolve_client(contract: ContractVersion, known: Sequence[Client], answers: 
             offered=_facts(offered),
         )
     return offered
+
+
+def look_alikes(offered: Client, known: Sequence[Client]) -> list[dict[str, Any]]:
+    """Known clients of the same tax id, or of a like name in the same country, with what they are compared by."""
+    return [one for one in (_candidate(offered, client) for client in known) if one]
 
 
 def _facts(client: Client) -> dict[str, str]:
@@ -236,7 +242,7 @@ def check_entity(contract: ContractVersion, entities: Mapping[str, LegalEntity],
     if entity is None or not entity.active:
         known = ", ".join(sorted(e.code for e in entities.values() if e.active))
         cause = f"legal entity {code or '(none)'} is not an active entity; there are: {known}"
-        raise _case(contract, "EX-LE", cause, "finance-master-data", "choose", given=code, known=known)
+        raise case_about(contract, "EX-LE", cause, "finance-master-data", "choose", given=code, known=known)
     return entity
 
 
@@ -244,11 +250,11 @@ def check_currency(contract: ContractVersion, entity: LegalEntity) -> str:
     """P1.4b: the entity may invoice in the contract's currency."""
     if not can_bill_in(contract.currency):
         cause = f"{contract.currency!r} is not an ISO 4217 currency one can bill in"
-        raise _case(contract, "EX-CCY", cause, "finance-master-data", currency=contract.currency)
+        raise case_about(contract, "EX-CCY", cause, "finance-master-data", currency=contract.currency)
     if contract.currency not in entity.currencies:
         cause = f"{entity.code} does not invoice in {contract.currency} (it does in {', '.join(entity.currencies)})"
         context = {"currency": contract.currency, "entity": entity.code}
-        raise _case(contract, "EX-CCY", cause, "finance-master-data", "add", **context)
+        raise case_about(contract, "EX-CCY", cause, "finance-master-data", "add", **context)
     return contract.currency
 
 
@@ -262,7 +268,7 @@ def check_dimensions(contract: ContractVersion, entity: LegalEntity, answers: An
     missing = [name for name in entity.dimensions_required if not given.get(name)]
     if missing:
         cause = f"financial dimension {' and '.join(missing)} missing"
-        raise _case(contract, "EX-DIM", cause, "finance-master-data", "fill", missing=missing, given=given)
+        raise case_about(contract, "EX-DIM", cause, "finance-master-data", "fill", missing=missing, given=given)
     return given
 
 
@@ -271,14 +277,14 @@ def check_tax(contract: ContractVersion, client: Client, registered: Sequence[st
 
     Returns the place of taxation, such as US-NY or GB.
     """
-    place = f"{client.country}-{client.address.region}" if client.country == "US" else client.country
+    place = client.place_of_taxation
     certificate = str(answers.get("EX-TAX-REG", {}).get("exemption_certificate", client.exemption_certificate))
     if (client.tax_exempt or "EX-TAX-REG" in answers) and certificate:
         return place
     if place not in registered:
         where = ", ".join(registered) or "nowhere"
         cause = f"{contract.entity} is not registered for tax in {place} (it is in {where})"
-        raise _case(contract, "EX-TAX-REG", cause, "tax", "exempt", place=place)
+        raise case_about(contract, "EX-TAX-REG", cause, "tax", "exempt", place=place)
     return place
 
 
@@ -288,7 +294,7 @@ def check_tax_decision(
     """P1.5 for a client abroad without a tax engine: what the tax decision needs (a validated VAT id) is there."""
     decision = decide_tax(entity, client, [line.tax_category for line in contract.lines], on)
     if decision.hold and not answers.get("EX-TAX-REG", {}).get("exemption_certificate"):
-        raise _case(contract, "EX-TAX-REG", decision.hold, "tax", "exempt", place=decision.place_of_supply)
+        raise case_about(contract, "EX-TAX-REG", decision.hold, "tax", "exempt", place=decision.place_of_supply)
     return decision.place_of_supply
 
 
@@ -299,11 +305,11 @@ def check_payment_terms(
     terms = str(answers.get("EX-TERMS", {}).get("payment_terms", contract.payment_terms))
     if terms not in erp_terms:
         cause = f"payment terms {terms or '(none)'} are unknown to the ERP; it knows {', '.join(erp_terms)}"
-        raise _case(contract, "EX-TERMS", cause, "receivables", "map", given=terms, known=list(erp_terms))
+        raise case_about(contract, "EX-TERMS", cause, "receivables", "map", given=terms, known=list(erp_terms))
     if terms not in entity.payment_days:
         raise _no_due_date(contract, terms, entity)
     if contract.client.blocked and "EX-CREDIT" not in answers:
-        raise _case(contract, "EX-CREDIT", f"client {contract.client_no} is blocked", "receivables", "override")
+        raise case_about(contract, "EX-CREDIT", f"client {contract.client_no} is blocked", "receivables", "override")
     return terms
 
 
@@ -311,7 +317,7 @@ def check_same_currency(contract: ContractVersion, before: ContractVersion) -> N
     """P4.3: what is priced and billed is in the contract's currency, so an amendment keeps it. EX-MAP-TERMS."""
     if contract.currency != before.currency:
         cause = f"it is in {before.currency} and cannot go on in {contract.currency}: end it and sign another contract"
-        raise _case(contract, "EX-MAP-TERMS", cause, "contract-operations", currency=before.currency)
+        raise case_about(contract, "EX-MAP-TERMS", cause, "contract-operations", currency=before.currency)
 
 
 def check_quota_begins(contract: ContractVersion, before: ContractVersion) -> None:
@@ -342,4 +348,4 @@ def amended_payment_terms(
 def _no_due_date(contract: ContractVersion, terms: str, entity: LegalEntity) -> NeedsDecision:
     known = sorted(entity.payment_days)
     cause = f"payment terms {terms or '(none)'} have no due date in {entity.code}; it knows {', '.join(known)}"
-    return _case(contract, "EX-TERMS", cause, "receivables", "map", given=terms, known=known)
+    return case_about(contract, "EX-TERMS", cause, "receivables", "map", given=terms, known=known)

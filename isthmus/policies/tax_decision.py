@@ -166,18 +166,13 @@ def category_taxes(
     decision: TaxDecision,
     entity: LegalEntity,
     currency: str,
-    taxable: Mapping[int, Decimal] | None = None,
 ) -> tuple[list[InvoiceLine], tuple[TaxCategory, ...]]:
-    """Lines with their category, rate and tax, and the breakdown of the document, rounded as the entity's regime does.
-
-    taxable: by line number, where tax falls on another amount than the line's net (a holdback taxed with the invoice).
-    """
+    """Lines with their category, rate and tax, and the document's breakdown, rounded as the entity's regime does."""
     assert not decision.hold, f"a decision on hold taxes nothing: {decision.hold}"
-    base, rows = taxable or {}, []
+    rows = []
     for line in lines:
         treatment = decision.treatments[line.tax_category]
-        net = base.get(line.number, line.net)
-        rows.append(Taxable(line.number, net, treatment.category, treatment.rate, treatment.reason))
+        rows.append(Taxable(line.number, line.taxed_net, treatment.category, treatment.rate, treatment.reason))
     found = work_out(rows, currency, entity.tax_rounding)
     by_number = {row.number: row for row in rows}
     taxed = [
@@ -202,7 +197,7 @@ def breakdown_of(lines: Iterable[InvoiceLine], reasons: Iterable[TaxCategory] = 
     for line in lines:
         key = (line.tax_category or STANDARD, line.tax_rate or ZERO)
         net, tax = sums.get(key, (ZERO, ZERO))
-        sums[key] = (net + line.net, tax + line.tax)
+        sums[key] = (net + line.taxed_net, tax + line.tax)
     return tuple(
         TaxCategory(code=code, rate=rate, taxable=net, tax=tax, reason=words.get((code, rate), ""))
         for (code, rate), (net, tax) in sorted(sums.items())
@@ -217,8 +212,9 @@ def breakdown_problems(
     for category in breakdown:
         name = f"category {category.code} at {category.rate}"
         mine = [one for one in lines if (one.tax_category, one.tax_rate or ZERO) == (category.code, category.rate)]
-        if sum((line.net for line in mine), ZERO) != category.taxable:
-            problems.append(f"{name} taxes {category.taxable}, its lines are {sum((m.net for m in mine), ZERO)}")
+        taxable = sum((line.taxed_net for line in mine), ZERO)
+        if taxable != category.taxable:
+            problems.append(f"{name} taxes {category.taxable}, its lines are {taxable}")
         if category.code in UNTAXED and (category.tax or category.rate):
             problems.append(f"{name} carries tax of {category.tax}")
         if category.code in UNTAXED - {ZERO_RATED} and not category.reason:

@@ -182,12 +182,14 @@ class PostInvoice(Canonical):
     """An issued invoice or credit memo on its way to the ERP. number is the legal number and the external id there.
 
     original_number: the invoice a credit memo credits; empty for an invoice. Amounts of a credit memo are positive.
-    dimensions: the project's financial dimensions, for books that want them on the document too.
+    client_no: on whose account it stands. ordered_by: the client whose project it is, where another one pays; empty
+    where that is the same. dimensions: the project's financial ones, for books that want them on the document too.
     """
 
     number: str
     original_number: str = ""
     client_no: str
+    ordered_by: str = ""
     entity: str
     project_code: str
     currency: str

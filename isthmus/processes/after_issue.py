@@ -184,8 +184,10 @@ def claim_again(run: Run, invoice_id: str, reason: str, requested_by: str) -> st
     undo="until the number is allocated: the tax document is voided, the draft discarded",
     lane="financial",
 )
-def release_holdback(run: Run, contract_no: str, line_uid: str, asked_by: str, finally_accepted: bool) -> str:
-    """The holdback of a line, invoiced in full and taxed on release."""
+def release_holdback(
+    run: Run, contract_no: str, line_uid: str, asked_by: str, finally_accepted: bool, payer: str = ""
+) -> str:
+    """The holdback of a line, invoiced in full and taxed on release; of each payer on an invoice of its own."""
     invoice = run.decide(
         "Draft the release",
         releasing.draft_release,
@@ -193,6 +195,7 @@ def release_holdback(run: Run, contract_no: str, line_uid: str, asked_by: str, f
         line_uid,
         asked_by,
         finally_accepted,
+        payer,
         undo=releasing.discard,
     )
     if invoice is None:

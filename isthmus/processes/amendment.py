@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from isthmus.ports import Erp, Psa
 from isthmus.processes.work import amending as work
-from isthmus.processes.work import onboarding, rerating, resharing, signing
+from isthmus.processes.work import onboarding, payers, rerating, resharing, signing
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -63,6 +63,8 @@ def refused_signature(run: Run, source: str, envelope_id: str) -> str:
     parks=(
         "EX-APPROVAL-INCOMPLETE",
         "EX-MAP-TERMS",
+        "EX-PAYER",
+        "EX-ERP-REJECT",
         "EX-TERMS",
         "EX-CAP-BELOW-BILLED",
         "EX-DEPOSIT-MODE",
@@ -75,7 +77,9 @@ def refused_signature(run: Run, source: str, envelope_id: str) -> str:
 def amend_contract(run: Run, contract_no: str, version: int) -> str:
     """P4: new version, evidence brought to its terms, caps evaluated again, project and rates pushed."""
     contract = onboarding.read_terms(run, contract_no, version)
+    contract = payers.find(run, contract)
     contract = run.decide("Keep the amended version", work.keep_amended, contract)
+    payers.set_up(run, contract, undone=False)
     run.decide("Price anew what is not billed yet", rerating.rerate_unbilled, contract)
     changes = run.decide("Work out the difference on what is billed", rerating.difference, contract)
     if changes:

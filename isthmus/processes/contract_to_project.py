@@ -7,7 +7,7 @@ fails parks the run with a case; after the decision it goes on at the same step.
 from __future__ import annotations
 
 from isthmus.ports import Erp, Psa, RateBook, ScheduleBook
-from isthmus.processes.work import invoicing
+from isthmus.processes.work import invoicing, payers
 from isthmus.processes.work import onboarding as work
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -23,6 +23,7 @@ from isthmus.runtime.run import Run
         "EX-AMENDMENT",
         "EX-CLIENT-DUP",
         "EX-CLIENT-NEW",
+        "EX-PAYER",
         "EX-LE",
         "EX-CCY",
         "EX-DIM",
@@ -36,13 +37,14 @@ from isthmus.runtime.run import Run
         "EX-READY",
         "EX-WRITEBACK",
     ),
-    undo="projects in PSA and ERP are closed, a client that was new in the ERP is deactivated",
+    undo="projects in PSA and ERP are closed, clients and payers that were new in the ERP are deactivated",
 )
 def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     """P1, the steps that CRM, PSA, ERP and tax engine allow."""
     contract = work.read_terms(run, contract_no, version)
     run.decide("Request the engagement", work.request_engagement, contract, undo=work.call_off)
     client = run.decide("Find the client", work.find_client, contract)
+    contract = payers.find(run, contract, client)
     entity = run.decide("Choose the legal entity", work.choose_entity, contract)
     run.for_entity(entity.code)
     run.decide("Check the currency", work.check_currency, contract, entity)
@@ -58,6 +60,7 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
 
     undo_client = Erp.deactivate_client if new else None
     run.effect("Create the client in the ERP", Erp.put_client, contract.client, undo=undo_client)
+    payers.set_up(run, contract, undone=True)
     run.effect("Set up the project in the PSA", Psa.put_project, project, undo=Psa.close_project)
     run.effects("Set up its tasks in the PSA", Psa.put_task, work.tasks_of(project))
     rates = work.push_rates(run, project)

@@ -278,7 +278,11 @@ def sweep_payments(kernel: Kernel, connection: Any) -> int:
 def entity_of(books: Books, payment: Payment) -> str:
     """The legal entity a payment is for, by the invoices it names, else by its client's; empty when it has none yet."""
     named = _named(books, payment)
-    invoices = named or books.tx.find(Invoice, client_no=payment.client_no, limit=1)
+    client_no = payment.client_no
+    invoices = named or [
+        *books.tx.find(Invoice, client_no=client_no, limit=1),
+        *books.tx.find(Invoice, bill_to=client_no, limit=1),
+    ]
     return invoices[0].entity if invoices else ""
 
 

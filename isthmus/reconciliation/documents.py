@@ -185,10 +185,9 @@ def check_tax(books: ContractBooks) -> list[Finding]:
     findings = []
     for invoice in books.issued:
         taxable = total(category.taxable for category in invoice.tax_breakdown)
-        held = total(line.held for line in invoice.lines)
-        if invoice.tax_breakdown and taxable not in (invoice.net, invoice.net + held):
-            problem = f"categories tax {taxable} of {invoice.net}"
-            findings.append(_finding("INV-25", invoice, problem, invoice.net - taxable))
+        due = total(line.taxed_net for line in invoice.lines)
+        if invoice.tax_breakdown and taxable != due:
+            findings.append(_finding("INV-25", invoice, f"categories tax {taxable} of {due}", due - taxable))
         reverse = [category for category in invoice.tax_breakdown if category.code == REVERSE_CHARGE]
         if total(abs(category.tax) for category in reverse):
             findings.append(_finding("INV-25", invoice, "a reverse charge carries tax", reverse[0].tax))

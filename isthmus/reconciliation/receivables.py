@@ -42,11 +42,14 @@ def check_receivables(invoices: list[tuple[Invoice, PostInvoice]], ask: Ask) -> 
         elif (found.total, found.currency) != (invoice.total, invoice.currency):
             problem = f"{invoice.total} {invoice.currency} here, {found.total} {found.currency} in {found.ref.system}"
             findings.append(_finding(invoice, "differs", problem, abs(invoice.total - found.total)))
+        elif found.client_no not in ("", posting.client_no):
+            problem = f"it is on the account of {found.client_no} in {found.ref.system}; {posting.client_no} owes it"
+            findings.append(_finding(invoice, "differs", problem, invoice.total))
     return findings
 
 
 def _finding(invoice: Invoice, kind: str, problem: str, amount: Decimal) -> Finding:
-    about, day = {"entity": invoice.entity, "client_no": invoice.client_no}, invoice.issue_date
+    about, day = {"entity": invoice.entity, "client_no": invoice.owed_by}, invoice.issue_date
     return Finding("INV-09", invoice.number, problem, OWNER, amount, invoice.currency, kind, **about, since=day)
 
 
@@ -79,7 +82,7 @@ def check_listed(
 
 def _like(document: PostedInvoice, invoices: Iterable[Invoice]) -> str:
     """The hub's own invoice that it may be another one of."""
-    same = [i.number for i in invoices if i.client_no == document.client_no and document.total in (i.net, i.total)]
+    same = [i.number for i in invoices if i.owed_by == document.client_no and document.total in (i.net, i.total)]
     return f"; {same[0]} comes to the same" if same else ""
 
 

@@ -97,7 +97,7 @@ SPECS: dict[type[BaseModel], Spec] = {
     Invoice: Spec(
         "invoice",
         ("invoice_id",),
-        index=(("contract_no",), ("number",), ("client_no", "settlement")),
+        index=(("contract_no",), ("number",), ("client_no", "settlement"), ("bill_to", "settlement")),
         tracks=("life", "composition", "tax_track", "posting", "delivery", "settlement"),
     ),
     Payment: Spec("payment", ("source", "source_id")),

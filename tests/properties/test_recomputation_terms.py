@@ -361,7 +361,7 @@ def billed_by_the_hub(words: Words, version: ContractVersion, entries: Sequence[
 def invoiced(books: Any, words: Words, version: ContractVersion, plan: InvoicePlan) -> Amounts:
     """The invoice of a plan with its deposits and tax, paid from advances as at its issue."""
     lines = with_holdback(compose(plan.evidence, [version], plan.layout), [version])
-    lines = tuple(with_deposits(books, lines, [version]))
+    lines = tuple(with_deposits(books, lines, [version], plan.bill_to))
     rows = [Taxable(line.number, line.net, "S", number(words.terms["tax"])) for line in lines]
     taxed = work_out(rows, version.currency, words.terms["tax_by"])
     lines = tuple(line.model_copy(update={"tax": taxed.line_taxes[line.number]}) for line in lines)

@@ -24,7 +24,18 @@ OF_A_SOURCE = frozenset(BillableItem.model_fields) | STATES | {"placed", "reason
 OF_A_MONTH = frozenset(field.name for field in fields(RetainerMonth))
 OF_A_LINE = frozenset(InvoiceLine.model_fields)
 OF_THE_ERP = frozenset(
-    {"invoices", "credits", "total", "open", "hours", "vendor_bills", "vendor_credits", "payable", "on_hold"}
+    {
+        "invoices",
+        "credits",
+        "total",
+        "open",
+        "accounts",
+        "hours",
+        "vendor_bills",
+        "vendor_credits",
+        "payable",
+        "on_hold",
+    }
 )
 OF_A_BILL = frozenset(SubcontractorBill.model_fields) | {"waits_for", "worth"}
 TOTALS = ("revenue", "cost", "accrued", "breakage", "invoiced", "on account", "tax")

@@ -16,6 +16,7 @@ from isthmus.domain.objects import BillableItem, BillablePart, Invoice, LedgerEn
 from isthmus.domain.periods import PeriodSnapshot
 from isthmus.domain.states import CaseState, InvoiceLife, PartState
 from isthmus.domain.subcontracting import SubcontractorBill
+from isthmus.kit.keys import from_external_id
 from isthmus.processes.work.deriving import retainer_months
 from isthmus.processes.work.drafting import latest_version
 from isthmus.processes.work.earned import totals_of
@@ -219,7 +220,7 @@ def _period(stage: Stage, tx: Any, wanted: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _erp(stage: Stage, wanted: Mapping[str, Any]) -> Iterator[str]:
-    """invoices, credits: how many; total: of invoices less credits; open: still to be paid.
+    """invoices, credits: how many; total: of invoices less credits; open: still to be paid, and by client in accounts.
 
     vendor_bills, vendor_credits: how many; payable: of bills less credits; on_hold: how many bills.
     """
@@ -235,7 +236,18 @@ def _erp(stage: Stage, wanted: Mapping[str, Any]) -> Iterator[str]:
         "hours": len(state.get("timeBill", [])),
         **_payables(state),
     }
-    yield from _differences("ERP", facts, wanted)
+    yield from _differences("ERP", facts, {name: wanted[name] for name in wanted if name != "accounts"})
+    if "accounts" in wanted:
+        yield from _differences("ERP accounts", _open_by_client(state, invoices), wanted["accounts"])
+
+
+def _open_by_client(state: Mapping[str, list[dict[str, Any]]], invoices: list[dict[str, Any]]) -> dict[str, Decimal]:
+    clients = {row["id"]: from_external_id(row["externalId"]) for row in state.get("customer", [])}
+    still_open: dict[str, Decimal] = {}
+    for row in invoices:
+        client_no = clients[row["entity"]["id"]]
+        still_open[client_no] = still_open.get(client_no, ZERO) + Decimal(str(row["amountRemaining"]))
+    return still_open
 
 
 def _payables(state: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -335,7 +335,7 @@ class Play:
         ids = {"USD": "1", "GBP": "2", "CAD": "3", "EUR": "4"}
         total = sum((amount for _, amount in applied), Decimal(0))
         paid = {
-            "customer": {"id": remote[first.client_no]},
+            "customer": {"id": remote[first.owed_by]},
             "payment": float(total),
             "currency": {"id": ids[currency]},
             "tranDate": act.on.isoformat(),
@@ -355,7 +355,7 @@ class Play:
         payment = Payment(
             source=SOURCE,
             source_id=act.id,
-            client_no=first.client_no,
+            client_no=first.owed_by,
             amount=sum(paid.values(), Decimal(0)),
             currency=first.currency,
             value_date=act.on,

@@ -420,7 +420,8 @@ def parse_script(content: dict[str, Any], name: str) -> Script:
         known = clients.get(str(terms.get("client_no", "")))
         if known is None:
             raise BadInput(f"{name}: contract {terms.get('contract_no')} names client {terms.get('client_no')!r}: none")
-        filled.append({"client": known, **terms})
+        payers = [clients[number] for number in _payers_of(terms) if number in clients]
+        filled.append({"client": known, "payers": payers, **terms})
     try:
         script = TypeAdapter(Script).validate_python({**content, "contracts": filled})
     except ValidationError as wrong:
@@ -430,6 +431,13 @@ def parse_script(content: dict[str, Any], name: str) -> Script:
     if problems:
         raise BadInput(_told(name, problems))
     return script
+
+
+def _payers_of(terms: dict[str, Any]) -> list[str]:
+    """Whom the lines of a contract name as payers beside its client; what is not of that shape is refused later."""
+    lines = [line for line in _listed(terms, "lines") if isinstance(line, dict)]
+    named = [p.get("bill_to") for line in lines for p in _listed(line, "payers") if isinstance(p, dict)]
+    return [number for number in dict.fromkeys(map(str, named)) if number != terms.get("client_no")]
 
 
 def _listed(content: dict[str, Any], table: str) -> list[Any]:

@@ -223,6 +223,8 @@ class NetSuite(SuiteTalk):
 
     def _post(self, kind: str, document: PostInvoice, body: Row, replace: str) -> Verb[PostedInvoice]:
         body |= self._books(document) | self._lines(document)
+        if document.ordered_by:  # a sale is for a project of its own customer
+            del body["job"]
         record = yield from self.put_and_read(kind, document.number, body, replace=replace)
         return same_total(self._posted(record, document.number, kind), document)
 

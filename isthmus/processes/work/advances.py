@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 from isthmus.domain.journals import booking
-from isthmus.domain.objects import Allocation, ContractVersion, Invoice, LedgerEntry
+from isthmus.domain.objects import Allocation, ContractLine, ContractVersion, Invoice, LedgerEntry
 from isthmus.domain.states import move
 from isthmus.policies import deposits
 from isthmus.policies.cash import settlement_after
+from isthmus.policies.payers import prepayer
 from isthmus.processes.work import journals, prepaying
 from isthmus.processes.work.drafting import facts, latest_version
 from isthmus.runtime.books import Books
@@ -23,10 +24,16 @@ def to_pay_from(books: Books, invoice: Invoice) -> list[tuple[ContractVersion, s
     places = sorted({(line.contract_no or invoice.contract_no, line.line_uid) for line in invoice.lines})
     versions = {contract_no: latest_version(books, contract_no) for contract_no, _ in places}
     known = {
-        contract_no: {line.line_uid for line in version.lines if line.deposit and line.deposit.mode == "cash_advance"}
+        contract_no: {line.line_uid for line in version.lines if _pays(version, line, invoice)}
         for contract_no, version in versions.items()
     }
     return [(versions[contract_no], uid) for contract_no, uid in places if uid in known[contract_no]]
+
+
+def _pays(version: ContractVersion, line: ContractLine, invoice: Invoice) -> bool:
+    """True where a cash advance of the line may pay the invoice: who owes it has paid that."""
+    advance = line.deposit is not None and line.deposit.mode == "cash_advance"
+    return advance and prepayer(version, line) == invoice.owed_by
 
 
 def pay(books: Books, invoice: Invoice) -> Invoice:

@@ -12,6 +12,7 @@ from isthmus.domain.states import EngagementState, PartState
 from isthmus.policies import readiness
 from isthmus.policies.billing import write_off_order
 from isthmus.policies.caps import below_billed
+from isthmus.policies.payers import with_terms
 from isthmus.processes.work import prepaying
 from isthmus.processes.work.evidence import on_paper, place_contract, with_orders
 from isthmus.processes.work.onboarding import planned_project
@@ -115,12 +116,14 @@ def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
     before = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
     readiness.check_same_currency(contract, before)
     readiness.check_quota_begins(contract, before)
+    terms = readiness.amended_payment_terms(contract, before, books.entity(before.entity), books.answers)
     facts = {
         "client": before.client,
         "client_no": before.client_no,
         "dimensions": before.dimensions | contract.dimensions,
         "entity": before.entity,
-        "payment_terms": readiness.amended_payment_terms(contract, before, books.entity(before.entity), books.answers),
+        "payment_terms": terms,
+        "payers": with_terms(contract.payers, terms),
     }
     agreed = contract.model_copy(update=facts)
     if before.version < contract.version:

@@ -37,11 +37,12 @@ def allocate(books: Books, payment: Payment) -> list[Allocation]:
     """P3.2: to the invoices it is for, with tax withheld for them and discounts for paying early; the rest stays on
     account. A person's allocation wins over the rule. Returns the shares of money.
     """
-    books.tx.lock(f"client-cash:{payment.client_no}")
     decided = books.answers.get("EX-CASH-UNMATCHED", {}).get("allocate")
     if decided:
         payment = payment.model_copy(update={"applies": {str(n): Decimal(str(a)) for n, a in decided.items()}})
-    issued = books.tx.find(Invoice, client_no=payment.client_no, life=InvoiceLife.ISSUED, order=("number",))
+    named = books.tx.find(Invoice, number=tuple(payment.applies)) if payment.applies else []
+    _hold_accounts(books, payment, named)
+    issued = owed_by(books, payment)
     still_open = [i for i in issued if i.open and i.kind != "credit"]  # what was given up is claimed again first
     plan = plan_settlement(payment, still_open, discounts=_discounts(books, payment, still_open))
     made = []
@@ -63,6 +64,23 @@ def allocate(books: Books, payment: Payment) -> list[Allocation]:
     applied = {"payment": payment.key, "to": {s.invoice_id: str(s.amount) for s in made if s.kind == "payment"}}
     books.emit("payment.applied", f"payment:{payment.key}", applied)
     return [share for share in made if share.kind == "payment"]
+
+
+def owed_by(books: Books, payment: Payment) -> list[Invoice]:
+    """Issued invoices a payment may settle, by number: those on its client's own account; and where it names them those
+    of the client's contracts that stand on another payer's account.
+    """
+    own = books.tx.find(Invoice, client_no=payment.client_no, life=InvoiceLife.ISSUED)
+    mine = [i for i in own if i.owed_by == payment.client_no or i.number in payment.applies]
+    for_others = books.tx.find(Invoice, bill_to=payment.client_no, life=InvoiceLife.ISSUED)
+    found = {invoice.invoice_id: invoice for invoice in [*mine, *for_others]}
+    return sorted(found.values(), key=lambda invoice: invoice.number)
+
+
+def _hold_accounts(books: Books, payment: Payment, invoices: Sequence[Invoice]) -> None:
+    """Whoever settles an invoice has its account to itself, also where another client's money does."""
+    accounts = {payment.client_no, *(invoice.owed_by for invoice in invoices)}
+    books.tx.lock_all(f"client-cash:{account}" for account in sorted(accounts))
 
 
 def _discounts(books: Books, payment: Payment, invoices: Sequence[Invoice]) -> dict[str, Decimal]:
@@ -119,8 +137,8 @@ def keep_certificates(books: Books, payment: Payment) -> list[str]:
 
 def take_back(books: Books, payment: Payment) -> str:
     """P3.6: money that bounced: everything it settled is open again, by reversals that mirror it (INV-32)."""
-    books.tx.lock(f"client-cash:{payment.client_no}")
     known = books.tx.find(Allocation, payment_key=payment.key, order=("allocation_id",))
+    _hold_accounts(books, payment, [invoice_of(books, share.invoice_id) for share in known])
     count = 0
     for back in reversals(payment, known):
         if books.tx.insert_new(back):

@@ -67,7 +67,12 @@ def ask(
 def wanted_of(books: Books, original: Invoice, amounts: Mapping[int, Decimal], reason: str) -> list[CreditLine]:
     """What would be given back of which line; by the reason tax its tax alone, whatever its net."""
     if reason != TAX_ALONE:
-        return credited(books, original, amounts)
+        rest = {line.number: creditable(line) for line in original.lines}
+        held = {
+            line.number: _held_with(books, original, line, amounts.get(line.number, rest[line.number]), reason)
+            for line in original.lines
+        }
+        return credited(books, original, amounts, held)
     if any(amounts.values()):
         raise BadInput("a credit of tax names lines and no amounts: it gives back their tax, and nothing of their net")
     given = tax_given_back(books, original)
@@ -92,10 +97,12 @@ def tax_given_back(books: Books, original: Invoice) -> dict[int, str]:
     return {line.credits_line: credit.number for credit in known for line in credit.lines}
 
 
-def credited(books: Books, original: Invoice, amounts: Mapping[int, Decimal]) -> list[CreditLine]:
+def credited(
+    books: Books, original: Invoice, amounts: Mapping[int, Decimal], held: Mapping[int, Decimal]
+) -> list[CreditLine]:
     """Lines with their tax, or without it where that was given back before. BadInput where an engine would tax them."""
     given = tax_given_back(books, original)
-    found = credit_lines(original, amounts, untaxed=given.keys())
+    found = credit_lines(original, amounts, given.keys(), held)
     touched = [credit.line.number for credit in found if credit.line.number in given]
     if touched and books.kernel.systems.fills("TaxEngine", original.entity):
         raise BadInput(
@@ -135,25 +142,23 @@ def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], 
     """The credit memo as a draft of its own: positive amounts, each line naming the line it credits."""
     original = invoice_of(books, invoice_id)
     lines = {line.number: line for line in original.lines}
-    made = tuple(
-        line_of(
-            number,
-            CreditLine(lines[of], Decimal(net), Decimal(tax), _held_with(books, original, lines[of], net, reason)),
-        )
-        for number, (of, net, tax) in enumerate(credits, start=1)
-    )
-    credit = memo(original, run_key(books), reason, made, by)
+    made = []
+    for number, (of, told_net, told_tax) in enumerate(credits, start=1):
+        line, net = lines[of], Decimal(told_net)
+        held = _held_with(books, original, line, net, reason)
+        made.append(line_of(number, CreditLine(line, net, Decimal(told_tax), held)))
+    credit = memo(original, run_key(books), reason, tuple(made), by)
     approved_by = str(books.answers["EX-CREDIT-REVIEW"]["by"])
     credit = credit.model_copy(update={"approved_by": approved_by, "composition": Composition.APPROVED})
     return keep_draft(books, credit)
 
 
-def _held_with(books: Books, original: Invoice, line: InvoiceLine, net: str, reason: str) -> Decimal:
+def _held_with(books: Books, original: Invoice, line: InvoiceLine, net: Decimal, reason: str) -> Decimal:
     """What a line holds back goes with it where all of it was a mistake: it is billed again, or was never to be."""
-    if reason not in MISTAKES or Decimal(net) != creditable(line) or not line.held:
+    if reason not in MISTAKES or net != creditable(line) or not line.held:
         return ZERO
     contract_no = line.contract_no or original.contract_no
-    return held_left(line, held_of(books, (contract_no,)).get((contract_no, line.line_uid), ZERO))
+    return held_left(line, held_of(books, (contract_no,), original.owed_by).get((contract_no, line.line_uid), ZERO))
 
 
 def memo(original: Invoice, key: str, reason: str, lines: tuple[InvoiceLine, ...], by: str) -> Invoice:
@@ -198,12 +203,20 @@ def line_of(number: int, credit: CreditLine) -> InvoiceLine:
         "net": credit.net,
         "tax": credit.tax,
         "held": credit.held,
+        "taxable": _taxable_of(credit),
         "unheld": ZERO,
         "credited": ZERO,
         "disputed": ZERO,
         "part_ids": (),
     }
     return credit.line.model_copy(update=given)
+
+
+def _taxable_of(credit: CreditLine) -> Decimal | None:
+    """What tax falls on that a line gives back, where that is not its net: see InvoiceLine.taxable."""
+    if credit.line.taxable is None:
+        return None
+    return credit.net + credit.held if credit.line.taxable else ZERO
 
 
 def withdraw(books: Books, *_: Any) -> str:
@@ -232,7 +245,8 @@ def check_left(books: Books, original: Invoice, credit: Invoice) -> None:
     if credit.reason == TAX_ALONE:
         wanted_of(books, original, {line.credits_line: ZERO for line in credit.lines}, TAX_ALONE)
         return
-    left = credited(books, original, {line.credits_line: line.net for line in credit.lines})
+    held = {line.credits_line: line.held for line in credit.lines}
+    left = credited(books, original, {line.credits_line: line.net for line in credit.lines}, held)
     taxed = {line.credits_line: line.tax for line in credit.lines}
     if any(not found.tax and taxed[found.line.number] for found in left):
         raise BadAmount(f"the tax of a line of {original.number} was given back since {credit.invoice_id} was drawn up")

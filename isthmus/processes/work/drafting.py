@@ -100,9 +100,10 @@ def composed(books: Books, plan: InvoicePlan, cutoff: date, invoice_id: str, pre
     known = [version for number in plan.contracts for version in versions_of(books, number)]
     version = [version for version in known if version.contract_no == contract_no][-1]
     period = f"{cutoff:%Y-%m}"
-    held = with_holdback(compose(plan.evidence, known, plan.layout), known, held_of(books, plan.contracts))
-    lines = with_amounts_off(books, held, known, period)
-    lines = tuple(with_deposits(books, lines, known))
+    held = held_of(books, plan.contracts, plan.bill_to)
+    lines = with_holdback(compose(plan.evidence, known, plan.layout), known, held)
+    lines = with_amounts_off(books, lines, known, period)
+    lines = tuple(with_deposits(books, lines, known, plan.bill_to))
     net = sum((line.net for line in lines), ZERO)
     if plan.hold:
         books.quiet("billing", f"contract:{contract_no}", f"{net} waits: {plan.hold} {version.invoicing.minimum}")
@@ -146,12 +147,23 @@ def invoice_for(
 Held = Mapping[tuple[str, str], Decimal]  # by contract and line
 
 
-def held_of(books: Books, contracts: Sequence[str]) -> Held:
-    """What contracts hold back now."""
+def held_of(books: Books, contracts: Sequence[str], payer: str) -> Held:
+    """What a payer holds back of contracts now."""
     found: dict[tuple[str, str], Decimal] = {}
-    for entry in books.tx.find(LedgerEntry, contract_no=tuple(contracts), ledger="holdback"):
+    entries = books.tx.find(LedgerEntry, contract_no=tuple(contracts), ledger="holdback")
+    for entry in held_by_payer(books, entries).get(payer, ()):
         place = (entry.contract_no, entry.line_uid)
         found[place] = found.get(place, ZERO) + entry.amount
+    return found
+
+
+def held_by_payer(books: Books, entries: Sequence[LedgerEntry]) -> dict[str, list[LedgerEntry]]:
+    """Entries of the holdback ledger by who holds it back: the payer of the invoice each was written with."""
+    ids = tuple({entry.invoice_id for entry in entries})
+    owed_by = {i.invoice_id: i.owed_by for i in books.tx.find(Invoice, invoice_id=ids)} if ids else {}
+    found: dict[str, list[LedgerEntry]] = {}
+    for entry in entries:
+        found.setdefault(owed_by[entry.invoice_id], []).append(entry)
     return found
 
 
@@ -176,7 +188,8 @@ def with_holdback(
             line.net, holdback, versions[-1].currency, left.get(place, ZERO) if held is not None else None
         )
         left[place] = left.get(place, ZERO) + share.held
-        kept.append(line.model_copy(update={"net": share.net, "held": share.held}))
+        taxable = share.taxable if share.taxable != share.net else None
+        kept.append(line.model_copy(update={"net": share.net, "held": share.held, "taxable": taxable}))
     return tuple(sorted(kept, key=lambda line: line.number))
 
 

@@ -52,7 +52,8 @@ def parted(
     owed = [piece for piece in plan.evidence if piece.net < 0]
     if plan.net > 0 or not owed or version.invoicing.below_zero == "wait":
         return plan, []
-    shares, unborne = give_back(owed, issued_to(books, plan.bill_to, plan.contracts), held_of(books, plan.contracts))
+    held = held_of(books, plan.contracts, plan.bill_to)
+    shares, unborne = give_back(owed, issued_to(books, plan.bill_to, plan.contracts), held)
     if unborne:
         why = "no line of an issued invoice can bear it: credit it by hand, or it is netted with later work"
         books.quiet("billing", f"contract:{version.contract_no}", f"{unborne} waits: {why}")
@@ -116,7 +117,7 @@ def _draw_up(
         by_line[share.line].append(share)
     held = {number: sum((share.held for share in given), ZERO) for number, given in by_line.items()}
     wanted = {n: -sum((share.net for share in given), ZERO) - held[n] for n, given in by_line.items()}
-    credited = [replace(one, held=held[one.line.number]) for one in crediting.credited(books, original, wanted)]
+    credited = crediting.credited(books, original, wanted, held)
     lines = tuple(
         _line(number, credit, [parts[share] for share in by_line[credit.line.number]], memos.told)
         for number, credit in enumerate(credited, start=1)

@@ -98,7 +98,8 @@ def posting_of(books: Books, invoice_id: str) -> PostInvoice:
     assert invoice.issue_date is not None and invoice.due_date is not None
     return PostInvoice(
         number=invoice.number,
-        client_no=invoice.client_no,
+        client_no=invoice.owed_by,
+        ordered_by=invoice.client_no if invoice.client_no != invoice.owed_by else "",
         entity=invoice.entity,
         project_code=invoice.project_code,
         currency=invoice.currency,

@@ -58,7 +58,7 @@ def keep(
 def about(invoice: Invoice) -> dict[str, str]:
     """What a line of a journal says it is about, when it is about an invoice."""
     return {
-        "client_no": invoice.client_no,
+        "client_no": invoice.owed_by,
         "contract_no": invoice.contract_no,
         "project_code": invoice.project_code,
     }

@@ -20,6 +20,7 @@ from isthmus.domain.objects import (
 from isthmus.domain.states import EngagementState, move
 from isthmus.domain.work import milestone_code
 from isthmus.policies import readiness
+from isthmus.policies.payers import check_payer_tax, taxed_payers, with_terms
 from isthmus.ports import Crm, RateBook, TaxEngine
 from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
 from isthmus.processes.work.signing import evidence_about
@@ -152,11 +153,22 @@ def complete_dimensions(books: Books, contract: ContractVersion, entity: LegalEn
 
 
 def check_tax(books: Books, contract: ContractVersion, client: Client, registered: Registrations) -> str:
-    """P1.5: registered where the client is taxed; or taxed by the entity's own rates, and nothing lacks for that."""
-    entity = books.entity(registered.entity)
-    if not has_engine(books, entity.code) and entity.tax_rates and entity.country != client.country:
-        return readiness.check_tax_decision(contract, client, entity, books.today(entity.code), books.answers)
-    return readiness.check_tax(contract, client, registered.regions, books.answers)
+    """P1.5: registered where the client is taxed; or taxed by the entity's own rates, and nothing lacks for that.
+
+    The same for payers who are taxed themselves; their certificates of exemption come with the contract.
+    """
+    entity, engine = books.entity(registered.entity), has_engine(books, registered.entity)
+    today, places = books.today(entity.code), registered.regions
+    for payer in taxed_payers(contract):
+        check_payer_tax(contract, payer, entity, today, None if _by_own_rates(engine, entity, payer) else places)
+    if _by_own_rates(engine, entity, client):
+        return readiness.check_tax_decision(contract, client, entity, today, books.answers)
+    return readiness.check_tax(contract, client, places, books.answers)
+
+
+def _by_own_rates(engine: bool, entity: LegalEntity, client: Client) -> bool:
+    """True for a client abroad whose tax the hub decides itself."""
+    return not engine and bool(entity.tax_rates) and entity.country != client.country
 
 
 def map_terms(books: Books, contract: ContractVersion, entity: LegalEntity, known: tuple[str, ...]) -> str:
@@ -174,6 +186,7 @@ def keep_contract(
         update={
             "client": client,
             "client_no": client.client_no,
+            "payers": with_terms(contract.payers, terms),
             "entity": entity.code,
             "dimensions": dimensions,
             "payment_terms": terms,

@@ -14,6 +14,7 @@ from isthmus.domain.objects import ContractLine, ContractVersion, Invoice, Invoi
 from isthmus.domain.states import InvoiceLife
 from isthmus.domain.terms import Deposit
 from isthmus.policies import deposits
+from isthmus.policies.payers import prepayer
 from isthmus.processes.work.reading import version_of
 from isthmus.runtime.books import Books
 
@@ -26,10 +27,13 @@ def terms_of(version: ContractVersion, line_uid: str) -> Deposit | None:
     return line.deposit
 
 
-def with_deposits(books: Books, lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion]) -> list[InvoiceLine]:
+def with_deposits(
+    books: Books, lines: Sequence[InvoiceLine], versions: Sequence[ContractVersion], payer: str
+) -> list[InvoiceLine]:
     """Lines, and for each contract line with a tax deposit a negative one of what is drawn: before tax, taxed like it.
 
-    A cash advance is no line: it pays of the total once that is known (pay_from_advances).
+    payer: whose invoice it is; a deposit is drawn for who has paid it. A cash advance is no line: it pays of the total
+    once that is known (pay_from_advances).
     """
     drawn = list(lines)
     newest = {(version.contract_no, line.line_uid): version for version in versions for line in version.lines}
@@ -38,7 +42,7 @@ def with_deposits(books: Books, lines: Sequence[InvoiceLine], versions: Sequence
     for contract_no, line_uid in sorted(places & newest.keys()):
         version = newest[contract_no, line_uid]
         terms = terms_of(version, line_uid)
-        if terms is None or terms.mode != "tax_deposit":
+        if terms is None or terms.mode != "tax_deposit" or prepayer(version, version.line(line_uid)) != payer:
             continue
         mine = [line for line in lines if (line.contract_no or only, line.line_uid) == (contract_no, line_uid)]
         net = sum((line.net for line in mine), ZERO)

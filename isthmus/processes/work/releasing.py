@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import BadInput
@@ -10,8 +9,9 @@ from isthmus.domain.objects import ContractLine, ContractVersion, Invoice, Invoi
 from isthmus.domain.states import InvoiceLife, move
 from isthmus.policies.deposits import ADVANCE_CATEGORY, ADVANCE_CODE
 from isthmus.policies.holdback import held_of, is_due, release
+from isthmus.policies.payers import prepayer
 from isthmus.processes.work import prepaying
-from isthmus.processes.work.drafting import facts, latest_version, run_key
+from isthmus.processes.work.drafting import facts, held_by_payer, latest_version, run_key
 from isthmus.processes.work.reading import invoice_of, version_of
 from isthmus.runtime.books import Books
 
@@ -19,9 +19,12 @@ ZERO = Decimal(0)
 
 
 def draft_release(
-    books: Books, contract_no: str, line_uid: str, asked_by: str, finally_accepted: bool
+    books: Books, contract_no: str, line_uid: str, asked_by: str, finally_accepted: bool, payer: str = ""
 ) -> Invoice | None:
-    """What is held of a line, invoiced in full, when it is due. None when nothing is held that is not on its way."""
+    """What is held of a line, invoiced in full, when it is due. None when nothing is held that is not on its way.
+
+    Each payer gets back to paying what it has held itself: without one named, the others get a run of their own.
+    """
     books.tx.lock(f"contract:{contract_no}")
     version = latest_version(books, contract_no)
     line = version.line(line_uid)
@@ -30,21 +33,33 @@ def draft_release(
     today = books.today(version.entity)
     if not is_due(line.holdback, today, finally_accepted=finally_accepted, asked_for=True):
         raise BadInput(f"the holdback of line {line_uid} is released by {line.holdback.release}: it is not due yet")
-    entries = books.tx.find(LedgerEntry, contract_no=contract_no, ledger="holdback", order=("entry_id",))
-    held = held_of(entries).get(line_uid, ZERO) - _on_its_way(books, contract_no, line_uid, entries)
-    if held <= 0:
+    held = _held_of(books, contract_no, line_uid)
+    first, *others = [payer] if payer else sorted(held) or [""]
+    for other in others:
+        args = {"contract_no": contract_no, "line_uid": line_uid, "asked_by": asked_by, "payer": other}
+        key = f"{run_key(books)}:{other}"
+        books.start("release_holdback", key, {**args, "finally_accepted": finally_accepted}, entity=version.entity)
+    if not held.get(first):
         return None
-    due = release(line_uid, held, line.holdback, version.currency)
+    due = release(line_uid, held[first], line.holdback, version.currency)
     told = f"{line.description}: holdback released"
-    return _draft(books, version, line, "release", due.net, told, "holdback", asked_by)
+    made = _line(line, due.net, told, "holdback")
+    if due.taxable != due.net:
+        made = made.model_copy(update={"taxable": due.taxable})
+    return _draft(books, version, made, "release", asked_by, first)
 
 
-def _on_its_way(books: Books, contract_no: str, line_uid: str, entries: Sequence[LedgerEntry]) -> Decimal:
-    """What living releases of a line bill that the ledger does not show yet: it shows a release after its issue."""
+def _held_of(books: Books, contract_no: str, line_uid: str) -> dict[str, Decimal]:
+    """By payer, what is held of a line and not on its way; only of those who hold something."""
+    known = books.tx.find(LedgerEntry, contract_no=contract_no, ledger="holdback", order=("entry_id",))
+    entries = [entry for entry in known if entry.line_uid == line_uid]
     shown = {entry.invoice_id for entry in entries if entry.kind == "released"}
-    living = _living(books, contract_no, "release")
-    lines = [line for invoice in living if invoice.invoice_id not in shown for line in invoice.lines]
-    return sum((line.net for line in lines if line.line_uid == line_uid), ZERO)
+    held = {payer: held_of(own).get(line_uid, ZERO) for payer, own in held_by_payer(books, entries).items()}
+    # The ledger shows a release after its issue.
+    for invoice in (i for i in _living(books, contract_no, "release") if i.invoice_id not in shown):
+        due = sum((line.net for line in invoice.lines if line.line_uid == line_uid), ZERO)
+        held[invoice.owed_by] = held.get(invoice.owed_by, ZERO) - due
+    return {payer: amount for payer, amount in held.items() if amount > 0}
 
 
 def _living(books: Books, contract_no: str, kind: str) -> list[Invoice]:
@@ -67,21 +82,12 @@ def draft_advance(books: Books, contract_no: str, line_uid: str, asked_by: str) 
     told = f"{line.description}: deposit"
     if terms.mode == "cash_advance":
         line = line.model_copy(update={"tax_code": ADVANCE_CODE, "tax_category": ADVANCE_CATEGORY})
-    return _draft(books, version, line, "advance", terms.amount, told, "deposit", asked_by)
+    made = _line(line, terms.amount, told, "deposit")
+    return _draft(books, version, made, "advance", asked_by, prepayer(version, line))
 
 
-def _draft(
-    books: Books,
-    version: ContractVersion,
-    line: ContractLine,
-    kind: str,
-    net: Decimal,
-    told: str,
-    line_kind: str,
-    by: str,
-) -> Invoice:
-    project = books.tx.find(Project, contract_no=version.contract_no, limit=1)[0]
-    made = InvoiceLine(
+def _line(line: ContractLine, net: Decimal, told: str, kind: str) -> InvoiceLine:
+    return InvoiceLine(
         number=1,
         description=told,
         quantity=Decimal(1),
@@ -90,8 +96,12 @@ def _draft(
         tax_code=line.tax_code,
         tax_category=line.tax_category,
         line_uid=line.line_uid,
-        kind=line_kind,
+        kind=kind,
     )
+
+
+def _draft(books: Books, version: ContractVersion, line: InvoiceLine, kind: str, by: str, payer: str) -> Invoice:
+    project = books.tx.find(Project, contract_no=version.contract_no, limit=1)[0]
     invoice = Invoice(
         invoice_id=run_key(books),
         kind=kind,
@@ -102,11 +112,12 @@ def _draft(
         project_code=project.project_code,
         currency=version.currency,
         period=f"{books.today(version.entity):%Y-%m}",
-        lines=(made,),
-        net=net,
+        lines=(line,),
+        net=line.net,
         po_number=version.po_number,
         payment_terms=version.payment_terms,
         prepared_by=by,
+        bill_to=payer,
     )
     books.tx.insert(invoice)
     books.emit("invoice.drafted", f"invoice:{invoice.invoice_id}", facts(invoice), entity=invoice.entity)

@@ -39,8 +39,8 @@ def draw_up_credits(books: Books, contract: ContractVersion, key: str = "") -> l
     owed, days = _owed(books, contract)
     shares: list[Share] = []
     mine = (contract.contract_no,)
-    held = held_of(books, mine)
     for bill_to, pieces in sorted(owed.items()):
+        held = held_of(books, mine, bill_to)
         borne, left = give_back(pieces, giving_back.issued_to(books, bill_to, mine), held)
         shares += borne
         if left:

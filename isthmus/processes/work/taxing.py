@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
@@ -46,7 +46,7 @@ def tax_question(books: Books, invoice_id: str) -> TaxDocument | None:
         return None
     invoice = coded(books, invoice)
     version = version_of(books, invoice)
-    client = books.tx.get(Client, invoice.client_no) or version.client
+    client = _taxed_party(books, invoice, version)
     original = invoice_of(books, invoice.original_invoice_id) if invoice.kind == "credit" else None
     sign = -1 if original else 1
     return TaxDocument(
@@ -55,15 +55,17 @@ def tax_question(books: Books, invoice_id: str) -> TaxDocument | None:
         original_code=original.invoice_id if original else "",
         rate_date=original.issue_date if original else None,
         entity=invoice.entity,
-        client_no=invoice.client_no,
+        client_no=client.client_no,
         currency=invoice.currency,
         document_date=books.today(invoice.entity),
         ship_from=books.entity(invoice.entity).address,
         ship_to=client.address,
-        exemption_certificate=version.client.exemption_certificate,
+        exemption_certificate=version.taxed(invoice.owed_by).exemption_certificate,
         po_number=invoice.po_number,
         lines=tuple(
-            TaxLineIn(number=line.number, net=sign * line.net, tax_code=line.tax_code, description=line.description)
+            TaxLineIn(
+                number=line.number, net=sign * line.taxed_net, tax_code=line.tax_code, description=line.description
+            )
             for line in invoice.lines
         ),
     )
@@ -106,7 +108,7 @@ def own_tax(books: Books, invoice_id: str) -> Invoice:
     """Tax by the entity's own rates and the tax decision: per category, as EN 16931 asks, or per line."""
     invoice = invoice_of(books, invoice_id)
     entity, versions = books.entity(invoice.entity), versions_on(books, invoice)
-    client = books.tx.get(Client, invoice.client_no) or versions[invoice.contract_no].client
+    client = _taxed_party(books, invoice, versions[invoice.contract_no])
     original = invoice_of(books, invoice.original_invoice_id) if invoice.kind == "credit" else None
     if original is not None:
         breakdown = breakdown_of(invoice.lines, original.tax_breakdown)
@@ -125,9 +127,15 @@ def own_tax(books: Books, invoice_id: str) -> Invoice:
             context={"invoice": invoice_id, "client": client.client_no, "tax_id": client.tax_id},
             actions=("retry", "cancel"),
         )
-    taxed = taxed_by(invoice, versions, entity, decision)
+    taxed = taxed_by(invoice, entity, decision)
     books.tx.update(taxed)
     return taxed
+
+
+def _taxed_party(books: Books, invoice: Invoice, version: ContractVersion) -> Client:
+    """Who is taxed for an invoice, as the books know it now: a VAT id may have been validated since the contract."""
+    party = version.taxed(invoice.owed_by)
+    return books.tx.get(Client, party.client_no) or party
 
 
 def _tax_alone(invoice: Invoice) -> bool:
@@ -135,23 +143,10 @@ def _tax_alone(invoice: Invoice) -> bool:
     return invoice.kind == "credit" and all(not line.net for line in invoice.lines)
 
 
-def taxed_by(
-    invoice: Invoice, versions: Mapping[str, ContractVersion], entity: LegalEntity, decision: TaxDecision
-) -> Invoice:
-    """The invoice with the tax of a decision on its lines. versions: the terms of the contracts on it."""
-    base = {
-        line.number: line.net + line.held
-        for line in invoice.lines
-        if line.held and _taxed_in_full(versions[line.contract_no or invoice.contract_no], line)
-    }
-    lines, breakdown = category_taxes(invoice.lines, decision, entity, invoice.currency, base)
+def taxed_by(invoice: Invoice, entity: LegalEntity, decision: TaxDecision) -> Invoice:
+    """The invoice with the tax of a decision on its lines."""
+    lines, breakdown = category_taxes(invoice.lines, decision, entity, invoice.currency)
     return _with_tax(invoice, lines, breakdown, decision.record())
-
-
-def _taxed_in_full(version: ContractVersion, line: InvoiceLine) -> bool:
-    """True when tax falls on the whole of a line although a part of it is held back."""
-    terms = version.line(line.line_uid).holdback
-    return terms is not None and terms.taxed == "at_invoice"
 
 
 def _taxed(

@@ -177,6 +177,7 @@ class Books:
         elif name in purchases.PURCHASES:
             purchases.finish(self.ledger, draft, name)
         else:
+            sales.check_project(self.ledger, draft)
             if name == "invoice":
                 self._finish_time(draft)
                 sales.default_terms(self.ledger, draft)

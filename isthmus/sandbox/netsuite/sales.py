@@ -60,6 +60,13 @@ def payer(ledger: Ledger, record_id: str) -> str:
     return record_id
 
 
+def check_project(ledger: Ledger, draft: Record) -> None:
+    """A sale is for a project of its own customer."""
+    project = (draft.get("job") or {}).get("id", "")
+    if project and payer(ledger, project) != payer(ledger, draft["entity"]["id"]):
+        raise invalid_content("job", "job", draft["job"])
+
+
 def post_to_period(ledger: Ledger, draft: Record) -> None:
     """Find the posting period and refuse a closed one."""
     if draft.get("postingPeriod"):

@@ -196,6 +196,6 @@ def _invoiced(books: Books, month: Month, made: Made, kinds: Kinds, plan: Invoic
         return False
     rule = {"approved_by": rule_of(entity)}
     made.draft, made.approved = draft, move(draft, "composition", Composition.APPROVED).model_copy(update=rule)
-    taxed = taxed_by(made.approved, {version.contract_no: version}, entity, decision)
+    taxed = taxed_by(made.approved, entity, decision)
     made.issued = issued_on(books, taxed, entity, month.today, month.booked)
     return True
