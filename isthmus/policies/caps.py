@@ -133,7 +133,7 @@ def place(shares: Iterable[Share], version: ContractVersion, placed: Sequence[Sh
     cap that has room (INV-04), and the result is the same for every order of the arguments (INV-31). The pieces of a
     share add up to it in net and in quantity.
     """
-    find = _finder([Meter(cap) for cap in version.caps if cap.kind is CapKind.HARD])
+    find = _finder([Meter(cap) for cap in version.caps if cap.kind is CapKind.HARD], version.client_no)
     for share in placed:
         for meter in find(share):
             meter.used += meter.need(share.quantity, share.net, _timed(share))
@@ -156,7 +156,7 @@ def cap_use(
     """
     shares = list(shares)
     meters = [Meter(cap) for cap in version.caps]
-    find, by_item = _finder(meters), {share.item_id: share for share in shares}
+    find, by_item = _finder(meters, version.client_no), {share.item_id: share for share in shares}
     assert len(by_item) == len(shares), "an item has two shares"
     for share in placed:
         for meter in find(share):
@@ -186,10 +186,13 @@ def _use(meter: Meter) -> CapUse:
 # -- which caps bind a share -----------------------------------------------------------------------------------
 
 
-def binds(cap: Cap, share: Share) -> bool:
-    """True when the share is within the cap's scope and its days, both ends included. "*" names whatever there is."""
+def binds(cap: Cap, share: Share, client_no: str = "") -> bool:
+    """True when the share is within the cap's scope and its days, both ends included. "*" names whatever there is.
+
+    client_no: of the contract's client, who pays what names no payer.
+    """
     for name in SELECTORS[cap.scope]:
-        named, fact = getattr(cap, name), getattr(share, name)
+        named, fact = getattr(cap, name), getattr(share, name) or (client_no if name == "payer" else "")
         if named != fact and not (named == ANY and fact):
             return False
     day = share.service_date
@@ -217,7 +220,7 @@ def check_cap(cap: Cap) -> list[str]:
     return problems
 
 
-def _finder(meters: Sequence[Meter]) -> Finder:
+def _finder(meters: Sequence[Meter], client_no: str) -> Finder:
     """The meters that bind a share, remembered by the facts their caps read: thousands of shares share a few."""
     facts = {name for meter in meters for name in SELECTORS[meter.cap.scope]}
     if any(meter.cap.valid_from or meter.cap.valid_to for meter in meters):
@@ -230,7 +233,7 @@ def _finder(meters: Sequence[Meter]) -> Finder:
         key = key_of(share)
         found = known.get(key)
         if found is None:
-            found = known[key] = [meter for meter in meters if binds(meter.cap, share)]
+            found = known[key] = [meter for meter in meters if binds(meter.cap, share, client_no)]
         return found
 
     return find

@@ -49,9 +49,9 @@ def contract_to_project(run: Run, contract_no: str, version: int) -> str:
     run.for_entity(entity.code)
     run.decide("Check the currency", work.check_currency, contract, entity)
     dimensions = run.decide("Complete the financial dimensions", work.complete_dimensions, contract, entity)
-    registered = work.registrations(run, entity)
+    registered = work.registrations(run, contract, client, entity)
     run.decide("Check the tax registration", work.check_tax, contract, client, registered)
-    known_terms = run.read("Ask the ERP for its payment terms", Erp.payment_terms)
+    known_terms = work.known_terms(run, contract, entity)
     terms = run.decide("Check the payment terms", work.map_terms, contract, entity, known_terms)
 
     new = run.decide("Take the client into the books", work.client_is_new, client)

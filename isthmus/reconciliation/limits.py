@@ -60,9 +60,10 @@ def check_caps(books: ContractBooks) -> list[Finding]:
     shares = {item_id: _share(item) for item_id, item in books.item.items()}
     hard = [cap for cap in books.terms.caps if cap.kind is CapKind.HARD]
     hard += [_cap_of(order) for order in books.terms.purchase_orders if order.amount is not None]
-    room, findings = {}, []
+    room, findings, client_no = {}, [], books.terms.client_no
     for cap in hard:
-        within = [p for p in books.parts if _counts(p) and p.item_id in shares and binds(cap, shares[p.item_id])]
+        counted = [p for p in books.parts if _counts(p) and p.item_id in shares]
+        within = [p for p in counted if binds(cap, shares[p.item_id], client_no)]
         used = total(_measured(cap, part, books.item[part.item_id]) for part in within)
         room[cap.cap_id] = cap.limit - used
         if used > cap.limit + cap.tolerance:
@@ -72,7 +73,7 @@ def check_caps(books: ContractBooks) -> list[Finding]:
             findings.append(Finding("INV-04", f"{books.contract_no} {cap.cap_id}", problem, "billing", *amount))
     for part in books.parts:
         if part.state is PartState.OVER_CAP and part.item_id in shares:
-            binding = [cap for cap in hard if binds(cap, shares[part.item_id])]
+            binding = [cap for cap in hard if binds(cap, shares[part.item_id], client_no)]
             if all(_could_take_some(cap, room[cap.cap_id], part) for cap in binding):
                 told = ", ".join(f"{cap.cap_id} {room[cap.cap_id]}" for cap in binding) or "no cap"
                 problem = f"over a cap without need: room of {told}"

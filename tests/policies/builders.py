@@ -151,7 +151,7 @@ def payment(amount: str, *, reference: str = "", applies: dict[str, str] | None 
 def caps_for(version: ContractVersion, line_uid: str) -> list[Cap]:
     """Hard caps that bind everything of a line: its own and the contract's."""
     share = Share("", line_uid, "", Decimal(0), Decimal(0))
-    return [cap for cap in version.caps if cap.kind is CapKind.HARD and binds(cap, share)]
+    return [cap for cap in version.caps if cap.kind is CapKind.HARD and binds(cap, share, version.client_no)]
 
 
 def place_under_caps(

@@ -187,9 +187,8 @@ def test_the_regime_of_the_entity_decides_how_it_is_rounded() -> None:
 def test_tax_may_fall_on_more_than_is_asked_for() -> None:
     """A holdback of 10 % that is taxed with the invoice: net 90.00, taxed on 100.00."""
     of = seller()
-    (line,), (category,) = category_taxes(
-        [invoice_line(1, "90.00")], decided(of, buyer("DE")), of, "EUR", {1: Decimal("100.00")}
-    )
+    held = invoice_line(1, "90.00", taxable=Decimal("100.00"))
+    (line,), (category,) = category_taxes([held], decided(of, buyer("DE")), of, "EUR")
     assert (line.net, line.tax, category.taxable) == (Decimal("90.00"), Decimal("19.00"), Decimal("100.00"))
 
 

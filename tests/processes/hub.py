@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -68,7 +69,14 @@ def contract(**changes: Any) -> ContractVersion:
         "lines": (line,),
         "caps": (Cap(cap_id="K-1:cap", scope="contract", limit=Decimal("10000.00")),),
     }
-    return ContractVersion(**{**facts, **changes})
+    facts |= changes
+    return ContractVersion(**{"payers": payers_of(facts["lines"]), **facts})
+
+
+def payers_of(lines: Iterable[ContractLine]) -> tuple[Client, ...]:
+    """Whom lines name as payers beside C-1, as the contract describes them."""
+    named = dict.fromkeys(payer.bill_to for line in lines for payer in line.payers if payer.bill_to != "C-1")
+    return tuple(Client(client_no=no, legal_name=no, country="US", address=CLIENT.address) for no in named)
 
 
 class Hub:

@@ -11,7 +11,7 @@ import pytest
 
 from isthmus.desk.types import type_of
 from isthmus.domain.errors import RemoteRefusal
-from isthmus.domain.objects import BillableItem, Cap, ContractLine, Engagement
+from isthmus.domain.objects import BillableItem, Cap, ContractLine, Engagement, LegalEntity
 from isthmus.domain.states import CaseState, EngagementState
 from isthmus.kit.rate_days import role_rates_by_day
 from isthmus.ports.messages import ProjectFacts, RateCardIn
@@ -144,7 +144,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"client": CLIENT.model_copy(update={"address": CLIENT.address.model_copy(update={"region": "CA"})})},
         NONE,
         lambda hub: {"action": "exempt", "exemption_certificate": "CERT-1"},
-        9,
+        8,
     ),
     (
         "payment terms unknown",
@@ -153,7 +153,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"payment_terms": "NET33"},
         NONE,
         lambda hub: {"action": "map", "payment_terms": "NET30"},
-        11,
+        10,
     ),
     (
         "client blocked",
@@ -162,9 +162,28 @@ CASES: list[tuple[str, str, str, dict[str, Any], Callable[[Hub], Any], Fix, int]
         {"client": CLIENT.model_copy(update={"blocked": True})},
         NONE,
         lambda hub: {"action": "override"},
-        11,
+        10,
     ),
 ]
+
+
+def test_what_was_mended_in_another_system_counts_at_the_next_retry() -> None:
+    """A registration and payment terms made meanwhile: the answer of before is not believed for ever."""
+    hub = Hub()
+    california = CLIENT.model_copy(update={"address": CLIENT.address.model_copy(update={"region": "CA"})})
+    hub.set_up(contract(client=california, payment_terms="NET15"))
+    assert hub.case().exception == "EX-TAX-REG"
+    hub.systems.tax.regions = ("US-NY", "US-CA")
+    hub.systems.erp.terms = ("NET30",)
+    hub.resolve("retry")
+    assert hub.case().exception == "EX-TERMS" and "unknown to the ERP" in hub.case().cause
+    hub.systems.erp.terms = ("NET15", "NET30")
+    with hub.store.transaction() as tx:
+        entity = tx.get(LegalEntity, "US01")
+        assert entity is not None
+        tx.update(entity.model_copy(update={"payment_days": {"NET15": 15, "NET30": 30}}))
+    hub.resolve("retry")
+    assert hub.run("contract_to_project/K-1@1").state is RunState.DONE
 
 
 @pytest.mark.requirement("WF-01", "WF-02", "WF-04", "WF-05", "WF-06", "WF-07", "WF-19", "OBJ-24", "OBJ-25")

@@ -13,6 +13,7 @@ from tests.properties.naive import half_away, shares, toward_zero, worth
 
 DAYS = {3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31, 13: 31, 14: 28}
 LAST_MONTH = 5
+CLIENT = "C-1"  # who pays what names no payer
 NEVER = "~"  # what needs no approval comes after what was approved, on the same day
 Piece = dict[str, Any]
 
@@ -211,7 +212,7 @@ def invoices(terms: dict[str, Any], pieces: list[Piece]) -> dict[str, tuple[int,
     """By payer: net asked for, held back, tax, and paid from an advance, in cents; under the caps, line by line."""
     rows: dict[tuple[str, Any], int] = {}
     for piece, allowed in under_caps(terms["caps"], pieces):
-        row = (piece["payer"], piece["row"])
+        row = (piece["payer"] or CLIENT, piece["row"])
         rows[row] = rows.get(row, 0) + allowed
     lots = [left for left, last in terms["lots"] if last is None or last >= (LAST_MONTH, DAYS[LAST_MONTH])]
     left = sum(lots) if terms["deposit"] else 0
@@ -225,12 +226,14 @@ def invoices(terms: dict[str, Any], pieces: list[Piece]) -> dict[str, tuple[int,
                 held += kept
         nets.sort(key=lambda pair: pair[0])
         taken = min(left, max(sum(net for line, net in nets if line == "L1"), 0))
+        if payer != CLIENT:  # the deposit is the client's
+            taken = 0
         if terms["deposit"] == "tax_deposit" and taken:  # a line of its own, taxed like the others
             nets.append(("deposit", -taken))
             left -= taken
         taxes = taxes_of([net for _, net in nets], terms["tax"], terms["tax_by"])
         asked, tax, paid = sum(net for _, net in nets), sum(taxes), 0
-        if terms["deposit"] == "cash_advance":
+        if terms["deposit"] == "cash_advance" and payer == CLIENT:
             own = sum(net + tax for (line, net), tax in zip(nets, taxes, strict=True) if line == "L1")
             paid = min(left, max(min(own, asked + tax), 0))
             left -= paid
@@ -243,7 +246,8 @@ def under_caps(caps: list[dict[str, Any]], pieces: list[Piece]) -> list[tuple[Pi
     room = [dict(cap) for cap in caps]
     found = []
     for piece in sorted(pieces, key=lambda p: (p["net"] >= 0, p["day"], p["approved"], p["key"])):
-        binding = [c for c in room if all(c[n] in ("", piece[n]) for n in ("line", "role", "payer"))]
+        facts = {"line": piece["line"], "role": piece["role"], "payer": piece["payer"] or CLIENT}
+        binding = [c for c in room if all(c[name] in ("", fact) for name, fact in facts.items())]
         allowed = min([piece["net"], *(max(cap["left"], 0) for cap in binding)])
         for cap in binding:
             cap["left"] -= allowed

@@ -59,7 +59,9 @@ def random_terms(dice: random.Random) -> dict[str, Any]:
     """Amounts in minor units, hours in ten-thousandths, days of March."""
     change = dice.choice([END, END, dice.randint(5, 20)])
     shares = dice.choice([(), (), ("60", "40"), ("33.33", "33.33", "33.34"), ("12.5", "87.5")])
-    payers = [(f"B-{n}", Fraction(percent)) for n, percent in enumerate(shares)]
+    # Who pays beside the client, C-1, or without it.
+    first = dice.choice([0, 1])
+    payers = [(f"B-{n}" if n else "C-1", Fraction(percent)) for n, percent in enumerate(shares, start=first)]
     bands = dice.choice([(), (), ((8, Fraction(1)), (12, Fraction(3, 2)))])
     caps = [
         {"role": "", "payer": "", "left": dice.randint(50_000, 600_000)},

@@ -48,7 +48,7 @@ from isthmus.policies.charges import Terms, charge_time, groups_of_days, items_o
 from isthmus.policies.composition import InvoicePlan, plan_invoices
 from isthmus.policies.layouts import compose
 from isthmus.policies.tax_amounts import Taxable, work_out
-from isthmus.processes.work import deriving
+from isthmus.processes.work import deriving, prepaying
 from isthmus.processes.work.advances import pay
 from isthmus.processes.work.deriving import charges_of
 from isthmus.processes.work.drafting import invoice_for, with_holdback
@@ -147,7 +147,8 @@ def random_contract(dice: random.Random) -> dict[str, Any]:
     terms["caps"] = caps
     terms["deposit"] = dice.choice(["", "", "tax_deposit", "cash_advance"])
     terms["lots"] = [
-        (dice.randint(1, 500_000), dice.choice([None, (4, 30), (5, 31)])) for _ in range(dice.randint(0, 3))
+        (dice.randint(1, dice.choice([500_000, 50_000_000])), dice.choice([None, (4, 30), (5, 31)]))
+        for _ in range(dice.randint(0, 3))
     ]
     return terms
 
@@ -352,7 +353,7 @@ def billed_by_the_hub(words: Words, version: ContractVersion, entries: Sequence[
         pieces = [evidence_of_part(p, billable[p.item_id], f"{p.item_id}/{n}") for n, p in enumerate(ready)]
         totals: dict[str, Amounts] = {}
         for plan in plan_invoices(pieces, [version]):
-            payer = plan.evidence[0].payer
+            payer = plan.bill_to
             assert payer not in totals, "a payer has two invoices"
             totals[payer] = invoiced(books, words, version, plan)
     return {payer: amounts for payer, amounts in totals.items() if any(amounts)}
@@ -556,6 +557,10 @@ def _advance_pays_before_tax(patch: Patch) -> None:
     patch.setattr(deposits, "drawable", net_only)
 
 
+def _anybody_draws_the_deposit(patch: Patch) -> None:
+    patch.setattr(prepaying, "prepayer", lambda version, line: "B-1")
+
+
 def _advance_pays_other_lines(patch: Patch) -> None:
     def all_of_it(lines: Sequence[Any], line_uid: str) -> Decimal:
         return max(sum((line.net + line.tax for line in lines), Decimal(0)), Decimal(0))
@@ -576,6 +581,7 @@ PLANTED = (
     _what_takes_off_waits_its_turn,
     _advance_pays_before_tax,
     _advance_pays_other_lines,
+    _anybody_draws_the_deposit,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from isthmus.domain.errors import NeedsDecision, Retryable
 from isthmus.domain.objects import (
@@ -21,12 +22,14 @@ from isthmus.domain.states import EngagementState, move
 from isthmus.domain.work import milestone_code
 from isthmus.policies import readiness
 from isthmus.policies.payers import check_payer_tax, taxed_payers, with_terms
-from isthmus.ports import Crm, RateBook, TaxEngine
+from isthmus.ports import Crm, Erp, RateBook, TaxEngine
 from isthmus.ports.messages import ProjectFacts, RateCardIn, Registrations, ScheduleIn, TaskIn
 from isthmus.processes.work.signing import evidence_about
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
 from isthmus.store.desk_records import ClientAlias
+
+T = TypeVar("T")
 
 
 def approved_terms(books: Books, contract: ContractVersion, *actions: str) -> ContractVersion:
@@ -49,11 +52,34 @@ def read_terms(run: Run, contract_no: str, version: int) -> ContractVersion:
     )
 
 
-def registrations(run: Run, entity: LegalEntity) -> Registrations:
-    """Where the entity is registered for tax: as its engine says, else as its own record does."""
+def registrations(run: Run, contract: ContractVersion, client: Client, entity: LegalEntity) -> Registrations:
+    """Where the entity is registered for tax: as its engine says, else as its own record does. While that is not enough
+    it is asked again, so that a registration made meanwhile counts.
+    """
     if run.decide("See who knows the tax registrations", has_engine, entity.code):
-        return run.read("Ask where the entity is registered for tax", TaxEngine.registrations, entity.code)
-    return run.decide("Read where the entity is registered for tax", own_registrations, entity.code)
+        return run.read(
+            "Ask where the entity is registered for tax",
+            TaxEngine.registrations,
+            entity.code,
+            judge=until(check_tax, contract, client),
+        )
+    return run.decide("Read where the entity is registered for tax", own_registrations, contract, client, entity.code)
+
+
+def until(check: Callable[..., object], *args: Any) -> Callable[[Books, T], T]:
+    """The judge of an answer that is asked for again until a check of it passes."""
+
+    def judge(books: Books, answer: T) -> T:
+        check(books, *args, answer)
+        return answer
+
+    return judge
+
+
+def known_terms(run: Run, contract: ContractVersion, entity: LegalEntity) -> tuple[str, ...]:
+    """Payment terms the ERP knows; asked again while the contract's are not among them."""
+    judge = until(map_terms, contract, entity)
+    return run.read("Ask the ERP for its payment terms", Erp.payment_terms, judge=judge)
 
 
 def has_engine(books: Books, entity: str) -> bool:
@@ -61,9 +87,11 @@ def has_engine(books: Books, entity: str) -> bool:
     return books.kernel.systems.fills("TaxEngine", entity)
 
 
-def own_registrations(books: Books, entity: str) -> Registrations:
-    """The places the firm has written down for the entity."""
-    return Registrations(entity=entity, regions=books.entity(entity).tax_registrations)
+def own_registrations(books: Books, contract: ContractVersion, client: Client, entity: str) -> Registrations:
+    """The places the firm has written down for the entity, once they are enough."""
+    found = Registrations(entity=entity, regions=books.entity(entity).tax_registrations)
+    check_tax(books, contract, client, found)
+    return found
 
 
 def find_filed(books: Books, contract_no: str, version: int) -> ContractVersion | None:
@@ -173,7 +201,7 @@ def _by_own_rates(engine: bool, entity: LegalEntity, client: Client) -> bool:
 
 def map_terms(books: Books, contract: ContractVersion, entity: LegalEntity, known: tuple[str, ...]) -> str:
     """P1.6: payment terms the ERP knows, and the entity the due date of."""
-    return readiness.check_payment_terms(contract, known, entity, books.answers)
+    return readiness.check_payment_terms(contract, known, books.entity(entity.code), books.answers)
 
 
 def keep_contract(
