@@ -332,7 +332,7 @@ def check_quota_begins(contract: ContractVersion, before: ContractVersion) -> No
         day, month = line.retainer.start, line.retainer.start.replace(day=1)
         if day not in (then.start, month) and (then.end is None or then.end >= month):
             cause = f"the retainer of line {line.line_uid} begins anew on {day}, within a month that has a quota"
-            raise _case(contract, "EX-MAP-TERMS", f"{cause}: begin it on the first of one", "contract-operations")
+            raise case_about(contract, "EX-MAP-TERMS", f"{cause}: begin it on the first of one", "contract-operations")
 
 
 def amended_payment_terms(
