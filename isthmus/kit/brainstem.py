@@ -12,24 +12,30 @@ from isthmus.kit.paging import Page, all_pages, batches, by_last_change
 from isthmus.kit.wire import Request, Row, Verb
 
 
+def collection_of(singular: str) -> str:
+    """The collection of a record: stories of a story."""
+    return f"{singular.removesuffix('y')}ies" if singular.endswith("y") else f"{singular}s"
+
+
 class BrainstemConnector(Connector):
     """Records by collection. everything: filters that keep a service from hiding records nobody asked it to hide."""
 
     everything: ClassVar[Mapping[str, str]] = {}
 
-    def write(self, collection: str, singular: str, body: Row, record_id: str | None = None) -> Verb[Row]:
+    def write(self, singular: str, body: Row, record_id: str | None = None) -> Verb[Row]:
         """Create, or change the record with this id; the record as it is then."""
+        collection = collection_of(singular)
         method, path = ("PUT", f"{collection}/{record_id}") if record_id else ("POST", collection)
         answer = yield Request(method, path, json={singular: body})
         return Loaded().take(answer.body)[0]
 
     def ensure(self, singular: str, owner: Row, facts: Row, more: Row | None = None) -> Verb[Row]:
         """The record of an owner with these facts: one that is there, else a new one, with more."""
-        rows = yield from self.rows(f"{singular}s", owner)
+        rows = yield from self.rows(collection_of(singular), owner)
         wanted = {name: str(value) for name, value in {**owner, **facts}.items()}
         there = [row for row in rows if {name: str(row[name]) for name in wanted} == wanted]
         body = {**owner, **facts, **(more or {})}
-        return there[0] if there else (yield from self.write(f"{singular}s", singular, body))
+        return there[0] if there else (yield from self.write(singular, body))
 
     def show(
         self, collection: str, record_id: Any, include: str = "", loaded: Loaded | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,6 @@ from isthmus.kit.manifest import Manifest, load
 from isthmus.kit.mapping import StatusTable, Table, to_utc
 from isthmus.kit.wire import Row
 from isthmus.ports import PORTS
-from isthmus.ports.messages import Withdrawn
 from isthmus.ports.verbs import spec_of
 
 Found = TypeVar("Found")
@@ -170,24 +169,15 @@ class Connector:
             raise NotFound(f"{self.system} has no {what}")
         return found
 
+    def one_of(self, rows: Sequence[Found], what: str) -> Found | None:
+        """The one record of what our key names, or none. A refusal for twins: a person has to take one away."""
+        if len(rows) > 1:
+            raise self.refusal(f"{self.system} has {len(rows)} records of {what}: one has to go", "DUPLICATE", what)
+        return rows[0] if rows else None
+
     def refusal(self, cause: str, code: str, field: str) -> RemoteRefusal:
         """What is there cannot be taken for what we asked for: a person decides."""
         return RemoteRefusal(cause, remote_code=code, field=field, system=self.system)
-
-    def told(
-        self, read: Iterable[Any], deleted: Mapping[str, datetime], moments: Iterable[datetime], watermark: str
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What was read and counts; and as a page has them, what is withdrawn or deleted, and the next watermark."""
-        rows = tuple(read)
-        gone = [row for row in rows if isinstance(row, Withdrawn)]
-        gone += [self.withdrawn(source_id, "deleted", at) for source_id, at in deleted.items()]
-        latest = max([watermark, *(at.isoformat() for at in moments)])
-        counts = tuple(row for row in rows if not isinstance(row, Withdrawn))
-        return counts, {"withdrawn": tuple(gone), "watermark": latest}
-
-    def withdrawn(self, source_id: str, why: str, at: datetime) -> Withdrawn:
-        """An entry or expense that counts no longer over there."""
-        return Withdrawn(source=self.system, source_id=source_id, by=f"{self.system}: {why}", at=at)
 
     def ref(self, object_type: str, external_id: Any, version: str = "") -> ExternalRef:
         """A reference to an object over there."""

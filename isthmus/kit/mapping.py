@@ -1,10 +1,6 @@
 """Mapping tables: canonical field to remote field, both ways from one declaration where a field is invertible.
 
-    CLIENT = Table(
-        Field("client_no", "externalId"),
-        Field("legal_name", "companyName"),
-        Field("currency", "currency", out=ref_name, back=name_of_ref),
-    )
+    CLIENT = Table(client_no="externalId", legal_name="companyName", currency=("currency", ref_name, name_of_ref))
     CLIENT.out(client)  -> {"externalId": ..., "companyName": ..., "currency": {"refName": ...}}
     CLIENT.back(record) -> {"client_no": ..., "legal_name": ..., "currency": ...}
 
@@ -176,15 +172,18 @@ NEGATED = (negated, negated)
 @dataclass(frozen=True)
 class Table:
     """A mapping table. of: the canonical object that is sent with it, empty for a table that is only read; there: what
-    the vendor calls the object.
+    the vendor calls the object. rows: further fields by our name, each as its remote one or as a Field without ours.
     """
 
     fields: tuple[Field, ...]
     of: type | None
     there: str
 
-    def __init__(self, *fields: Field, of: type | None = None, there: str = "") -> None:
-        object.__setattr__(self, "fields", fields)
+    def __init__(
+        self, *fields: Field, of: type | None = None, there: str = "", **rows: str | tuple[str, *tuple[Any, ...]]
+    ) -> None:
+        further = (Field(ours, *((row,) if isinstance(row, str) else row)) for ours, row in rows.items())
+        object.__setattr__(self, "fields", (*fields, *further))
         object.__setattr__(self, "of", of)
         object.__setattr__(self, "there", there)
 

@@ -170,14 +170,8 @@ class ModelConnector(Connector):
 
     def maybe_id(self, model: str, *domain: Any) -> Verb[int | None]:
         """The id of the one record of a domain; None when there is none. A refusal when there are several."""
-        found = self.only((yield from self.rows(model, list(domain))), f"{model} {domain[0][-1]}")
+        found = self.one_of((yield from self.rows(model, list(domain))), f"{model} {domain[0][-1]}")
         return int(found["id"]) if found else None
-
-    def only(self, rows: list[Row], what: str) -> Row | None:
-        """The one record, or none. A refusal for twins, which a request carried out twice has left."""
-        if len(rows) > 1:
-            raise self.refusal(f"{self.system} has {what} {len(rows)} times: one has to go", "DUPLICATE", what)
-        return rows[0] if rows else None
 
     def company(self, entity: str) -> int:
         """The company of a legal entity."""

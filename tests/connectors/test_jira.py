@@ -170,7 +170,7 @@ def test_a_copied_issue_is_not_ours_and_twins_are_refused(psa: Connection, task:
     box.seed("issue", {**copied, "labels": next(e["labels"] for e in issues(box) if e["id"] == task)})
     assert psa.find_task(TASK).external_id == task
     box.seed("issue", {**copied, "properties": {"isthmus": mark}, "labels": issues(box)[-1]["labels"]})
-    with pytest.raises(RemoteRefusal, match="2 issues of jira are P-100:L1"):
+    with pytest.raises(RemoteRefusal, match="2 records of issue P-100:L1"):
         psa.put_task(TASK)
 
 
@@ -196,7 +196,7 @@ def test_a_status_the_workflow_does_not_lead_to_is_refused_with_those_it_does(se
 
 
 def test_a_task_without_its_engagement_is_not_made(psa: Connection, box: JiraSandbox) -> None:
-    with pytest.raises(NotFound, match="no epic of P-100"):
+    with pytest.raises(NotFound, match="no epic P-100"):
         psa.put_task(TASK)
     assert issues(box) == []
 

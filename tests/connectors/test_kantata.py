@@ -185,11 +185,11 @@ def test_an_archived_project_is_still_known(served: Running, set_up: Connection)
 
 
 def test_two_projects_with_one_key_are_for_a_person(control: Callable[..., Any], set_up: Connection) -> None:
-    twin = {"title": "Twin", "external_reference": m.to_reference("project", "P-100")}
+    twin = {"title": "Twin", "external_reference": m.to_reference("workspace", "P-100")}
     control("seed", {"workspaces": [twin]})
     with pytest.raises(RemoteRefusal, match="2 records") as refused:
         set_up.put_project(PROJECT)
-    assert refused.value.remote_code == "TWINS"
+    assert refused.value.remote_code == "DUPLICATE"
 
 
 def test_an_unknown_status_color_raises(control: Callable[..., Any], set_up: Connection) -> None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from isthmus.connectors.jira import mapping as m
-from isthmus.domain.errors import BadInput, NeedsSetup, Unreachable
+from isthmus.domain.errors import BadInput, Unreachable
 from isthmus.domain.objects import ExternalRef, MilestoneStatus, Project, TimeEntry
-from isthmus.domain.work import milestone_of
-from isthmus.kit.connector import Connector
-from isthmus.kit.keys import source_id, task_key
-from isthmus.kit.mapping import readable, to_utc
+from isthmus.kit.keys import source_id, task_codes
+from isthmus.kit.mapping import to_utc
+from isthmus.kit.masters import Projects
 from isthmus.kit.paging import Page, all_pages, by_cursor, in_batches
 from isthmus.kit.wire import Request, Row, Verb
-from isthmus.ports.messages import InvoicedTime, MilestonePage, ProjectFacts, TaskIn, TimePage, Withdrawn
+from isthmus.kit.work_source import WorkSource
+from isthmus.ports.messages import InvoicedTime, MilestonePage, TaskIn, TimePage, Withdrawn
 
 
-class Jira(Connector):
+class Jira(Projects, WorkSource):
     """One Jira Cloud site."""
+
+    project_kind, task_kind = "epic", "issue"
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)
@@ -30,80 +32,55 @@ class Jira(Connector):
     # -- project -----------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
         """Create the engagement's epic, or bring the one that is ours to these facts and take it up again."""
-        found = yield from self._marked(project.project_code)
+        found = yield from self.held("epic", project.project_code)
         new = {"project": {"key": self.coded("projects", project.entity)}}
         mark = {"kind": "epic", "key": project.project_code, **m.PROJECT_MARK.out(project)}
-        epic_id = yield from self._put(found, mark, m.PROJECT.out(project), new)
-        if found and m.is_done(found):
+        made = yield from self._put("epic", found, mark, m.PROJECT.out(project), new)
+        if found and not self.in_use("epic", found):
             yield from self._move(found, self.setting("open_status"))
-        return self.ref("epic", epic_id)
-
-    def find_project(self, project: Project) -> Verb[ExternalRef | None]:
-        """The engagement's epic, unless it is done."""
-        epic = yield from self._marked(project.project_code)
-        return self.ref("epic", epic["id"]) if epic and not m.is_done(epic) else None
-
-    def read_project(self, project_code: str) -> Verb[ProjectFacts]:
-        """The epic with the issues under it that are ours. Client and currency are what the hub has put there."""
-        epic = yield from self._epic(project_code)
-        marks = [m.mark_of(row) for row in (yield from self._search(f"parent = {epic['id']} AND labels = {m.MARK}"))]
-        return ProjectFacts(
-            ref=self.ref("epic", epic["id"]),
-            project_code=project_code,
-            name=epic["fields"]["summary"],
-            currency=m.mark_of(epic)["currency"],
-            active=not m.is_done(epic),
-            client_no=m.mark_of(epic)["client_no"],
-            tasks=tuple(each["code"] for each in marks if each.get("project") == project_code),
-        )
+        return made
 
     def close_project(self, project: Project) -> Verb[ExternalRef]:
         """Move the epic to the cancelled status; it is never deleted."""
-        epic = yield from self._epic(project.project_code)
-        if not m.is_done(epic):
+        epic = yield from self.the_project(project.project_code)
+        if self.in_use("epic", epic):
             yield from self._move(epic, self.setting("cancelled_status"))
         return self.ref("epic", epic["id"])
 
-    def find_closed(self, project: Project) -> Verb[ExternalRef | None]:
-        """The epic, if it is done."""
-        epic = yield from self._marked(project.project_code)
-        return self.ref("epic", epic["id"]) if epic and m.is_done(epic) else None
-
     def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
         """Create the issue under the epic, or bring the one that is ours to these facts."""
-        key, kind = task_key(item.project_code, item.task.code), "milestone" if item.task.milestone else "task"
+        (_, key), kind = self.place_of(item), "milestone" if item.task.milestone else "task"
         mark = {"kind": kind, "key": key, "code": item.task.code, "project": item.project_code}
-        found = yield from self._marked(key)
-        epic = yield from self._epic(item.project_code)
+        found = yield from self.held("issue", key)
+        epic = yield from self.the_project(item.project_code)
         new = {"project": {"id": epic["fields"]["project"]["id"]}, "parent": {"id": epic["id"]}}
-        return self.ref("issue", (yield from self._put(found, mark, m.TASK.out(item.task), new)))
+        return (yield from self._put("issue", found, mark, m.TASK.out(item.task), new))
 
-    def find_task(self, item: TaskIn) -> Verb[ExternalRef | None]:
-        """The issue with our mark."""
-        issue = yield from self._marked(task_key(item.project_code, item.task.code))
-        return self.ref("issue", issue["id"]) if issue else None
+    def facts_of(self, project_code: str, project: Row) -> Verb[Row]:
+        """See Projects. Client and currency are what the hub has put there."""
+        below = yield from self._search(f"parent = {project['id']} AND labels = {m.MARK}")
+        tasks = task_codes(project_code, (m.mark_of(row).get("key", "") for row in below))
+        return {"name": project["fields"]["summary"], "tasks": tasks} | m.FACTS.back(m.mark_of(project))
 
-    def _marked(self, key: str) -> Verb[Row | None]:
-        """The issue that is ours by its mark. The label only finds it: people copy issues, and labels with them."""
+    def in_use(self, kind: str, record: Row) -> bool:
+        """See Masters. Its status is none of those that end work."""
+        return bool(record["fields"]["status"]["statusCategory"]["key"] != "done")
+
+    def held(self, kind: str, key: str) -> Verb[Row | None]:
+        """See Masters. By its mark: the label only finds it, as people copy issues, and labels with them."""
         rows = yield from self._search(f'labels = "{m.own(m.MARK, key)}"')
-        found = [row for row in rows if m.mark_of(row).get("key") == key]
-        if len(found) > 1:
-            raise self.refusal(f"{len(found)} issues of jira are {key}", "TWINS", "properties")
-        return found[0] if found else None
+        return self.one_of([row for row in rows if m.mark_of(row).get("key") == key], f"{kind} {key}")
 
-    def _epic(self, project_code: str) -> Verb[Row]:
-        return self.there((yield from self._marked(project_code)), f"epic of {project_code}")
-
-    def _put(self, found: Row | None, mark: Row, fields: Row, new: Row) -> Verb[str]:
-        """Change the issue, or create it with its mark and label in one request; its id."""
+    def _put(self, what: str, found: Row | None, mark: Row, fields: Row, new: Row) -> Verb[ExternalRef]:
+        """Change the issue, or create it with its mark and label in one request."""
         body = {"fields": fields, "properties": [{"key": m.MARK, "value": mark}]}
         if found is not None:
             yield Request("PUT", f"issue/{found['id']}", json=body)
-            return str(found["id"])
+            return self.ref(what, found["id"])
         own = {**self.settings.get("fields", {}), "labels": [m.MARK, m.own(m.MARK, mark["key"])]}
         kind = {"issuetype": {"name": self.setting(f"{mark['kind']}_type")}}
         answer = yield Request("POST", "issue", json=body | {"fields": own | kind | new | fields})
-        return str(answer.body["id"])
+        return self.ref(what, answer.body["id"])
 
     def _move(self, issue: Row, status: str) -> Verb[None]:
         """Move an issue along its workflow. A refusal says where it could go."""
@@ -116,22 +93,19 @@ class Jira(Connector):
     # -- time --------------------------------------------------------------------------------------------------
     def approved_time(self, watermark: str) -> Verb[TimePage]:
         """Approved work logs changed after the watermark, or of an issue that was moved; deleted ones are withdrawn."""
-        if not self._rule or (self._rule == "issue_status" and not self._approved):
-            rules = ", ".join(m.RULES)
-            raise NeedsSetup(f"jira: say when time is approved: setting approval ({rules}), with approved_statuses")
+        if self.needed("approval") == "issue_status":
+            self.needed("approved_statuses")
         since = self.since(watermark)
         changed = yield from self._changes("updated", since)
         deleted = yield from self._changes("deleted", since)
         rows = [{"id": each} for each in (*changed, *deleted) if each not in deleted or not each.isdigit()]
-        rows += yield from in_batches(filter(str.isdigit, changed), self.manifest.page_size, self._worklogs)
+        rows += yield from self._by_batch(filter(str.isdigit, changed), self._worklogs)
         if since and self._rule == "issue_status":
             rows += yield from self._worklogs_of_moved(since)
         ours = yield from self._placed({row["id"]: row for row in rows}.values())
-        read, unreadable = readable(ours, self._to_entry)
         moments = (*changed.values(), *deleted.values(), *(m.changed_at(row) for row in ours if row["move"]))
         gone = {each: at for each, at in deleted.items() if each.isdigit()}
-        entries, more = self.told(read, gone, moments, watermark)
-        return TimePage(entries=entries, unreadable=unreadable, **more)
+        return self.page_of(TimePage, ours, self._to_entry, moments, watermark, gone)
 
     def _placed(self, rows: Iterable[Row]) -> Verb[list[Row]]:
         """Work logs of our engagements with what is around them, and those that may be of one."""
@@ -212,35 +186,27 @@ class Jira(Connector):
         return self.ref("invoice", billed.number) if marked else None
 
     def _invoice(self, billed: InvoicedTime) -> Verb[str]:
-        epic = yield from self._epic(billed.project_code)
+        epic = yield from self.the_project(billed.project_code)
         return f"issue/{epic['id']}/properties/{m.own(m.INVOICE, billed.number)}"
 
     def _billed(self, billed: InvoicedTime) -> Verb[list[Row]]:
         ids = {source_id(key, self.system) for key in billed.entry_keys}
-        rows = yield from in_batches(ids, self.manifest.page_size, self._worklogs)
-        if missing := ", ".join(sorted(ids - {row["id"] for row in rows})):
-            raise self.refusal(f"jira shows no work log {missing}", "NO_WORKLOG", "entry_keys")
-        return rows
+        return self.all_there((yield from self._by_batch(ids, self._worklogs)), ids, "work log")
 
     # -- milestones --------------------------------------------------------------------------------------------
     def milestones_changed(self, watermark: str) -> Verb[MilestonePage]:
-        """Milestones of ours changed after the watermark. A status nobody has mapped is not guessed."""
+        """Milestones of ours changed after the watermark, as they were last moved, or created."""
         rows = yield from self._search(f"labels = {m.MARK}", self.since(watermark))
         ours = [row for row in rows if m.mark_of(row).get("kind") == "milestone"]
         moves = yield from self._moves(row["id"] for row in ours)
-        milestones, unreadable = readable(ours, lambda row: self._to_milestone(row, moves.get(row["id"])))
-        latest = max((to_utc(row["fields"]["updated"]).isoformat() for row in rows), default=watermark)
-        return MilestonePage(milestones=milestones, watermark=latest, unreadable=unreadable)
+        moments = (to_utc(row["fields"]["updated"]) for row in rows)
+        return self.page_of(MilestonePage, ours, lambda row: self._to_milestone(row, moves), moments, watermark)
 
-    def _to_milestone(self, row: Row, move: Row | None) -> MilestoneStatus:
-        """As it was last moved, or created."""
+    def _to_milestone(self, row: Row, moves: Mapping[str, Row]) -> MilestoneStatus:
         mark, fields = m.mark_of(row), row["fields"]
-        line_uid, number = milestone_of(mark["code"])
-        last = move or {"created": fields["created"], "author": fields["creator"]}
-        told: Row = {"state": self.own_state("milestone_states", fields["status"]["name"])}
-        told |= {"by": m.name_of(last["author"], self._persons)}
-        told |= {"at": to_utc(last["created"]), "project_code": mark["project"]}
-        return MilestoneStatus(source=self.system, source_id=row["id"], line_uid=line_uid, number=number, **told)
+        last = moves.get(row["id"]) or {"created": fields["created"], "author": fields["creator"]}
+        told: Row = {"by": m.name_of(last["author"], self._persons), "at": to_utc(last["created"])}
+        return self.milestone(mark["project"], mark["key"], fields["status"]["name"], source_id=row["id"], **told)
 
     # -- what requests and answers have in common --------------------------------------------------------------
     def _search(self, jql: str, since: datetime | None = None) -> Verb[list[Row]]:
@@ -266,9 +232,10 @@ class Jira(Connector):
         return m.last_moves((yield from self._by_ids("changelog/bulkfetch", "issueChangeLogs", ids, asked)))
 
     def _by_ids(self, path: str, under: str, ids: Iterable[str], asked: Row) -> Verb[list[Row]]:
-        return in_batches(
-            ids, self.manifest.page_size, lambda some: self._pages(path, asked | {"issueIdsOrKeys": some}, under)
-        )
+        return self._by_batch(ids, lambda some: self._pages(path, asked | {"issueIdsOrKeys": some}, under))
+
+    def _by_batch(self, ids: Iterable[str], ask: Callable[[list[str]], Verb[list[Row]]]) -> Verb[list[Row]]:
+        return in_batches(ids, self.manifest.page_size, ask)
 
     def _worklogs(self, ids: list[str]) -> Verb[list[Row]]:
         asked = {"ids": [int(each) for each in ids]}

@@ -23,6 +23,7 @@ TASK = Table(Field("name", "summary"), of=Task, there="issue")
 # What the mark of an epic repeats, as Jira has no field for it.
 _MARKED = ("client_no", "currency", "contract_no", "contract_version")
 PROJECT_MARK = Table(*(Field(name, name) for name in _MARKED), of=Project)
+FACTS = Table(Field("client_no", "client_no"), Field("currency", "currency"))
 
 
 def own(what: str, key: str) -> str:
@@ -47,11 +48,6 @@ def text_of(node: Any) -> str:
         return ""
     own = str(node.get("text") or node.get("attrs", {}).get("text", ""))  # the latter of people and signs
     return own or ("\n" if node.get("type") == "doc" else "").join(text_of(child) for child in node.get("content", ()))
-
-
-def is_done(issue: Row) -> bool:
-    """True when its status is one of those that end work."""
-    return bool(issue["fields"]["status"]["statusCategory"]["key"] == "done")
 
 
 def changed_at(row: Row) -> datetime:
