@@ -60,7 +60,7 @@ class KeyedConnector(Connector):
         record: Row = answer.body
         return record
 
-    def read_record(self, kind: str, key: str) -> Verb[Row | None]:
+    def held(self, kind: str, key: str) -> Verb[Row | None]:
         """The record under our key; None when there is none."""
         answer: Answer = yield Request("GET", self.path_of(kind, key), allow=(404,))
         return None if answer.status == 404 else answer.body
@@ -82,11 +82,11 @@ class KeyedConnector(Connector):
 
     def find_record(self, kind: str, key: str, holds: Callable[[Row], bool] = bool) -> Verb[ExternalRef | None]:
         """The record under our key, if it is there and this holds of it."""
-        record = yield from self.read_record(kind, key)
+        record = yield from self.held(kind, key)
         return self.ref(kind, record["id"]) if record and holds(record) else None
 
     def find_revision(self, kind: str, key: str, revision: int, text_field: str) -> Verb[ExternalRef | None]:
         """The record under our key, if its text says this revision or a later one; version says which."""
-        record = yield from self.read_record(kind, key)
+        record = yield from self.held(kind, key)
         held = revision_of(record.get(text_field), key) if record else 0
         return self.ref(kind, record["id"], str(held)) if record and held >= revision else None

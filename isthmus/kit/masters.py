@@ -16,9 +16,7 @@ from isthmus.ports.messages import ProjectFacts, TaskIn
 
 
 class Masters(Connector):
-    """Subclasses name their kinds of records. id_field: where a record has its id."""
-
-    id_field: ClassVar[str] = "id"
+    """Subclasses name their kinds of records."""
 
     def held(self, kind: str, key: str) -> Verb[Row | None]:
         """The record of this kind under our key; None when there is none."""
@@ -34,7 +32,7 @@ class Masters(Connector):
 
     def ref_to(self, kind: str, record: Row | None) -> ExternalRef | None:
         """A reference to a record that was found."""
-        return self.ref(kind, record[self.id_field]) if record else None
+        return self.ref(kind, record["id"]) if record else None
 
     def _if_it_is(self, kind: str, key: str, *, used: bool) -> Verb[ExternalRef | None]:
         record = yield from self.held(kind, key)
@@ -90,5 +88,5 @@ class Projects(Masters):
         """The project as it is there, with the tasks that are ours."""
         project = yield from self.the_project(project_code)
         facts = yield from self.facts_of(project_code, project)
-        ref, active = self.ref(self.project_kind, project[self.id_field]), self.in_use(self.project_kind, project)
+        ref, active = self.ref(self.project_kind, project["id"]), self.in_use(self.project_kind, project)
         return ProjectFacts(ref=ref, project_code=project_code, active=active, **facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -24,10 +25,11 @@ def as_posted(
     client_no: str,
     state: str = "posted",
     sign: int = 1,
+    issue_date: date | None = None,
 ) -> PostedInvoice:
     """A document as a system has it. amounts: its total and what is open of it, with that system's sign."""
     total, left = (at_minor_unit(sign * Decimal(amount), currency) for amount in amounts)
-    facts = {"currency": currency, "client_no": client_no, "state": state}
+    facts: Row = {"currency": currency, "client_no": client_no, "state": state, "issue_date": issue_date}
     return PostedInvoice(ref=ref, number=number, total=total, open=left, **facts)
 
 

@@ -1,8 +1,14 @@
-"""Invoices and credit memos of an ERP: what is posted is read back, and has to be ours to the cent."""
+"""Invoices and credit memos of an ERP: what is posted is read back and has to be ours to the cent. And its payments."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from isthmus.domain.objects import Payment
 from isthmus.kit.connector import Connector
+from isthmus.kit.mapping import at_minor_unit, sum_by_key
 from isthmus.kit.posting import same_total
 from isthmus.kit.wire import Row, Verb
 from isthmus.ports.messages import PostedInvoice, PostInvoice
@@ -12,7 +18,7 @@ class Receivables(Connector):
     """Subclasses say how a document is found and made, and what it says. A credit memo names the invoice it credits."""
 
     def posted_document(self, document: PostInvoice) -> Verb[Row | None]:
-        """The invoice or credit memo of this number, if it is in the books."""
+        """The document of this number, if it is in the books; a credit memo, if it is set off as far as it can be."""
         raise NotImplementedError
 
     def credited_invoice(self, credit: PostInvoice) -> Verb[Row | None]:
@@ -25,10 +31,6 @@ class Receivables(Connector):
 
     def read_document(self, record: Row, document: PostInvoice) -> PostedInvoice:
         """What a record says."""
-        raise NotImplementedError
-
-    def is_set_off(self, record: Row, credit: PostInvoice) -> Verb[bool]:
-        """Whether a credit memo is set off against its invoice as far as it can be."""
         raise NotImplementedError
 
     def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
@@ -51,6 +53,14 @@ class Receivables(Connector):
 
     def find_credit(self, credit: PostInvoice) -> Verb[PostedInvoice | None]:
         """The credit memo as it is there, if it is posted and set off as far as it can be."""
-        record = yield from self.posted_document(credit)
-        ready = record is not None and (yield from self.is_set_off(record, credit))
-        return self.read_document(record, credit) if record and ready else None
+        return self.find_invoice(credit)
+
+    def payment(
+        self, amount: Any, currency: str, references: Iterable[Any], applies: Iterable[tuple[str, Any]], **facts: Any
+    ) -> Payment:
+        """A payment in this currency. references: the first that is not empty counts. applies: document and amount, a
+        document in instalments several times. facts: source_id, client_no, value_date.
+        """
+        paid = sum_by_key((number, at_minor_unit(Decimal(part), currency)) for number, part in applies)
+        named: Row = {"reference": next(filter(None, references)), "applies": paid, **facts}
+        return Payment(source=self.system, amount=at_minor_unit(Decimal(amount), currency), currency=currency, **named)

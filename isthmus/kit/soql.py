@@ -7,6 +7,7 @@ from datetime import timedelta
 from urllib.parse import quote
 
 from isthmus.domain.errors import Unreachable
+from isthmus.domain.objects import ExternalRef
 from isthmus.kit.connector import Connector
 from isthmus.kit.drift import Described, RemoteField
 from isthmus.kit.mapping import Table, to_utc
@@ -63,43 +64,51 @@ class SoqlConnector(Connector):
         return f"SystemModstamp > {soql_moment(watermark, self.manifest.capture.overlap_seconds)}"
 
     def query(
-        self, columns: Iterable[str], entity: str, where: Sequence[str], order: str, *, deleted: bool = False
+        self, entity: str, columns: Iterable[str], *where: str, order: str = "Id", deleted: bool = False
     ) -> Generator[Request, Answer, list[Row]]:
-        """Every record that meets all conditions, page by page. deleted: those in the recycle bin too."""
+        """Every record that meets all conditions, page by page, with its id as every other system has it too.
+
+        deleted: those in the recycle bin too.
+        """
         asked = " AND ".join(condition for condition in where if condition)
-        soql = f"SELECT {', '.join(dict.fromkeys(columns))} FROM {entity}{f' WHERE {asked}' if asked else ''}"
+        soql = f"SELECT {', '.join(dict.fromkeys(('Id', *columns)))} FROM {entity}{f' WHERE {asked}' if asked else ''}"
         batch = {"Sforce-Query-Options": f"batchSize={self.manifest.page_size}"}
         path = f"{self.root}/{'queryAll' if deleted else 'query'}/"
         answer = yield Request("GET", path, query={"q": f"{soql} ORDER BY {order}"}, headers=batch)
         records: list[Row] = list(answer.body["records"])
         for _ in range(PAGES_MAX):
             if answer.body["done"]:
-                return records
+                return [record | {"id": record["Id"]} for record in records]
             answer = yield Request("GET", answer.body["nextRecordsUrl"])
             records += answer.body["records"]
         raise Unreachable(f"{self.system}: a query of {entity} does not end after {PAGES_MAX} pages")
 
     def record(self, entity: str, field: str, key: str, columns: Iterable[str]) -> Verb[Row | None]:
         """The record that a key of ours names; None when there is none."""
-        query = {"fields": ",".join(columns)}
+        query = {"fields": ",".join(["Id", *columns])}
         answer = yield Request("GET", self.by_key(entity, field, key), query=query, allow=(404,))
-        found: Row | None = None if answer.status == 404 else answer.body
-        return found
+        return None if answer.status == 404 else answer.body | {"id": answer.body["Id"]}
+
+    def query_each(self, entity: str, columns: Iterable[str], ids: Iterable[str], *where: str) -> Verb[list[Row]]:
+        """The records of these ids that meet all conditions."""
+        rows: list[Row] = []
+        for some in chunks(sorted(ids), self.together):
+            rows += yield from self.query(entity, columns, f"Id IN {soql_texts(some)}", *where)
+        return rows
 
     def named(self, entity: str, name: str, what: str) -> Verb[str]:
         """The id of master data by its name. A refusal names what is missing: we make none up."""
-        rows = yield from self.query(("Id", "Name"), entity, (f"Name = {soql_text(name)}",), "Id")
+        rows = yield from self.query(entity, ("Name",), f"Name = {soql_text(name)}")
         return self.ids_by_name([{"id": row["Id"], "name": row["Name"]} for row in rows], (name,), what)[name]
 
-    def upsert(self, entity: str, field: str, key: str, body: Row, *, create: bool = True) -> Verb[Row]:
+    def upsert(self, entity: str, field: str, key: str, body: Row, *, create: bool = True) -> Verb[ExternalRef]:
         """Create or change the record that a key of ours names. create=False: only change it, 404 when it is not there.
 
         Changes say who made them, so that a reader of change events can tell the hub's own.
         """
         query = {} if create else {"updateOnly": "true"}
         answer = yield Request("PATCH", self.by_key(entity, field, key), query=query, json=body, headers=OURS)
-        made: Row = answer.body
-        return made
+        return self.ref(entity, answer.body["id"])
 
     def save_all(self, entity: str, records: Sequence[Row], field: str = "") -> Verb[None]:
         """Create or change records by a key of ours (field), or change those with an id; the 200 of a request together

@@ -92,18 +92,6 @@ def test_states_of_a_firms_own_table_are_as_total_as_others(books: KeyedConnecto
         books.own_state("currencies", "CHF")
 
 
-def test_what_counts_and_what_is_withdrawn_are_told_apart(books: KeyedConnector) -> None:
-    moments = [datetime(2026, 3, day, tzinfo=UTC) for day in (5, 6)]
-    off = books.withdrawn("7", "not approved", moments[0])
-    counts, rest = books.told(["entry", off], {"8": moments[1]}, moments, "2026-03-01T00:00:00+00:00")
-    assert counts == ("entry",) and rest["watermark"] == "2026-03-06T00:00:00+00:00"
-    assert [(one.key, one.by, one.at) for one in rest["withdrawn"]] == [
-        ("books:7", "books: not approved", moments[0]),
-        ("books:8", "books: deleted", moments[1]),
-    ]
-    assert books.told([], {}, moments, "2026-04-01T00:00:00+00:00")[1]["watermark"] == "2026-04-01T00:00:00+00:00"
-
-
 def test_reading_starts_again_before_the_watermark(books: KeyedConnector) -> None:
     assert books.since("2026-03-06T12:01:00+00:00") == datetime(2026, 3, 6, 12, tzinfo=UTC)
     assert books.since("") is None

@@ -6,63 +6,56 @@ Names ending in ``__c`` without the package's prefix ``pse__`` are the firm's ow
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import Project, Rate, Task
-from isthmus.kit.mapping import DAY, LAST_DAY, Field, Table, to_last_day, to_utc
+from isthmus.kit.mapping import DAY, LAST_DAY, Table, same, shortened, to_last_day, to_utc
 from isthmus.kit.rate_days import cannot_hold, hourly_by_role
 from isthmus.kit.wire import Row
-from isthmus.ports.messages import RateCardIn, Withdrawn
+from isthmus.ports.messages import RateCardIn
 
 LOOKUPS = {"pse__Region__c": "pse__Region__c", "pse__Practice__c": "pse__Practice__c", "pse__Group__c": "pse__Grp__c"}
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
-
-def to_name(text: str) -> str:
-    """A record's name there has 80 characters."""
-    return text[:80]
+NAME = (shortened(80), same)
 
 
 PROJECT = Table(
-    Field("name", "Name", out=to_name),
-    Field("currency", "CurrencyIsoCode"),
-    Field("start", "pse__Start_Date__c", *DAY),
-    Field("end", "pse__End_Date__c", *LAST_DAY),
     of=Project,
     there="pse__Proj__c",
+    name=("Name", *NAME),
+    currency="CurrencyIsoCode",
+    start=("pse__Start_Date__c", *DAY),
+    end=("pse__End_Date__c", *LAST_DAY),
 )
-TASK = Table(Field("name", "Name", out=to_name), of=Task, there="pse__Project_Task__c")
-
+PROJECT_FACTS = ("Name", "CurrencyIsoCode", "pse__Is_Active__c", "pse__Start_Date__c", "pse__End_Date__c")
+TASK = Table(of=Task, there="pse__Project_Task__c", name=("Name", *NAME))
 TIME = Table(
-    Field("person", "pse__Resource__r.Email"),
-    Field("role", "pse__Assignment__r.pse__Role__c"),
-    Field("work_type", "pse__Billable__c", back=lambda billable: "" if billable else "non_billable"),
-    Field("cost_rate", "pse__Timecard_Header__r.pse__Cost_Rate_Amount__c"),
-    Field("cost_currency", "pse__Timecard_Header__r.pse__Cost_Rate_Currency_Code__c"),
-    Field("approved_by", "pse__Timecard_Header__r.pse__Approver__r.Name"),
+    person="pse__Resource__r.Email",
+    role="pse__Assignment__r.pse__Role__c",
+    work_type=("pse__Billable__c", same, lambda billable: "" if billable else "non_billable"),
+    cost_rate="pse__Timecard_Header__r.pse__Cost_Rate_Amount__c",
+    cost_currency="pse__Timecard_Header__r.pse__Cost_Rate_Currency_Code__c",
+    approved_by="pse__Timecard_Header__r.pse__Approver__r.Name",
 )
 EXPENSE = Table(
-    Field("source_id", "Id"),
-    Field("person", "pse__Resource__r.Email"),
-    Field("category", "pse__Type__c"),
-    Field("expense_date", "pse__Expense_Date__c"),
-    Field("gross", "pse__Amount__c"),
-    Field("tax", "pse__Incurred_Tax__c"),
-    Field("tax_recoverable", "pse__Incurred_Tax_Non_Billable__c"),
-    Field("personal", "pse__Non_Billable_Incurred_Amount__c"),
-    Field("currency", "CurrencyIsoCode"),
-    Field("billable", "pse__Billable__c"),
-    Field("note", "pse__Description__c"),
-    Field("approved_by", "pse__Expense_Report__r.pse__Approver__r.Name"),
+    source_id="Id",
+    person="pse__Resource__r.Email",
+    category="pse__Type__c",
+    expense_date="pse__Expense_Date__c",
+    gross="pse__Amount__c",
+    tax="pse__Incurred_Tax__c",
+    tax_recoverable="pse__Incurred_Tax_Non_Billable__c",
+    personal="pse__Non_Billable_Incurred_Amount__c",
+    currency="CurrencyIsoCode",
+    billable="pse__Billable__c",
+    note="pse__Description__c",
+    approved_by="pse__Expense_Report__r.pse__Approver__r.Name",
 )
-MILESTONE = Table(
-    Field("source_id", "Id"), Field("by", "LastModifiedBy.Name"), Field("at", "LastModifiedDate", back=to_utc)
-)
+MILESTONE = Table(source_id="Id", by="LastModifiedBy.Name", at=("LastModifiedDate", same, to_utc))
 
-CHANGE = ("Id", "IsDeleted", "SystemModstamp")
+CHANGE = ("IsDeleted", "SystemModstamp")
 DAILY = tuple(f"pse__{day}_{what}__c" for day in DAYS for what in ("Hours", "Notes"))
 SPAN = ("pse__Start_Date__c", "pse__End_Date__c", "CurrencyIsoCode", "pse__Approved__c")
 
@@ -71,17 +64,17 @@ def with_our_keys(table: Table, settings: Mapping[str, Any], parent: str) -> Tab
     """The table with our keys, in the fields the firm has for them, and when the parent was approved."""
     return Table(
         *table.fields,
-        Field("project_code", f"pse__Project__r.{settings['hub_field']}"),
-        Field("milestone", f"pse__Milestone__r.{settings['hub_field']}"),
-        Field("task", f"pse__Assignment__r.{settings['task_field']}"),
-        Field("approved_at", f"{parent}.{settings['approved_at']}", back=to_utc),
+        project_code=f"pse__Project__r.{settings['hub_field']}",
+        milestone=f"pse__Milestone__r.{settings['hub_field']}",
+        task=f"pse__Assignment__r.{settings['task_field']}",
+        approved_at=(f"{parent}.{settings['approved_at']}", same, to_utc),
     )
 
 
 def to_days(row: Row) -> list[Row]:
-    """A split as a row for each of its days, under an id of its own. BadInput when it does not say which days."""
+    """A split as a row for each of its days, under an id of its own; one without a day when it says none."""
     if not row["pse__Start_Date__c"] or not row["pse__End_Date__c"]:
-        raise BadInput("it has no start or end date")
+        return [row | {"day": None}]
     first, last = (date.fromisoformat(row[f"pse__{name}_Date__c"]) for name in ("Start", "End"))
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return [_day(row, day) for day in days]
@@ -97,10 +90,19 @@ def is_approved(row: Row) -> bool:
     return bool(row["pse__Approved__c"]) and not row["IsDeleted"]
 
 
-def to_withdrawn(row: Row, source_id: str, system: str) -> Withdrawn:
-    """What is deleted, not approved, or has nothing any more."""
-    why = "deleted" if row["IsDeleted"] else "not approved any more" if not row["pse__Approved__c"] else "nothing left"
-    return Withdrawn(source=system, source_id=source_id, by=f"{system}: {why}", at=to_utc(row["SystemModstamp"]))
+def why_not(row: Row) -> str:
+    """Why something does not count: it is deleted, not approved, or has nothing any more."""
+    return "deleted" if row["IsDeleted"] else "not approved any more" if not row["pse__Approved__c"] else "nothing left"
+
+
+def changed_at(row: Row) -> datetime:
+    """When it was changed last."""
+    return to_utc(row["SystemModstamp"])
+
+
+def numbers(row: Row) -> list[str]:
+    """The invoices a split is on."""
+    return [number for number in (row["pse__Invoice_Number__c"] or "").split(", ") if number]
 
 
 Window = tuple[str, str, str]  # role, first day, last day (empty: open)

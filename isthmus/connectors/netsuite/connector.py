@@ -10,9 +10,11 @@ from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit.keyed import by_external_id, by_id
 from isthmus.kit.keys import from_external_id, task_codes, task_key, to_revision_text
-from isthmus.kit.mapping import StatusTable, Table, at_minor_unit, sum_by_key
+from isthmus.kit.mapping import Table, at_minor_unit
+from isthmus.kit.masters import Clients, Projects
 from isthmus.kit.paging import latest
-from isthmus.kit.posting import as_posted, one_side, same_payable, same_total
+from isthmus.kit.posting import as_posted, one_side, same_payable
+from isthmus.kit.receivables import Receivables
 from isthmus.kit.suitetalk import SuiteTalk, applied
 from isthmus.kit.wire import Request, Row, Verb, dig
 from isthmus.ports.messages import (
@@ -21,15 +23,16 @@ from isthmus.ports.messages import (
     PostedInvoice,
     PostInvoice,
     PostVendorBill,
-    ProjectFacts,
     ScheduleIn,
     TaskIn,
     TimeCost,
 )
 
 
-class NetSuite(SuiteTalk):
+class NetSuite(SuiteTalk, Clients, Projects, Receivables):
     """One NetSuite account."""
+
+    client_kind, project_kind, task_kind = "customer", "job", "projectTask"
 
     def tables(self) -> dict[str, Table]:
         """The tables, and the firm's own fields for dimensions."""
@@ -47,17 +50,9 @@ class NetSuite(SuiteTalk):
             body["terms"] = yield from self._term(client.payment_terms)
         return (yield from self.put_record("customer", client.client_no, body, replace="addressBook"))
 
-    def find_client(self, client: Client) -> Verb[ExternalRef | None]:
-        """The customer, if it is there and active."""
-        return self.find_record("customer", client.client_no, lambda customer: not customer["isInactive"])
-
     def deactivate_client(self, client: Client) -> Verb[ExternalRef]:
         """Set the customer inactive; nothing else is touched."""
         return self.put_record("customer", client.client_no, {"isInactive": True})
-
-    def find_inactive_client(self, client: Client) -> Verb[ExternalRef | None]:
-        """The customer, if it is inactive."""
-        return self.find_record("customer", client.client_no, lambda customer: bool(customer["isInactive"]))
 
     def payment_terms(self) -> Verb[tuple[str, ...]]:
         """The account's active terms, by our code where the firm has one, else by name."""
@@ -73,42 +68,29 @@ class NetSuite(SuiteTalk):
         body["comments"] = f"Contract {project.contract_no} version {project.contract_version}"
         return self.put_record("job", project.project_code, body)
 
-    def find_project(self, project: Project) -> Verb[ExternalRef | None]:
-        """The job, if it is there and neither inactive nor closed."""
-        return self.find_record("job", project.project_code, self._is_open)
-
-    def read_project(self, project_code: str) -> Verb[ProjectFacts]:
-        """The job with its client and its tasks."""
-        job = (yield Request("GET", self.path_of("job", project_code))).body
-        client = yield Request("GET", f"record/v1/customer/{job['parent']['id']}", query={"fields": "externalId"})
-        rows = yield from self.query(f"SELECT externalid FROM projecttask WHERE project = {job['id']} ORDER BY id")
-        return ProjectFacts(
-            ref=self.ref("job", job["id"]),
-            project_code=project_code,
-            name=job["companyName"],
-            currency=self.decoded("currencies", job["currency"]["id"]),
-            active=self._is_open(job),
-            client_no=from_external_id(client.body.get("externalId", "")),
-            tasks=task_codes(project_code, (from_external_id(row.get("externalid", "")) for row in rows)),
-        )
-
     def close_project(self, project: Project) -> Verb[ExternalRef]:
         """Set the job closed and inactive; it keeps its history."""
         closed = by_id(self.setting("project_closed"))
         return self.put_record("job", project.project_code, {"isInactive": True, "entityStatus": closed})
 
-    def find_closed(self, project: Project) -> Verb[ExternalRef | None]:
-        """The job, if it is inactive or closed."""
-        return self.find_record("job", project.project_code, lambda job: not self._is_open(job))
-
     def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
         """Create or update the project task."""
         body = m.TASK.out(item.task) | {"project": by_external_id(item.project_code)}
-        return self.put_record("projectTask", task_key(item.project_code, item.task.code), body)
+        return self.put_record(*self.place_of(item), body)
 
-    def find_task(self, item: TaskIn) -> Verb[ExternalRef | None]:
-        """The project task, if it is there."""
-        return self.find_record("projectTask", task_key(item.project_code, item.task.code))
+    def facts_of(self, project_code: str, project: Row) -> Verb[Row]:
+        """See Projects."""
+        client = yield Request("GET", f"record/v1/customer/{project['parent']['id']}", query={"fields": "externalId"})
+        tasks = yield from self.query(f"SELECT externalid FROM projecttask WHERE project = {project['id']} ORDER BY id")
+        facts = {"name": project["companyName"], "currency": self.decoded("currencies", project["currency"]["id"])}
+        facts["client_no"] = from_external_id(client.body.get("externalId", ""))
+        keys = (from_external_id(row.get("externalid", "")) for row in tasks)
+        return facts | {"tasks": task_codes(project_code, keys)}
+
+    def in_use(self, kind: str, record: Row) -> bool:
+        """See Masters."""
+        is_open = kind != "job" or self.own_state("project_statuses", record["entityStatus"]["id"]) == "active"
+        return is_open and not record["isInactive"]
 
     def put_schedule(self, schedule: ScheduleIn) -> Verb[ExternalRef]:
         """Create or replace the billing schedule: one milestone per fixed amount."""
@@ -152,22 +134,25 @@ class NetSuite(SuiteTalk):
 
     def post_bill(self, bill: PostVendorBill) -> Verb[PostedBill]:
         """Post the bill, or a vendor credit where it gives back, and read it back: what is payable must be ours."""
-        kind, sign = m.kind_of(bill)
-        body = (m.VENDOR_BILL if kind == "vendorBill" else m.VENDOR_CREDIT).out(bill) | self._books(bill)
-        body["entity"] = self.referred("vendors", bill.supplier)
-        project, items = by_external_id(bill.project_code), []
+        table, sign = m.of_bill(bill)
+        body, items = table.out(bill) | self._books(bill) | {"entity": self.referred("vendors", bill.supplier)}, []
         for line in bill.lines:
-            what = {"amount": sign * line.amount, "memo": line.description, "customer": project}
+            what = {
+                "amount": sign * line.amount,
+                "memo": line.description,
+                "customer": by_external_id(bill.project_code),
+            }
             items.append({"account": by_id(self.coded("accounts", line.account)), **what})
-        if kind == "vendorBill":
+        if table is m.VENDOR_BILL:
             body |= self.chosen(approvalStatus="bill_approval") | {self.setting("payment_hold"): bill.payment_hold}
-        body["expense"] = {"items": items}
-        record = yield from self.put_and_read(kind, bill.bill_id, body, replace="expense")
+        record = yield from self.put_and_read(
+            table.there, bill.bill_id, body | {"expense": {"items": items}}, replace="expense"
+        )
         return same_payable(self._payable(record, bill), bill)
 
     def find_bill(self, bill: PostVendorBill) -> Verb[PostedBill | None]:
         """The bill or vendor credit as NetSuite has it, if it is there."""
-        record = yield from self.read_record(m.kind_of(bill)[0], bill.bill_id)
+        record = yield from self.held(m.of_bill(bill)[0].there, bill.bill_id)
         return self._payable(record, bill) if record else None
 
     def release_bill(self, bill: PostVendorBill) -> Verb[PostedBill]:
@@ -181,52 +166,39 @@ class NetSuite(SuiteTalk):
         return found if found is not None and not found.held else None
 
     def _payable(self, record: Row, bill: PostVendorBill) -> PostedBill:
-        kind, sign = m.kind_of(bill)
-        currency = self.decoded("currencies", record["currency"]["id"])
+        (table, sign), currency = m.of_bill(bill), self.decoded("currencies", record["currency"]["id"])
         net = Decimal(record["total"]) - Decimal(record.get("taxTotal") or 0)
-        return PostedBill(
-            ref=self.ref(kind, record["id"]),
-            bill_no=record["tranId"],
-            total=sign * at_minor_unit(net, currency),
-            currency=currency,
-            held=bool(record.get(self.setting("payment_hold"))),
-            state=self.state(kind, record["status"]["id"]),
-        )
+        facts = {"bill_no": record["tranId"], "state": self.state(table.there, record["status"]["id"])}
+        facts |= {"currency": currency, "held": bool(record.get(self.setting("payment_hold")))}
+        return PostedBill(ref=self.ref(table.there, record["id"]), total=sign * at_minor_unit(net, currency), **facts)
 
-    def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
-        """Post the invoice with the engine's tax per line, and read it back: its total must be ours to the cent."""
-        body = m.INVOICE.out(invoice) | self.chosen(approvalStatus="invoice_approval")
-        body |= self.under("invoice_dimensions", invoice.dimensions)
-        if invoice.payment_terms:
-            body["terms"] = yield from self._term(invoice.payment_terms)
-        return (yield from self._post("invoice", invoice, body, "item,taxDetails"))
-
-    def find_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice | None]:
-        """The invoice as NetSuite has it, if it is there."""
-        return self._find_posted("invoice", invoice.number)
-
-    def post_credit(self, credit: PostInvoice) -> Verb[PostedInvoice]:
-        """Post the credit memo, applied to what is still open of the invoice it credits; the rest stays on account."""
-        original = yield from self.read_record("invoice", credit.original_number)
-        if original is None:
-            raise self.refusal(f"netsuite has no invoice {credit.original_number} to credit", "ORIGINAL", "original")
-        body = m.CREDIT.out(credit) | m.applied_to(original, credit)
-        return (yield from self._post("creditMemo", credit, body, "item,taxDetails,apply"))
-
-    def find_credit(self, credit: PostInvoice) -> Verb[PostedInvoice | None]:
-        """The credit memo as NetSuite has it, if it is there."""
-        return self._find_posted("creditMemo", credit.number)
-
-    def _find_posted(self, kind: str, number: str) -> Verb[PostedInvoice | None]:
-        record = yield from self.read_record(kind, number)
-        return self._posted(record, number, kind) if record else None
-
-    def _post(self, kind: str, document: PostInvoice, body: Row, replace: str) -> Verb[PostedInvoice]:
-        body |= self._books(document) | self._lines(document)
+    def make_document(self, document: PostInvoice, original: Row | None) -> Verb[Row]:
+        """See Receivables. A credit memo is applied to what is still open of its invoice."""
+        body = m.of_document(document).out(document) | self._books(document) | self._lines(document)
         if document.ordered_by:  # a sale is for a project of its own customer
             del body["job"]
-        record = yield from self.put_and_read(kind, document.number, body, replace=replace)
-        return same_total(self._posted(record, document.number, kind), document)
+        if original is not None:
+            body |= m.applied_to(original, document)
+            return (yield from self.put_and_read("creditMemo", document.number, body, replace="item,taxDetails,apply"))
+        body |= self.chosen(approvalStatus="invoice_approval") | self.under("invoice_dimensions", document.dimensions)
+        if document.payment_terms:
+            body["terms"] = yield from self._term(document.payment_terms)
+        return (yield from self.put_and_read("invoice", document.number, body, replace="item,taxDetails"))
+
+    def posted_document(self, document: PostInvoice) -> Verb[Row | None]:
+        """See Receivables."""
+        return self.held(m.of_document(document).there, document.number)
+
+    def credited_invoice(self, credit: PostInvoice) -> Verb[Row | None]:
+        """See Receivables."""
+        return self.held("invoice", credit.original_number)
+
+    def read_document(self, record: Row, document: PostInvoice) -> PostedInvoice:
+        """See Receivables."""
+        currency, kind = self.decoded("currencies", record["currency"]["id"]), m.of_document(document).there
+        ref, whose = self.ref(kind, record["id"]), from_external_id(dig(record, "entity.externalId") or "")
+        amounts, state = (record["total"], record["amountRemaining"]), self.state(kind, record["status"]["id"])
+        return as_posted(ref, document.number, amounts, currency, whose, state)
 
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
         """Payments changed after the watermark, each read by id for what it applies to."""
@@ -240,19 +212,11 @@ class NetSuite(SuiteTalk):
         return PaymentPage(payments=payments, watermark=latest(rows, "modified", watermark))
 
     def _payment(self, record: Row, clients: dict[str, str], numbers: dict[str, str]) -> Payment:
+        facts = {"client_no": clients[record["customer"]["id"]], **m.PAYMENT.back(record)}
+        applies = [(numbers[line["doc"]["id"]], line["amount"]) for line in applied(record)]
+        references = [record.get(name) for name in ("otherRefNum", "checkNum", "tranId")]
         currency = self.decoded("currencies", record["currency"]["id"])
-        # An invoice in instalments has a line for each.
-        lines = [(line["doc"]["id"], at_minor_unit(Decimal(line["amount"]), currency)) for line in applied(record)]
-        return Payment(
-            source=self.system,
-            source_id=record["id"],
-            client_no=clients[record["customer"]["id"]],
-            amount=at_minor_unit(Decimal(record["payment"]), currency),
-            currency=currency,
-            value_date=record["tranDate"],
-            reference=record.get("otherRefNum") or record.get("checkNum") or record["tranId"],
-            applies=sum_by_key((numbers[document], amount) for document, amount in lines),
-        )
+        return self.payment(record["payment"], currency, references, applies, **facts)
 
     def _term(self, code: str) -> Verb[dict[str, str]]:
         """The term of our code: as the firm has set it, else the one of that name."""
@@ -268,16 +232,6 @@ class NetSuite(SuiteTalk):
         items = [m.INVOICE_LINE.out(line) | {"item": self._item(line.tax_code)} for line in invoice.lines]
         taxes = [m.to_tax_detail(line) | own for line in invoice.lines]
         return {"item": {"items": items}, "taxDetailsOverride": True, "taxDetails": {"items": taxes}}
-
-    def _posted(self, record: Row, number: str, kind: str) -> PostedInvoice:
-        currency = self.decoded("currencies", record["currency"]["id"])
-        ref, whose = self.ref(kind, record["id"]), from_external_id(dig(record, "entity.externalId") or "")
-        amounts, state = (record["total"], record["amountRemaining"]), self.state(kind, record["status"]["id"])
-        return as_posted(ref, number, amounts, currency, whose, state)
-
-    def _is_open(self, job: Row) -> bool:
-        states = StatusTable("netsuite job", self.setting("project_statuses"))
-        return states.read(job["entityStatus"]["id"]) == "active" and not job["isInactive"]
 
     def _books(self, record: Project | PostInvoice | PostVendorBill | Journal) -> Row:
         """Currency, and the subsidiary of the legal entity in an account that has subsidiaries."""

@@ -9,7 +9,7 @@ from isthmus.domain.journals import Journal
 from isthmus.domain.money import round_quantity
 from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.keyed import BY_ID, BY_KEY, by_external_id, by_id
-from isthmus.kit.mapping import CLOCK, DAY, LAST_DAY, NEGATED, Field, Table, at_minor_unit
+from isthmus.kit.mapping import CLOCK, DAY, LAST_DAY, NEGATED, Table, at_minor_unit
 from isthmus.ports.messages import PostInvoice, PostLine, PostVendorBill, ScheduleIn, TimeCost
 
 
@@ -29,11 +29,6 @@ def to_tax_detail(line: PostLine) -> dict[str, Any]:
     return {"taxDetailsReference": link, "taxBasis": line.net, "taxRate": percent, "taxAmount": line.tax}
 
 
-def kind_of(bill: PostVendorBill) -> tuple[str, int]:
-    """The record a bill becomes, and the sign its amounts have there: those of a vendor credit are positive."""
-    return ("vendorCredit", -1) if bill.total < 0 else ("vendorBill", 1)
-
-
 def applied_to(original: dict[str, Any], credit: PostInvoice) -> dict[str, Any]:
     """What a credit memo is made from and applied to: the invoice, as far as it is still open."""
     amount = min(at_minor_unit(Decimal(original["amountRemaining"]), credit.currency), credit.total)
@@ -47,54 +42,66 @@ def to_address_book(address: Address) -> dict[str, Any] | None:
     return {"items": [{"defaultBilling": True, "addressBookAddress": lines}]} if lines else None
 
 
-ADDRESS = Table(
-    *map(Field, ("street", "city", "region", "postal_code"), ("addr1", "city", "state", "zip")),
-    Field("country", "country", *BY_ID),
-    of=Address,
-)
+def of_document(document: PostInvoice) -> Table:
+    """The table of an invoice, or of a credit memo, which names the invoice it credits."""
+    return CREDIT if document.original_number else INVOICE
+
+
+def of_bill(bill: PostVendorBill) -> tuple[Table, int]:
+    """The table of the record a bill becomes, and the sign its amounts have there: a vendor credit's are positive."""
+    return (VENDOR_CREDIT, -1) if bill.total < 0 else (VENDOR_BILL, 1)
+
+
+ADDRESS = Table(of=Address, street="addr1", city="city", region="state", postal_code="zip", country=("country", *BY_ID))
 CLIENT = Table(
-    Field("legal_name", "companyName"),
-    Field("tax_id", "vatRegNumber"),
-    Field("address", "addressBook", out=to_address_book, back=None),
     of=Client,
     there="customer",
+    legal_name="companyName",
+    tax_id="vatRegNumber",
+    address=("addressBook", to_address_book, None),
 )
 PROJECT = Table(
-    Field("name", "companyName"),
-    Field("project_code", "entityId"),
-    Field("client_no", "parent", *BY_KEY),
-    Field("start", "startDate", *DAY),
-    Field("end", "projectedEndDate", *LAST_DAY),
     of=Project,
     there="job",
+    name="companyName",
+    project_code="entityId",
+    client_no=("parent", *BY_KEY),
+    start=("startDate", *DAY),
+    end=("projectedEndDate", *LAST_DAY),
 )
-TASK = Table(Field("name", "title"), Field("billable", "nonBillableTask", *NEGATED), of=Task, there="projectTask")
+TASK = Table(of=Task, there="projectTask", name="title", billable=("nonBillableTask", *NEGATED))
 TIME = Table(
-    Field("project_code", "customer", *BY_KEY),
-    Field("hours", "hours", *CLOCK),
-    Field("service_date", "tranDate", *DAY),
-    Field("billable", "isBillable"),
-    Field("bill_rate", "rate"),
     of=TimeCost,
     there="timeBill",
+    project_code=("customer", *BY_KEY),
+    hours=("hours", *CLOCK),
+    service_date=("tranDate", *DAY),
+    billable="isBillable",
+    bill_rate="rate",
 )
-_DOCUMENT = (
-    Field("client_no", "entity", *BY_KEY),
-    Field("project_code", "job", *BY_KEY),
-    Field("number", "tranId"),
-    Field("issue_date", "tranDate", *DAY),
-    Field("po_number", "otherRefNum"),
-    Field("memo", "memo"),
+JOURNAL = Table(of=Journal, there="journalEntry", booked_on=("tranDate", *DAY), memo="memo")
+VENDOR_CREDIT = Table(
+    of=PostVendorBill, there="vendorCredit", bill_no="tranId", billed_on=("tranDate", *DAY), memo="memo"
 )
-JOURNAL = Table(Field("booked_on", "tranDate", *DAY), Field("memo", "memo"), of=Journal, there="journalEntry")
-_BILL = (Field("bill_no", "tranId"), Field("billed_on", "tranDate", *DAY), Field("memo", "memo"))
-VENDOR_BILL = Table(*_BILL, Field("due_on", "dueDate", *DAY), of=PostVendorBill, there="vendorBill")
-VENDOR_CREDIT = Table(*_BILL, of=PostVendorBill, there="vendorCredit")
-INVOICE = Table(*_DOCUMENT, Field("due_date", "dueDate", *DAY), of=PostInvoice, there="invoice")
-CREDIT = Table(*_DOCUMENT, of=PostInvoice, there="creditMemo")
+VENDOR_BILL = Table(*VENDOR_CREDIT.fields, of=PostVendorBill, there="vendorBill", due_on=("dueDate", *DAY))
+CREDIT = Table(
+    of=PostInvoice,
+    there="creditMemo",
+    client_no=("entity", *BY_KEY),
+    project_code=("job", *BY_KEY),
+    number="tranId",
+    issue_date=("tranDate", *DAY),
+    po_number="otherRefNum",
+    memo="memo",
+)
+INVOICE = Table(*CREDIT.fields, of=PostInvoice, there="invoice", due_date=("dueDate", *DAY))
 # The amount is given, so that NetSuite does not make its own of quantity and rate.
 INVOICE_LINE = Table(
-    Field("number", "taxDetailsReference", out="line_{}".format, back=None),
-    *map(Field, ("description", "quantity", "unit_price", "net"), ("description", "quantity", "rate", "amount")),
     of=PostLine,
+    number=("taxDetailsReference", "line_{}".format, None),
+    description="description",
+    quantity="quantity",
+    unit_price="rate",
+    net="amount",
 )
+PAYMENT = Table(source_id="id", value_date="tranDate")

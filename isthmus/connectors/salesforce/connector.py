@@ -12,9 +12,9 @@ from isthmus.kit.capture import LogPage, from_event_log, is_echo, moment_of, tex
 from isthmus.kit.contract_rows import SETTINGS, ContractRows
 from isthmus.kit.eventbus import GONE, listen
 from isthmus.kit.mapping import Table, to_utc
-from isthmus.kit.paging import PAGES_MAX, chunks
-from isthmus.kit.soql import OURS, SoqlConnector, columns_under, latest_stamp, soql_text, soql_texts
-from isthmus.kit.wire import Request, Row, Verb, dig
+from isthmus.kit.paging import PAGES_MAX
+from isthmus.kit.soql import SoqlConnector, columns_under, latest_stamp, soql_text
+from isthmus.kit.wire import Row, Verb, dig
 from isthmus.ports.messages import ContractNotice, ContractNotices, ContractStatus
 
 
@@ -56,14 +56,13 @@ class Salesforce(SoqlConnector):
         )
         return ContractNotices(notices=notices, watermark=watermark)
 
-    def _activated(self, condition: str) -> Verb[list[Row]]:
-        number, version = (self._rows.theirs("contract", name) for name in ("contract_no", "version"))
-        columns, where = ("Id", number, version, "SystemModstamp"), ("Status = 'Activated'", condition)
-        return self.query(columns, "Contract", where, "SystemModstamp, Id")
+    def _noticed(self) -> list[str]:
+        return [*(self._rows.theirs("contract", name) for name in ("contract_no", "version")), "SystemModstamp"]
 
     def _swept(self, since: str) -> Verb[tuple[list[Row], str]]:
         """Contracts changed since a moment less the overlap, and the moment after them."""
-        rows = yield from self._activated(self.changed_since(since))
+        conditions = (m.ACTIVATED, self.changed_since(since))
+        rows = yield from self.query("Contract", self._noticed(), *conditions, order="SystemModstamp, Id")
         return rows, latest_stamp(rows, since)
 
     def _heard(self, position: str) -> Verb[LogPage]:
@@ -82,9 +81,7 @@ class Salesforce(SoqlConnector):
             place, more = answer.body["position"], answer.body["more"]
             events += answer.body["events"] if position else []
         ids = m.records_of([one for one in events if not is_echo(self.manifest.capture.origin, one, self.settings)])
-        rows = list[Row]()
-        for some in chunks(sorted(ids - {m.ANY}), self.together):
-            rows += yield from self._activated(f"Id IN {soql_texts(some)}")
+        rows = yield from self.query_each("Contract", self._noticed(), ids - {m.ANY}, m.ACTIVATED)
         at = max((one["ChangeEventHeader"]["commitTimestamp"] for one in events), default=0)
         told = to_utc(at).isoformat() if at else ""
         return LogPage(rows, place, at=told, more=more and bool(position), gone=m.ANY in ids)
@@ -93,12 +90,12 @@ class Salesforce(SoqlConnector):
         """The contract with its client and the lines of its quote. StaleRead while CPQ recalculates the prices."""
         columns = [*self._rows.columns("contract"), *columns_under("Account", self._rows.columns("client", "address"))]
         where = f"{self._rows.theirs('contract', 'contract_no')} = {soql_text(contract_no)}"
-        rows = yield from self.query(columns, "Contract", (where,), "Id")
+        rows = yield from self.query("Contract", columns, where)
         contract = self.there(next(iter(rows), None), f"contract {contract_no}")
         terms = self._rows.terms(contract, contract_no)
         where = f"SBQQ__Quote__c = {soql_text(terms['quote'])}"
         columns = [*self._rows.columns("line"), m.UNCALCULATED]
-        found = yield from self.query(columns, "SBQQ__QuoteLine__c", (where,), "SBQQ__Number__c, Id")
+        found = yield from self.query("SBQQ__QuoteLine__c", columns, where, order="SBQQ__Number__c, Id")
         if not found:
             raise BadInput(f"contract {contract_no}: its quote {terms['quote']} has no lines")
         if any(dig(row, m.UNCALCULATED) for row in found):
@@ -107,22 +104,12 @@ class Salesforce(SoqlConnector):
 
     def report_status(self, status: ContractStatus) -> Verb[ExternalRef]:
         """Show state and money on the contract. updateOnly: a wrong number must not make a new contract."""
-        answer = yield Request(
-            "PATCH",
-            self._by_number(status.contract_no),
-            query={"updateOnly": "true"},
-            json=self._rows.status_body(status, None),
-            headers=OURS,
-        )
-        return self.ref("Contract", answer.body["id"])
+        number = self._rows.theirs("contract", "contract_no")
+        body = self._rows.status_body(status, None)
+        return self.upsert("Contract", number, status.contract_no, body, create=False)
 
     def find_status(self, status: ContractStatus) -> Verb[ExternalRef | None]:
         """The contract, if it shows this status; read by external id, which is served from the primary."""
-        fields = ",".join(["Id", *self._rows.columns("status")])
-        answer = yield Request("GET", self._by_number(status.contract_no), query={"fields": fields}, allow=(404,))
-        if answer.status == 404 or not self._rows.shows(answer.body, status):
-            return None
-        return self.ref("Contract", answer.body["Id"])
-
-    def _by_number(self, contract_no: str) -> str:
-        return self.by_key("Contract", self._rows.theirs("contract", "contract_no"), contract_no)
+        number, columns = self._rows.theirs("contract", "contract_no"), self._rows.columns("status")
+        contract = yield from self.record("Contract", number, status.contract_no, columns)
+        return self.ref("Contract", contract["id"]) if contract and self._rows.shows(contract, status) else None

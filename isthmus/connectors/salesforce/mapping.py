@@ -104,6 +104,7 @@ SHAPE = Shape(
     RATE_UNITS,
     CAP_KINDS,
 )
+ACTIVATED = "Status = 'Activated'"
 CHANGES = "/data/ContractChangeEvent"  # the channel of change events of contracts
 ANY = "*"  # stands for records that an event does not name
 

@@ -1,37 +1,58 @@
 """Tryton as the ERP: everything is looked for under our key before it is made, as Tryton knows no idempotency key.
 
-Only the code of a party is unique there. So of two invoices that a repeated request has left the second is deleted
+Only the code of a party is unique there. So of two documents that a repeated request has left the second is deleted
 before one of them is posted, and twins of anything else are a refusal that a person looks at.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from isthmus.connectors.tryton import mapping as m
+from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit import tryton_rest as rest
+from isthmus.kit.journals import DraftedJournals, client_of
 from isthmus.kit.keys import revision_of
 from isthmus.kit.mapping import at_minor_unit
-from isthmus.kit.posting import as_posted, made_once, one_of_copies, ready_to_post, same_total, sign_of
+from isthmus.kit.masters import Clients, Projects
+from isthmus.kit.posting import as_posted, made_once, one_of_copies, ready_to_post, sign_of
+from isthmus.kit.receivables import Receivables
 from isthmus.kit.revised import Revised
-from isthmus.kit.tryton_ledger import Moves
-from isthmus.kit.wire import Request, Row, Verb
-from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, ProjectFacts, TaskIn, TimeCost
+from isthmus.kit.wire import Row, Verb
+from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, TaskIn, TimeCost
 
-PARTY, WORK, LINE, INVOICE = "party.party", "project.work", "timesheet.line", "account.invoice"
+PARTY, WORK, LINE, INVOICE, MOVE = "party.party", "project.work", "timesheet.line", "account.invoice", "account.move"
 
 
-class Tryton(Revised, Moves):
+class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, Receivables):
     """One database of a Tryton server. Parties are common to its companies."""
 
-    # -- client ----------------------------------------------------------------------------------------------------
+    client_kind, project_kind, task_kind = PARTY, WORK, WORK
+
+    # -- client, project -------------------------------------------------------------------------------------------
+    def held(self, kind: str, key: str) -> Verb[Row | None]:
+        """See Masters. A party by its code, a project by the code before its name."""
+        if kind == PARTY:
+            rows = yield from self.rows(PARTY, [["code", "=", key]], *m.PARTY, **rest.ALL)
+        else:
+            named = ["name", "like", rest.starting_with(rest.labelled(key, ""))]
+            rows = yield from self.rows(WORK, [["type", "=", "project"], named], *m.PROJECT_FIELDS)
+        return self.one_of(rows, f"{kind} {key}")
+
+    def in_use(self, kind: str, record: Row) -> bool:
+        """See Masters."""
+        if kind == PARTY:
+            return bool(record["active"])
+        return self.own_state("project_statuses", record["status"]["name"]) == "active"
+
     def put_client(self, client: Client) -> Verb[ExternalRef]:
         """Create the party or bring it to these facts."""
-        party = yield from self._party(client)
+        party = yield from self.held(PARTY, client.client_no)
         body = m.CLIENT.out(client)
         if client.payment_terms:
             name = self.setting("terms").get(client.payment_terms, client.payment_terms)
@@ -50,110 +71,69 @@ class Tryton(Revised, Moves):
         first = {"code": body.pop("code")}  # never changes
         return (yield from self.put(PARTY, party, body, first))
 
-    def find_client(self, client: Client) -> Verb[ExternalRef | None]:
-        """The party, if it is there and active."""
-        return self._party_that_is(client, active=True)
-
     def deactivate_client(self, client: Client) -> Verb[ExternalRef]:
         """Set the party inactive."""
-        party = yield from self._party(client)
-        return (yield from self.put(PARTY, self.there(party, client.client_no), {"active": False}))
-
-    def find_inactive_client(self, client: Client) -> Verb[ExternalRef | None]:
-        """The party, if it is inactive."""
-        return self._party_that_is(client, active=False)
+        party = yield from self.the(PARTY, client.client_no)
+        return (yield from self.put(PARTY, party, {"active": False}))
 
     def payment_terms(self) -> Verb[tuple[str, ...]]:
         """The payment terms, by our code where the firm has one, else by name."""
         rows = yield from self.rows("account.invoice.payment_term", [], "name")
         return self.our_terms(row["name"] for row in rows)
 
-    def _party(self, client: Client) -> Verb[Row | None]:
-        rows = yield from self.rows(PARTY, [["code", "=", client.client_no]], *m.PARTY, **rest.ALL)
-        return rows[0] if rows else None  # the code of a party is unique
-
-    def _party_that_is(self, client: Client, active: bool) -> Verb[ExternalRef | None]:
-        party = yield from self._party(client)
-        return self.ref(PARTY, party["id"]) if party and party["active"] is active else None
-
-    # -- project ---------------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
         """Create the project, open for time, or bring it to these facts."""
-        held = yield from self._project(project.project_code)
+        held = yield from self.held(WORK, project.project_code)
         body = m.PROJECT.out(project) | {"name": rest.labelled(project.project_code, project.name)}
         body["party"] = yield from self.id_of(PARTY, "code", project.client_no)
-        body["status"] = yield from self.id_of(f"{WORK}.status", "name", self.setting("project_open"))
+        body["status"] = yield from self._status("project_open")
         first = {"type": "project", "company": self.company(project.entity), "timesheet_available": True}
         return (yield from self.put(WORK, held, body, first))
 
-    def find_project(self, project: Project) -> Verb[ExternalRef | None]:
-        """The project, if it is there and open."""
-        return self._find_project(project, "active")
-
-    def read_project(self, project_code: str) -> Verb[ProjectFacts]:
-        """The project with its client, the currency of its company, and its tasks."""
-        project = self.there((yield from self._project(project_code)), project_code)
-        return ProjectFacts(
-            ref=self.ref(WORK, project["id"]),
-            project_code=project_code,
-            name=project["name"].removeprefix(rest.labelled(project_code, "")),
-            currency=project["company"]["currency"]["code"],
-            active=self.own_state("project_statuses", project["status"]["name"]) == "active",
-            client_no=project["party"]["code"],
-            tasks=tuple(rest.code_of(task["name"]) for task in project["children"]),
-        )
-
     def close_project(self, project: Project) -> Verb[ExternalRef]:
         """Set the project and its tasks, which have to go first, to done."""
-        held = self.there((yield from self._project(project.project_code)), project.project_code)
-        status = yield from self.id_of(f"{WORK}.status", "name", self.setting("project_closed"))
-        done: Row = {"status": status, "progress": 1.0}
+        held = yield from self.the_project(project.project_code)
+        done: Row = {"status": (yield from self._status("project_closed")), "progress": 1.0}
         tasks = [task["id"] for task in held["children"]]
         return (yield from self.put(WORK, held, done | {"children": [["write", tasks, done]] if tasks else []}))
 
-    def find_closed(self, project: Project) -> Verb[ExternalRef | None]:
-        """The project, if it is done."""
-        return self._find_project(project, "closed")
-
     def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
         """Create the task below its project, or bring it to this name."""
-        project = self.there((yield from self._project(item.project_code)), item.project_code)
-        status = yield from self.id_of(f"{WORK}.status", "name", self.setting("project_open"))
-        first = {"type": "task", "parent": project["id"], "company": project["company"]["id"], "status": status}
+        project = yield from self.the_project(item.project_code)
+        first = {"type": "task", "parent": project["id"], "company": project["company"]["id"]}
+        first |= {"status": (yield from self._status("project_open")), "timesheet_available": True}
         body = m.TASK.out(item.task) | {"name": rest.labelled(item.task.code, item.task.name)}
-        held = self._task(project, item.task.code)
-        return (yield from self.put(WORK, held, body, first | {"timesheet_available": True}))
+        return (yield from self.put(WORK, self._task(project, item.task.code), body, first))
 
     def find_task(self, item: TaskIn) -> Verb[ExternalRef | None]:
-        """The task, if it is there."""
-        project = yield from self._project(item.project_code)
-        task = self._task(project, item.task.code) if project else None
-        return self.ref(WORK, task["id"]) if task else None
+        """The task, if it is there below its project."""
+        project = yield from self.held(WORK, item.project_code)
+        return self.ref_to(WORK, self._task(project, item.task.code)) if project else None
 
-    def _project(self, code: str) -> Verb[Row | None]:
-        domain = [["type", "=", "project"], ["name", "like", rest.starting_with(rest.labelled(code, ""))]]
-        rows = yield from self.rows(WORK, domain, *m.PROJECT_FIELDS)
-        return self.only(rows, f"project {code}")
+    def facts_of(self, project_code: str, project: Row) -> Verb[Row]:
+        """See Projects. The currency is that of its company."""
+        yield from ()
+        tasks = tuple(rest.code_of(task["name"]) for task in project["children"])
+        name = project["name"].removeprefix(rest.labelled(project_code, ""))
+        return m.FACTS.back(project) | {"name": name, "tasks": tasks}
 
-    def _find_project(self, project: Project, state: str) -> Verb[ExternalRef | None]:
-        held = yield from self._project(project.project_code)
-        is_so = held and self.own_state("project_statuses", held["status"]["name"]) == state
-        return self.ref(WORK, held["id"]) if held and is_so else None
+    def _status(self, setting: str) -> Verb[int]:
+        return self.id_of(f"{WORK}.status", "name", self.setting(setting))
 
     def _task(self, project: Row, code: str) -> Row | None:
         tasks = [task for task in project["children"] if rest.code_of(task["name"]) == code]
-        return self.only(tasks, f"task {code} of {project['name']}")
+        return self.one_of(tasks, f"task {code} of {project['name']}")
 
     # -- cost ------------------------------------------------------------------------------------------------------
     def newest_line(self, cost: TimeCost) -> Verb[tuple[int, Row | None]]:
         """See Revised. There is one line for each entry."""
         of_entry = ["description", "like", rest.starting_with(f"{cost.entry_key}#")]
-        held = self.only((yield from self.rows(LINE, [of_entry], "description")), f"time {cost.entry_key}")
+        held = self.one_of((yield from self.rows(LINE, [of_entry], "description")), f"time {cost.entry_key}")
         return (revision_of(held["description"], cost.entry_key) if held else 0), held
 
     def write_line(self, cost: TimeCost, last: int, before: Row | None, text: str) -> Verb[ExternalRef]:
         """See Revised. The line itself is changed."""
-        project = self.there((yield from self._project(cost.project_code)), cost.project_code)
+        project = yield from self.the_project(cost.project_code)
         place = self._task(project, cost.task_code) if cost.task_code else project
         body = m.TIME.out(cost) | {"company": project["company"]["id"], "description": text}
         body["work"] = self.there(place, f"{cost.project_code}:{cost.task_code}")["timesheet_works"][0]["id"]
@@ -175,69 +155,69 @@ class Tryton(Revised, Moves):
         return found
 
     # -- receivable ------------------------------------------------------------------------------------------------
-    def post_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice]:
-        """Create the invoice with the engine's tax, post it if it is ours to the cent, and return it as it is then."""
-        look, make = partial(self._invoice, invoice), partial(self._make_invoice, invoice)
-        held = self.there((yield from made_once(look, make, partial(self.drop, INVOICE))), invoice.number)
+    def make_document(self, document: PostInvoice, original: Row | None) -> Verb[Row]:
+        """See Receivables. Made with the engine's tax, and posted if it is ours to the cent."""
+        look, make = partial(self._copies, document, document.number), partial(self._draft, document)
+        held = self.there((yield from made_once(look, make, partial(self.drop, INVOICE))), document.number)
         if not self._is_posted(held):
-            total = at_minor_unit(sign_of(invoice) * rest.from_amount(held["total_amount"]), invoice.currency)
-            ready_to_post(len(held["lines"]), total, invoice, self.system)
+            total = at_minor_unit(sign_of(document) * rest.from_amount(held["total_amount"]), document.currency)
+            ready_to_post(len(held["lines"]), total, document, self.system)
             context = {"_skip_warnings": True} if self.names("warnings", ("stop", "skip")) == ("skip",) else {}
-            about = {"company": self.company(invoice.entity)} | context
+            about = {"company": self.company(document.entity)} | context
             held = yield from self.press(INVOICE, held, "post", m.INVOICE_FIELDS, **about)
-        return same_total(self._posted(held, sign_of(invoice)), invoice)
+        if original and (lines := self._to_set_off(held, original, document)):
+            yield from self.put(INVOICE, original, {"payment_lines": [["add", lines]]})
+        return held
 
-    def find_invoice(self, invoice: PostInvoice) -> Verb[PostedInvoice | None]:
-        """The invoice as Tryton has it, if it was ever posted: a draft is no receivable yet."""
-        held, _ = yield from self._invoice(invoice)
-        return self._posted(held, sign_of(invoice)) if held and self._is_posted(held) else None
+    def posted_document(self, document: PostInvoice) -> Verb[Row | None]:
+        """See Receivables."""
+        held, _ = yield from self._copies(document, document.number)
+        original = (yield from self.credited_invoice(document)) if document.original_number else None
+        waits = original and held and self._to_set_off(held, original, document)
+        return held if held and self._is_posted(held) and not waits else None
 
-    def post_credit(self, credit: PostInvoice) -> Verb[PostedInvoice]:
-        """Post the credit memo, an invoice with negative lines, and set it off against the invoice it credits."""
-        original, _ = yield from self._invoice(credit, credit.original_number)
-        if original is None or not self._is_posted(original):
-            raise self.refusal(f"{self.system} has no posted invoice {credit.original_number}", "ORIGINAL", "original")
-        posted = yield from self.post_invoice(credit)
-        held, _ = yield from self._invoice(credit)
-        if lines := self._to_set_off(held, original, credit):
-            body = {"payment_lines": [["add", lines]]}
-            yield Request("PUT", f"model/{INVOICE}/{original['id']}", json=body)
-        return posted
+    def credited_invoice(self, credit: PostInvoice) -> Verb[Row | None]:
+        """See Receivables."""
+        held, _ = yield from self._copies(credit, credit.original_number)
+        return held if held and self._is_posted(held) else None
 
-    def find_credit(self, credit: PostInvoice) -> Verb[PostedInvoice | None]:
-        """The credit memo as Tryton has it, if it is posted and set off as far as it can be."""
-        held, _ = yield from self._invoice(credit)
-        original, _ = yield from self._invoice(credit, credit.original_number)
-        waits = not (held and self._is_posted(held)) or (original and self._to_set_off(held, original, credit))
-        return None if waits or held is None else self._posted(held, -1)
-
-    def _to_set_off(self, held: Row | None, original: Row, credit: PostInvoice) -> list[int]:
-        """Lines of a credit memo still to be set off. One of more than is open stays on account: nothing splits it."""
-        fits = rest.from_amount(original["amount_to_pay"]) >= credit.total
-        return [line["id"] for line in held["lines_to_pay"] if fits and not line["invoice_payment"]] if held else []
-
-    def _invoice(self, invoice: PostInvoice, number: str = "") -> Verb[tuple[Row | None, list[Row]]]:
-        """The document of its number, or of another one, and drafts of it that a repeated request has left."""
-        ours = [["company", "=", self.company(invoice.entity)], ["reference", "=", number or invoice.number]]
-        rows = yield from self.rows(INVOICE, [["type", "=", "out"], *ours], *m.INVOICE_FIELDS)
-        return one_of_copies(rows, self._is_posted, number or invoice.number, self.system)
+    def read_document(self, record: Row, document: PostInvoice | None = None) -> PostedInvoice:
+        """See Receivables. Without a document of ours amounts are as they are there."""
+        ref, number = self.ref(INVOICE, record["id"], record["number"] or ""), record["reference"] or ""
+        amounts = rest.from_amount(record["total_amount"]), rest.from_amount(record["amount_to_pay"])
+        state, whose = self.state("invoice", record["state"]), record["party"]["code"]
+        day = rest.from_day(record["invoice_date"]) if record["invoice_date"] else None
+        sign = sign_of(document) if document else 1
+        return as_posted(ref, number, amounts, record["currency"]["code"], whose, state, sign, day)
 
     def receivables(self, entity: str, since: date) -> Verb[tuple[PostedInvoice, ...]]:
         """Invoices and credit memos of the company, whoever made them: drafts have no day yet."""
         dated = ["OR", [["invoice_date", ">=", rest.to_day(since)]], [["invoice_date", "=", None]]]
         kinds = [["type", "=", "out"], ["state", "!=", "cancelled"], ["company", "=", self.company(entity)]]
         rows = yield from self.rows(INVOICE, [*kinds, dated], *m.INVOICE_FIELDS)
-        return tuple(self._posted(row, 1) for row in rows)
+        return tuple(map(self.read_document, rows))
 
-    def _make_invoice(self, invoice: PostInvoice) -> Verb[None]:
+    def _copies(self, document: PostInvoice, number: str) -> Verb[tuple[Row | None, list[Row]]]:
+        """The document of this number in the books of ours, and drafts of it that a repeated request has left."""
+        ours = [["company", "=", self.company(document.entity)], ["reference", "=", number]]
+        rows = yield from self.rows(INVOICE, [["type", "=", "out"], *ours], *m.INVOICE_FIELDS)
+        return one_of_copies(rows, self._is_posted, number, self.system)
+
+    def _to_set_off(self, held: Row, original: Row, credit: PostInvoice) -> list[int]:
+        """Lines of a credit memo still to be set off. One of more than is open stays on account: nothing splits it."""
+        fits = rest.from_amount(original["amount_to_pay"]) >= credit.total
+        return [line["id"] for line in held["lines_to_pay"] if fits and not line["invoice_payment"]]
+
+    def _is_posted(self, document: Row) -> bool:
+        return self.state("invoice", document["state"]) in ("posted", "paid", "voided")
+
+    def _draft(self, invoice: PostInvoice) -> Verb[None]:
         """The invoice with its lines and taxes."""
         company, sign = self.company(invoice.entity), sign_of(invoice)
         receivable, revenue, tax = (self.needed(f"{kind}_account") for kind in ("receivable", "revenue", "tax"))
         codes = {line.tax_code: self.setting("accounts").get(line.tax_code, revenue) for line in invoice.lines}
-        wanted = {receivable, tax, *codes.values()}
-        accounts = yield from self.ids_of("account.account", "code", wanted, ["company", "=", company])
-        parties = yield from self.rows(PARTY, [["code", "=", invoice.client_no]], *m.PARTY)
-        party = self.there(self.only(parties, invoice.client_no), invoice.client_no)
+        accounts = yield from self._accounts(company, {receivable, tax, *codes.values()})
+        party = yield from self.the(PARTY, invoice.client_no)
         currency = yield from self.id_of("currency.currency", "code", invoice.currency)
         journal = yield from self.id_of("account.journal", "code", self.setting("journal"))
         common: Row = {"company": company, "currency": currency}
@@ -248,16 +228,50 @@ class Tryton(Revised, Moves):
         parts = {"lines": [["create", lines]], "taxes": [["create", m.to_taxes(invoice, accounts[tax])]]}
         yield from self.make(INVOICE, m.INVOICE.out(invoice) | common | head | parts, company)
 
-    def _is_posted(self, document: Row) -> bool:
-        return self.state("invoice", document["state"]) in ("posted", "paid", "voided")
+    def _accounts(self, company: int, codes: Iterable[str]) -> Verb[dict[str, int]]:
+        return self.ids_of("account.account", "code", codes, ["company", "=", company])
 
-    def _posted(self, document: Row, sign: int) -> PostedInvoice:
-        ref, number = self.ref(INVOICE, document["id"], document["number"] or ""), document["reference"] or ""
-        amounts = rest.from_amount(document["total_amount"]), rest.from_amount(document["amount_to_pay"])
-        state, whose = self.state("invoice", document["state"]), document["party"]["code"]
-        made = as_posted(ref, number, amounts, document["currency"]["code"], whose, state, sign)
-        day = rest.from_day(document["invoice_date"]) if document["invoice_date"] else None
-        return made.model_copy(update={"issue_date": day})
+    # -- journals: drafted and posted by a button; our number stands before the description -------------------------
+    def journals_of(self, journal: Journal) -> Verb[list[Row]]:
+        """See DraftedJournals."""
+        named = ["description", "like", rest.starting_with(rest.labelled(journal.journal_no, ""))]
+        return self.rows(MOVE, [["company", "=", self.company(journal.entity)], named], *m.MOVE_FIELDS)
+
+    def make_journal(self, journal: Journal) -> Verb[None]:
+        """See DraftedJournals. In the period of its day, in the currency of the books; debts name the client."""
+        company, day = self.company(journal.entity), rest.to_day(journal.booked_on)
+        [books] = yield from self.rows("company.company", [["id", "=", company]], "currency.code")
+        if (kept := books["currency"]["code"]) != journal.currency:
+            cause = f"{self.system} keeps the books of {journal.entity} in {kept}"
+            raise self.refusal(f"{cause}: {journal.journal_no} is in {journal.currency}", "CURRENCY", "currency")
+        during = [["start_date", "<=", day], ["end_date", ">=", day], ["type", "=", "standard"]]
+        periods = yield from self.rows("account.period", [["company", "=", company], *during], "name")
+        accounts = yield from self._accounts(company, map(self.account_of, journal.lines))
+        clients = yield from self.ids_of(PARTY, "code", filter(None, map(client_of, journal.lines)))
+        sides = [
+            m.SIDE.out(line) | {"account": accounts[self.account_of(line)], "party": clients.get(client_of(line))}
+            for line in journal.lines
+        ]
+        head: Row = {"company": company, "date": day, "lines": [["create", sides]]}
+        head["description"] = rest.labelled(journal.journal_no, journal.memo)
+        head["period"] = self.there(next(iter(periods), None), f"period of {journal.booked_on}")["id"]
+        head["journal"] = yield from self.id_of("account.journal", "code", self.setting("general_journal"))
+        yield from self.make(MOVE, head, company)
+
+    def drop_journal(self, row: Row) -> Verb[None]:
+        """See DraftedJournals."""
+        return self.drop(MOVE, row)
+
+    def finish_journal(self, journal: Journal, row: Row) -> Verb[ExternalRef]:
+        """See DraftedJournals. What is about to be posted has to be what the hub has kept."""
+        debit = sum((rest.from_amount(line["debit"]) for line in row["lines"]), Decimal(0))
+        self.ready_to_book(journal, len(row["lines"]), debit)
+        posted = yield from self.press(MOVE, row, "post", m.MOVE_FIELDS, company=self.company(journal.entity))
+        return self.ref(MOVE, posted["id"], posted["number"])
+
+    def booked_as(self, row: Row) -> ExternalRef | None:
+        """See DraftedJournals. Its version is Tryton's own number of it."""
+        return self.ref(MOVE, row["id"], row["number"]) if row["state"] == "posted" else None
 
     # -- payments --------------------------------------------------------------------------------------------------
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:
@@ -279,14 +293,7 @@ class Tryton(Revised, Moves):
         foreign, invoice = line["second_currency"], line["invoice_payment"]
         currency = (foreign or line["account"]["company"]["currency"])["code"]
         booked = abs(rest.from_amount(line["amount_second_currency" if foreign else "credit"]))
-        amount = at_minor_unit(booked, currency)
-        return Payment(
-            source=self.system,
-            source_id=str(line["id"]),
-            client_no=(line["party"] or {}).get("code") or "",
-            amount=amount,
-            currency=currency,
-            value_date=rest.from_day(line["date"]),
-            reference=line["description"] or line["move"]["description"] or line["move"]["number"],
-            applies={invoice["reference"] or invoice["number"]: amount} if invoice else {},
-        )
+        applies = [(invoice["reference"] or invoice["number"], booked)] if invoice else []
+        references = (line["description"], line["move"]["description"], line["move"]["number"])
+        facts = {"client_no": "", "source_id": str(line["id"]), **m.PAYMENT.back(line)}
+        return self.payment(booked, currency, references, applies, **facts)

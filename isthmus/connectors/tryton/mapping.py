@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from isthmus.domain.journals import JournalLine
 from isthmus.domain.objects import Address, Client, Project, Task
-from isthmus.kit.mapping import Field, Table
+from isthmus.kit.mapping import Table
 from isthmus.kit.posting import sign_of
 from isthmus.kit.tryton_rest import AMOUNT, DAY, DURATION, LAST_DAY, to_amount
 from isthmus.kit.wire import Row
@@ -21,6 +22,7 @@ INVOICE_FIELDS = (
     *("number", "reference", "state", "invoice_date", "total_amount", "amount_to_pay", "currency.code", "party.code"),
     *("lines.id", "lines_to_pay.id", "lines_to_pay.invoice_payment.id"),
 )
+MOVE_FIELDS = ("number", "state", "lines.debit")
 PAYMENT_FIELDS = (
     *("last_modified_at", "date", "description", "credit", "amount_second_currency", "second_currency.code"),
     *("party.code", "account.company.currency.code", "invoice_payment.reference", "invoice_payment.number"),
@@ -50,41 +52,39 @@ def to_line(line: PostLine, sign: int) -> Row:
     return {"description": counted, "quantity": sign, "unit_price": to_amount(line.net)}
 
 
-CLIENT = Table(Field("client_no", "code"), Field("legal_name", "name"), of=Client, there="party.party")
-ADDRESS = Table(
-    Field("street", "street_unstructured"),
-    Field("city", "city"),
-    Field("postal_code", "postal_code"),
-    of=Address,
-    there="party.address",
-)
+CLIENT = Table(of=Client, there="party.party", client_no="code", legal_name="name")
+ADDRESS = Table(of=Address, there="party.address", street="street_unstructured", city="city", postal_code="postal_code")
 PROJECT = Table(
-    Field("name", "name"),
-    Field("start", "timesheet_start_date", *DAY),
-    Field("end", "timesheet_end_date", *LAST_DAY),
     of=Project,
     there="project.work",
+    name="name",
+    start=("timesheet_start_date", *DAY),
+    end=("timesheet_end_date", *LAST_DAY),
 )
-TASK = Table(Field("name", "name"), of=Task, there="project.work")
-TIME = Table(
-    Field("service_date", "date", *DAY),
-    Field("hours", "duration", *DURATION),
-    of=TimeCost,
-    there="timesheet.line",
-)
+FACTS = Table(currency="company.currency.code", client_no="party.code")
+TASK = Table(of=Task, there="project.work", name="name")
+TIME = Table(of=TimeCost, there="timesheet.line", service_date=("date", *DAY), hours=("duration", *DURATION))
 INVOICE = Table(
-    Field("number", "reference"),
-    Field("issue_date", "invoice_date", *DAY),
-    Field("due_date", "payment_term_date", *DAY),
-    Field("po_number", "description"),
-    Field("memo", "comment"),
     of=PostInvoice,
     there="account.invoice",
+    number="reference",
+    issue_date=("invoice_date", *DAY),
+    due_date=("payment_term_date", *DAY),
+    po_number="description",
+    memo="comment",
 )
 INVOICE_LINE = Table(
-    Field("description", "description"),
-    Field("quantity", "quantity"),
-    Field("unit_price", "unit_price", *AMOUNT),
     of=PostLine,
     there="account.invoice.line",
+    description="description",
+    quantity="quantity",
+    unit_price=("unit_price", *AMOUNT),
 )
+SIDE = Table(
+    of=JournalLine,
+    there="account.move.line",
+    debit=("debit", *AMOUNT),
+    credit=("credit", *AMOUNT),
+    text="description",
+)
+PAYMENT = Table(client_no="party.code", value_date=("date", *DAY))
