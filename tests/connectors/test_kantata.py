@@ -593,7 +593,7 @@ def test_an_invoice_without_time_is_marked_too_and_a_foreign_key_is_refused(
 ) -> None:
     fixed = billed.model_copy(update={"entry_keys": (), "number": "INV-2026-0003"})
     assert set_up.mark_invoiced(fixed) == set_up.find_invoiced(fixed)
-    assert m.to_invoice(fixed, [])["additional_items"][0]["amount_in_cents"] == 26130
+    assert m.lump_sum(fixed)["amount_in_cents"] == 26130
     with pytest.raises(BadInput, match="harvest:1"):
         set_up.mark_invoiced(billed.model_copy(update={"entry_keys": ("harvest:1",)}))
 

@@ -166,7 +166,7 @@ def test_a_correction_replaces_the_hour_and_never_the_other_way_round(tryton: Ru
 
 
 def test_what_is_not_there_is_said(erp: Connection) -> None:
-    with pytest.raises(NotFound, match="no project.work P_9"):
+    with pytest.raises(NotFound, match=r"no project\.work P_9"):
         erp.read_project("P_9")
     with pytest.raises(RemoteRefusal, match="NET45"):
         erp.put_client(CLIENT.model_copy(update={"payment_terms": "NET45"}))

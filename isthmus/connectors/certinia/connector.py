@@ -10,7 +10,7 @@ from isthmus.domain.objects import Expense, ExternalRef, MilestoneStatus, Projec
 from isthmus.kit.keys import source_id, task_codes, task_key
 from isthmus.kit.mapping import Table, set_at
 from isthmus.kit.masters import Projects
-from isthmus.kit.soql import SoqlConnector, columns_of, soql_text
+from isthmus.kit.soql import SoqlConnector, columns_of, columns_under, soql_text
 from isthmus.kit.wire import Row, Verb, dig
 from isthmus.kit.work_source import WorkSource
 from isthmus.ports.messages import ExpensePage, InvoicedTime, MilestonePage, RateCardIn, TaskIn, TimePage, Withdrawn
@@ -95,39 +95,31 @@ class Certinia(SoqlConnector, Projects, WorkSource):
     # -- rates -------------------------------------------------------------------------------------------------
     def put_rates(self, card: RateCardIn) -> Verb[ExternalRef]:
         """A rate card set of the project's own with a card per role and window; the project gets the set last."""
-        wanted = m.to_rate_cards(card.rates, self.setting("roles"))
-        named = {"Name": card.project_code, "CurrencyIsoCode": card.currency}
+        wanted, currency = m.to_rate_cards(card, self.setting("roles")), {"CurrencyIsoCode": card.currency}
+        named = {"Name": card.project_code} | currency
         owner = yield from self.upsert(CARD_SET, self.hub, card.project_code, named)
         in_set = {"pse__Rate_Card_Set__c": owner.external_id}
-        keys = {window: ":".join((card.project_code, *window)) for window in wanted}
-        cost = self.setting("average_cost_rate")
-        cards = [{self.hub: keys[w]} | m.to_card(card, w, rate, cost) for w, rate in wanted.items()]
-        yield from self.save_all(CARD, cards, self.hub)
-        currency = {"CurrencyIsoCode": card.currency}
-        links = [{self.hub: key, "pse__Rate_Card__r": {self.hub: key}} | in_set | currency for key in keys.values()]
+        cost = {"pse__Average_Cost_Rate__c": self.setting("average_cost_rate")}
+        yield from self.save_all(CARD, [{self.hub: key} | cost | m.CARD.out(wanted[key]) for key in wanted], self.hub)
+        links = [{self.hub: key, "pse__Rate_Card__r": {self.hub: key}} | in_set | currency for key in wanted]
         yield from self.save_all(JUNCTION, links, self.hub)
         held = yield from self._cards(card.project_code)
-        yield from self.delete_all(row["Id"] for row in held if row[self.hub] not in keys.values())
+        yield from self.delete_all(row["id"] for row in held if row[self.hub] not in wanted)
         yield from self.upsert(PROJECT, self.hub, card.project_code, in_set, create=False)
         return owner
 
     def find_rates(self, card: RateCardIn) -> Verb[ExternalRef | None]:
         """The project's rate card set, if its cards are exactly these."""
         project = yield from self.the_project(card.project_code)
-        if dig(project, f"pse__Rate_Card_Set__r.{self.hub}") != card.project_code:
-            return None
+        wanted = m.to_rate_cards(card, self.setting("roles"))
         rows = yield from self._cards(card.project_code)
-        found = [row["pse__Rate_Card__r"] for row in rows]
-        held = {m.window_of(each): (each["pse__Suggested_Bill_Rate__c"], each["CurrencyIsoCode"]) for each in found}
-        wanted = m.to_rate_cards(card.rates, self.setting("roles"))
-        same = held == {window: (rate, card.currency) for window, rate in wanted.items()} and len(rows) == len(held)
-        return self.ref(CARD_SET, rows[0]["pse__Rate_Card_Set__c"]) if rows and same else None
+        held = {row[self.hub]: m.CARD.back(row["pse__Rate_Card__r"]) for row in rows}
+        in_use = dig(project, f"pse__Rate_Card_Set__r.{self.hub}") == card.project_code
+        return self.ref(CARD_SET, rows[0]["pse__Rate_Card_Set__c"]) if in_use and held == wanted else None
 
     def _cards(self, project_code: str) -> Verb[list[Row]]:
-        names = ("pse__Role__c", "pse__Start_Date__c", "pse__End_Date__c", "pse__Suggested_Bill_Rate__c")
-        columns = [f"pse__Rate_Card__r.{name}" for name in (*names, "CurrencyIsoCode")]
-        where = f"pse__Rate_Card_Set__r.{self.hub} = {soql_text(project_code)}"
-        return self.query(JUNCTION, [*columns, self.hub, "pse__Rate_Card_Set__c"], where)
+        columns = [*columns_under("pse__Rate_Card__r", columns_of(m.CARD)), self.hub, "pse__Rate_Card_Set__c"]
+        return self.query(JUNCTION, columns, f"pse__Rate_Card_Set__r.{self.hub} = {soql_text(project_code)}")
 
     # -- time, expenses and milestones ---------------------------------------------------------------------------
     def approved_time(self, watermark: str) -> Verb[TimePage]:

@@ -5,12 +5,12 @@ Names ending in ``__c`` without the package's prefix ``pse__`` are the firm's ow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from isthmus.domain.objects import Project, Rate, Task
+from isthmus.domain.objects import Project, Task
 from isthmus.kit.mapping import DAY, LAST_DAY, Table, same, shortened, to_last_day, to_utc
 from isthmus.kit.rate_days import cannot_hold, hourly_by_role
 from isthmus.kit.wire import Row
@@ -54,6 +54,13 @@ EXPENSE = Table(
     approved_by="pse__Expense_Report__r.pse__Approver__r.Name",
 )
 MILESTONE = Table(source_id="Id", by="LastModifiedBy.Name", at=("LastModifiedDate", same, to_utc))
+CARD = Table(
+    role="pse__Role__c",
+    first="pse__Start_Date__c",
+    last="pse__End_Date__c",
+    rate="pse__Suggested_Bill_Rate__c",
+    currency="CurrencyIsoCode",
+)
 
 CHANGE = ("IsDeleted", "SystemModstamp")
 DAILY = tuple(f"pse__{day}_{what}__c" for day in DAYS for what in ("Hours", "Notes"))
@@ -105,34 +112,17 @@ def numbers(row: Row) -> list[str]:
     return [number for number in (row["pse__Invoice_Number__c"] or "").split(", ") if number]
 
 
-Window = tuple[str, str, str]  # role, first day, last day (empty: open)
-
-
-def to_rate_cards(rates: Iterable[Rate], names: Mapping[str, str]) -> dict[Window, Decimal]:
-    """The contract's rates as cards. RemoteRefusal for what none can hold."""
-    cards: dict[Window, Decimal] = {}
-    for rate in hourly_by_role(rates):
-        key = (names.get(rate.role, rate.role), rate.effective_from.isoformat(), to_last_day(rate.effective_to) or "")
-        if key in cards or key[1] == key[2] or rate.bill_rate != round(rate.bill_rate, 4):
-            told = f"no card holds {rate.bill_rate} for {rate.role} from {key[1]}: twice, one day, or too fine"
+def to_rate_cards(card: RateCardIn, names: Mapping[str, str]) -> dict[str, Row]:
+    """The contract's rates as rate cards by key: one for a role and the days it holds. RemoteRefusal for what none can
+    hold.
+    """
+    cards: dict[str, Row] = {}
+    for rate in hourly_by_role(card.rates):
+        found = {"role": names.get(rate.role, rate.role), "first": rate.effective_from.isoformat()}
+        found |= {"last": to_last_day(rate.effective_to)} if rate.effective_to else {}
+        key = ":".join((card.project_code, found["role"], found["first"], found.get("last", "")))
+        if key in cards or found.get("last") == found["first"] or rate.bill_rate != round(rate.bill_rate, 4):
+            told = f"no card holds {rate.bill_rate} for {rate.role} from {found['first']}: twice, one day, or too fine"
             raise cannot_hold(told)
-        cards[key] = rate.bill_rate
+        cards[key] = found | {"rate": rate.bill_rate, "currency": card.currency}
     return cards
-
-
-def to_card(card: RateCardIn, window: Window, rate: Decimal, cost: str) -> Row:
-    """A rate card's own fields."""
-    role, first, last = window
-    return {
-        "CurrencyIsoCode": card.currency,
-        "pse__Role__c": role,
-        "pse__Suggested_Bill_Rate__c": rate,
-        "pse__Average_Cost_Rate__c": cost,
-        "pse__Start_Date__c": first,
-        "pse__End_Date__c": last or None,
-    }
-
-
-def window_of(found: Row) -> Window:
-    """What a rate card is for."""
-    return found["pse__Role__c"], found["pse__Start_Date__c"], found["pse__End_Date__c"] or ""

@@ -227,9 +227,9 @@ class Jira(Projects, WorkSource):
         return known
 
     def _moves(self, ids: Iterable[str]) -> Verb[dict[str, Row]]:
-        """The last change of status of issues."""
-        asked = {"fieldIds": ["status"]}
-        return m.last_moves((yield from self._by_ids("changelog/bulkfetch", "issueChangeLogs", ids, asked)))
+        """The last change of status of issues, of histories that are oldest first: when, and its author."""
+        logs = yield from self._by_ids("changelog/bulkfetch", "issueChangeLogs", ids, {"fieldIds": ["status"]})
+        return {str(log["issueId"]): log["changeHistories"][-1] for log in logs if log["changeHistories"]}
 
     def _by_ids(self, path: str, under: str, ids: Iterable[str], asked: Row) -> Verb[list[Row]]:
         return self._by_batch(ids, lambda some: self._pages(path, asked | {"issueIdsOrKeys": some}, under))

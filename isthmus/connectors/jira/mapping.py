@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import Project, Task
 from isthmus.kit.keys import to_external_id
-from isthmus.kit.mapping import LAST_DAY, Field, Table, seconds_to_hours, to_utc
+from isthmus.kit.mapping import LAST_DAY, Table, seconds_to_hours, to_utc
 from isthmus.kit.wire import Row
 
 MARK = "isthmus"  # label of every issue of ours, and the property that says which one it is
@@ -18,12 +18,11 @@ INVOICE = "isthmus-invoice"  # property of a work log that was billed, and of it
 LEVELS_MAX = 5  # from a subtask up to its epic, with levels a firm may have added
 RULES = ("issue_status", "worklog_property", "not_required")
 
-PROJECT = Table(Field("name", "summary"), Field("end", "duedate", *LAST_DAY), of=Project, there="issue")
-TASK = Table(Field("name", "summary"), of=Task, there="issue")
+PROJECT = Table(of=Project, there="issue", name="summary", end=("duedate", *LAST_DAY))
+TASK = Table(of=Task, there="issue", name="summary")
+FACTS = Table(client_no="client_no", currency="currency")
 # What the mark of an epic repeats, as Jira has no field for it.
-_MARKED = ("client_no", "currency", "contract_no", "contract_version")
-PROJECT_MARK = Table(*(Field(name, name) for name in _MARKED), of=Project)
-FACTS = Table(Field("client_no", "client_no"), Field("currency", "currency"))
+PROJECT_MARK = Table(*FACTS.fields, of=Project, contract_no="contract_no", contract_version="contract_version")
 
 
 def own(what: str, key: str) -> str:
@@ -68,11 +67,6 @@ def around(issue_id: str, issues: Mapping[str, Row], moves: Mapping[str, Row]) -
         place = {"project_code": mark["key"], "task_code": task} if mark.get("kind") == "epic" else {}
         task, at = task or str(mark.get("code", "")), parent_of(issues[at])
     return {"issue": issues.get(issue_id) if place or not at else None, "move": moves.get(issue_id), "place": place}
-
-
-def last_moves(histories: list[Row]) -> dict[str, Row]:
-    """The last change of status by issue, of histories that are oldest first: when it was created, and its author."""
-    return {str(log["issueId"]): log["changeHistories"][-1] for log in histories if log["changeHistories"]}
 
 
 def told(worklog: Row, key: str) -> Row:

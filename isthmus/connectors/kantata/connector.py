@@ -228,8 +228,11 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
         if found := (yield from self.find_invoiced(billed)):
             return found
         workspace = yield from self.the_project(billed.project_code)
-        body = m.to_invoice(billed, ids) | {"workspace_id": workspace["id"]}
+        body = m.INVOICE.out(billed) | {"time_entry_ids": ids, "expense_ids": [], "workspace_id": workspace["id"]}
         body["payment_schedule"] = int(self.setting("payment_schedule"))
+        # It goes to nobody: the client has the hub's own.
+        body |= {"message": f"Invoiced {billed.number}", "suppress_emails": True}
+        body |= {} if ids else {"additional_items": [m.lump_sum(billed)]}
         return (yield from self._put("invoice", billed.number, None, body, {}))
 
     def find_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef | None]:

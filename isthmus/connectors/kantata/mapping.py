@@ -28,6 +28,13 @@ PROJECT = Table(
 TASK = Table(
     of=Task, there="stories", name="title", billable="billable", milestone=("story_type", lambda _: "milestone", None)
 )
+INVOICE = Table(
+    of=InvoicedTime,
+    there="invoices",
+    number="user_invoice_number",
+    issue_date=("invoice_date", *DAY),
+    project_code="project_code",
+)
 
 
 def to_reference(kind: str, key: str) -> dict[str, str]:
@@ -42,22 +49,10 @@ def keys_of(record: Row, kind: str, loaded: Loaded) -> list[str]:
     return [str(r["service_model_ref"]) for r in mine]
 
 
-def to_invoice(billed: InvoicedTime, entry_ids: list[str]) -> dict[str, Any]:
-    """The invoice that claims the entries there. It goes to nobody: the client has the hub's own."""
-    message = f"Invoiced {billed.number}"
-    body: dict[str, Any] = {
-        "time_entry_ids": entry_ids,
-        "expense_ids": [],
-        "invoice_date": billed.issue_date.isoformat(),
-        "user_invoice_number": billed.number,
-        "project_code": billed.project_code,
-        "message": message,
-        "suppress_emails": True,
-    }
-    if not entry_ids:  # an invoice there has at least one line
-        cents = to_minor_units(billed.total, billed.currency)
-        body["additional_items"] = [{"notes": message, "amount_in_cents": cents, "taxable": False}]
-    return body
+def lump_sum(billed: InvoicedTime) -> Row:
+    """The line of an invoice without entries, as one there has at least one line."""
+    cents = to_minor_units(billed.total, billed.currency)
+    return {"notes": f"Invoiced {billed.number}", "amount_in_cents": cents, "taxable": False}
 
 
 def name_of(user_id: Any, loaded: Loaded, what: str = "user") -> str:
