@@ -29,7 +29,7 @@ from isthmus.domain.objects import Rate
 from isthmus.domain.states import CaseState
 from isthmus.kit.executor import trusted
 from isthmus.ports.calls import Exchange, exchanges_of_call
-from isthmus.ports.messages import PostVendorBill, RateCardIn, ScheduleIn
+from isthmus.ports.messages import ContestedLines, PostVendorBill, RateCardIn, ScheduleIn
 from isthmus.runtime import audit
 from isthmus.runtime.clock import SystemClock
 from isthmus.runtime.engine import LANES
@@ -89,6 +89,7 @@ def _just_now() -> str:
 HARMLESS_READS: dict[str, Callable[[Any, str], Any]] = {
     "Crm": lambda connection, entity: connection.read_contract(NOBODY),
     "Delivery": lambda connection, entity: connection.milestones_changed(_just_now()),
+    "DisputeBoard": lambda connection, entity: connection.find_contested(ContestedLines(project_code=NOBODY)),
     "Erp": lambda connection, entity: connection.payment_terms(),
     "Esign": lambda connection, entity: connection.envelopes_ended(_just_now()),
     "ExpenseSource": lambda connection, entity: connection.approved_expenses(_just_now()),

@@ -32,7 +32,11 @@ from isthmus.ports import PORTS, SOURCES
 FILES = ("firm.toml", "connections.toml", "access.toml", "ownership.toml", "desk.toml")
 
 
-BY_DIMENSIONS = SOURCES | {"Psa", "RateBook"}  # ports whose connections may be told apart by dimensions of contracts
+BY_DIMENSIONS = SOURCES | {
+    "DisputeBoard",
+    "Psa",
+    "RateBook",
+}  # ports whose connections may be told apart by dimensions of contracts
 
 
 class _Strict(BaseModel):

@@ -6,13 +6,13 @@ is then the same for all of them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from isthmus.domain.objects import Client, ExternalRef, Project
 from isthmus.kit.connector import Connector
 from isthmus.kit.keys import task_key
 from isthmus.kit.wire import Row, Verb
-from isthmus.ports.messages import ProjectFacts, TaskIn
+from isthmus.ports.messages import ContestedLines, ProjectFacts, TaskIn
 
 
 class Masters(Connector):
@@ -90,3 +90,27 @@ class Projects(Masters):
         facts = yield from self.facts_of(project_code, project)
         ref, active = self.ref(self.project_kind, project["id"]), self.in_use(self.project_kind, project)
         return ProjectFacts(ref=ref, project_code=project_code, active=active, **facts)
+
+
+class DisputeBoards(Projects):
+    """Fills DisputeBoard where a firm has a field for text on projects, which the setting dispute_field names."""
+
+    def note_on(self, project: Row, field: str) -> Verb[str]:
+        """What the field of a project says."""
+        raise NotImplementedError
+
+    def put_note(self, project: Row, field: str, text: str) -> Verb[Any]:
+        """Let the field of a project say this."""
+        raise NotImplementedError
+
+    def show_contested(self, contested: ContestedLines) -> Verb[ExternalRef]:
+        """Show on the project what is contested now."""
+        project = yield from self.the_project(contested.project_code)
+        yield from self.put_note(project, self.needed("dispute_field"), contested.text)
+        return self.ref(self.project_kind, project["id"])
+
+    def find_contested(self, contested: ContestedLines) -> Verb[ExternalRef | None]:
+        """The project, if it shows exactly this."""
+        project = yield from self.held(self.project_kind, contested.project_code)
+        shown = (yield from self.note_on(project, self.needed("dispute_field"))) if project else ""
+        return self.ref_to(self.project_kind, project) if shown == contested.text else None

@@ -75,6 +75,7 @@ CAPTURED: dict[str, str] = {
 # bookkeeping over there: a status, a mark, an hour as cost, a tax document.
 SENT: dict[str, tuple[str, str]] = {
     "Crm.report_status": ("billing_status", "*"),
+    "DisputeBoard.show_contested": ("billing_status", "*"),
     "Erp.put_client": ("client", "*"),
     "Erp.deactivate_client": ("client", "*"),
     "Erp.put_project": ("project", "*"),

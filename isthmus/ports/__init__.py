@@ -3,7 +3,7 @@
 from isthmus.ports.crm import Crm
 from isthmus.ports.erp import Erp, JournalBook, ReceivableList, ScheduleBook, VendorBillBook
 from isthmus.ports.esign import Esign
-from isthmus.ports.psa import Psa, RateBook, TimeSource
+from isthmus.ports.psa import DisputeBoard, Psa, RateBook, TimeSource
 from isthmus.ports.tax import TaxEngine
 from isthmus.ports.work import Delivery, ExpenseSource
 
@@ -12,6 +12,7 @@ PORTS: dict[str, type] = {
     for port in (
         Crm,
         Delivery,
+        DisputeBoard,
         Erp,
         Esign,
         ExpenseSource,
@@ -39,6 +40,7 @@ __all__ = [
     "SOURCES",
     "Crm",
     "Delivery",
+    "DisputeBoard",
     "Erp",
     "Esign",
     "ExpenseSource",

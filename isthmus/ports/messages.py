@@ -23,6 +23,8 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 
+SHOWN_MAX = 255  # characters that a field for a line of text takes nearly everywhere
+
 
 class ContractNotice(Canonical):
     """A contract changed in its owner system; read it to know how. message_id is unique per change."""
@@ -113,6 +115,23 @@ class ContractStatus(Canonical):
     paid: Exact = Decimal("0")
     last_invoice: str = ""
     currency: str
+
+
+class ContestedLines(Canonical):
+    """What a client contests of a project's invoices at the moment: a line of text for each dispute that is open.
+
+    revision: counts the times it was summed up; it makes every report a write of its own.
+    """
+
+    project_code: str
+    revision: int = 0
+    lines: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """In one text, at most 255 characters, as a field for text takes it."""
+        told = "; ".join(self.lines) or "nothing is contested"
+        return told if len(told) <= SHOWN_MAX else f"{told[: SHOWN_MAX - 2].rstrip()} …"
 
 
 class TaskIn(Canonical):

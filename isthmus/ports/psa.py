@@ -1,7 +1,8 @@
 """What the hub asks of a PSA and of time tools: set up the work, hand over approved time, be told what was invoiced.
 
-Three capabilities, because firms combine them freely: the tool people plan in (Psa), a rate book it may keep
-(RateBook), and the tool approved time comes from (TimeSource).
+Several capabilities, because firms combine them freely: the tool people plan in (Psa), a rate book it may keep
+(RateBook), a place where it shows what clients contest (DisputeBoard), and the tool approved time comes from
+(TimeSource).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from isthmus.domain.objects import ExternalRef, Project, Rate
-from isthmus.ports.messages import InvoicedTime, ProjectFacts, RateCardIn, TaskIn, TimePage
+from isthmus.ports.messages import ContestedLines, InvoicedTime, ProjectFacts, RateCardIn, TaskIn, TimePage
 from isthmus.ports.verbs import reads, writes
 
 
@@ -82,6 +83,25 @@ class RateBook(Protocol):
     @reads
     def find_rates(self, card: RateCardIn) -> ExternalRef | None:
         """The project's rate card, if its rates are exactly these."""
+        ...
+
+
+class DisputeBoard(Protocol):
+    """Shows the people who deliver a project what the client contests of its invoices. Not every tool has a place."""
+
+    @writes(
+        key=lambda contested: f"{contested.project_code}:contested:{contested.revision}",
+        find="find_contested",
+        exception="EX-WRITEBACK",
+        queue="billing",
+    )
+    def show_contested(self, contested: ContestedLines) -> ExternalRef:
+        """Show on the project what is contested now, in the place of what was shown before."""
+        ...
+
+    @reads
+    def find_contested(self, contested: ContestedLines) -> ExternalRef | None:
+        """The project, if it shows exactly this."""
         ...
 
 

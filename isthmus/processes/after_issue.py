@@ -127,9 +127,11 @@ def dispute_line(run: Run, invoice_id: str, line: int, amount: str, reason: str,
     )
     contract_no = run.decide("See whose engagement it is", invoicing.contract_of_line, invoice_id, line)
     invoicing.show_in_crm(run, "Show the dispute in the CRM", contract_no)
+    disputing.show_to_delivery(run, "Show the dispute in the PSA", contract_no)
     given_back = run.decide("Have the dispute decided", disputing.decide, dispute)
     run.decide("Close the dispute", disputing.close, dispute, given_back)
     invoicing.show_in_crm(run, "Show the decision in the CRM", contract_no)
+    disputing.show_to_delivery(run, "Show the decision in the PSA", contract_no)
     return given_back
 
 

@@ -13,7 +13,7 @@ from isthmus.connectors.certinia import connector as Certinia
 from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, OutcomeUnknown, RemoteRefusal, Throttled, Unreachable
 from isthmus.domain.objects import Project, Rate, Task
 from isthmus.kit.executor import Connection
-from isthmus.ports.messages import InvoicedTime, RateCardIn, TaskIn
+from isthmus.ports.messages import ContestedLines, InvoicedTime, RateCardIn, TaskIn
 from isthmus.sandbox.base import Fault
 from isthmus.sandbox.certinia import CertiniaSandbox
 from isthmus.sandbox.certinia.reference import approver_id
@@ -150,6 +150,21 @@ def test_a_project_whose_client_is_not_there_is_refused_and_none_is_made_up(
     with pytest.raises(RemoteRefusal, match="C-999"):
         psa.put_project(PROJECT.model_copy(update={"client_no": "C-999"}))
     assert rows(box, "pse__Proj__c") == []
+
+
+def test_what_is_contested_is_shown_in_the_firms_own_field(served: Running, set_up: Connection) -> None:
+    told = ContestedLines(project_code="P-100", revision=1, lines=("INV-1 line 2: 480.00 USD, too many hours",))
+    with pytest.raises(NeedsSetup, match="dispute_field is missing"):
+        set_up.show_contested(told)
+    psa = connect(served, dispute_field="Hub_Contested__c")
+    assert psa.find_contested(told) is None
+    assert psa.show_contested(told) == psa.find_project(PROJECT) == psa.find_contested(told)
+    decided = ContestedLines(project_code="P-100", revision=2)
+    psa.show_contested(decided)
+    assert psa.find_contested(told) is None and psa.find_contested(decided) is not None
+    with pytest.raises(NotFound):
+        psa.show_contested(ContestedLines(project_code="P-9"))
+    assert psa.find_contested(ContestedLines(project_code="P-9")) is None
 
 
 def test_a_dimension_that_is_not_there_is_refused_by_name(served: Running, psa: Connection) -> None:

@@ -24,8 +24,8 @@ from isthmus.domain.errors import (
 from isthmus.domain.objects import Project, Rate, Task
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
-from isthmus.ports import Delivery, ExpenseSource, Psa, RateBook, TimeSource
-from isthmus.ports.messages import InvoicedTime, RateCardIn, TaskIn
+from isthmus.ports import Delivery, DisputeBoard, ExpenseSource, Psa, RateBook, TimeSource
+from isthmus.ports.messages import ContestedLines, InvoicedTime, RateCardIn, TaskIn
 from isthmus.ports.verbs import spec_of
 from isthmus.sandbox.kantata.schema import TIME_ENTRIES
 from isthmus.sandbox.server import Running, running
@@ -121,7 +121,7 @@ def entry(workspace_id: str, **more: Any) -> dict[str, Any]:
 def test_the_manifest_names_every_verb_of_the_port() -> None:
     manifest = Kantata.read_manifest()
     verbs = {}
-    for port in (Psa, RateBook, TimeSource, ExpenseSource, Delivery):
+    for port in (Psa, DisputeBoard, RateBook, TimeSource, ExpenseSource, Delivery):
         assert missing_verbs(Kantata, port.__name__) == []
         verbs |= {f"{port.__name__}.{name}": verb for name, verb in vars(port).items() if hasattr(verb, "__verb__")}
     finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
@@ -190,6 +190,23 @@ def test_two_projects_with_one_key_are_for_a_person(control: Callable[..., Any],
     with pytest.raises(RemoteRefusal, match="2 records") as refused:
         set_up.put_project(PROJECT)
     assert refused.value.remote_code == "DUPLICATE"
+
+
+def test_what_is_contested_is_shown_in_the_firms_custom_field(served: Running, set_up: Connection) -> None:
+    told = ContestedLines(project_code="P-100", revision=1, lines=("INV-1 line 2: 480.00 USD, too many hours",))
+    with pytest.raises(NeedsSetup, match="dispute_field is missing"):
+        set_up.show_contested(told)
+    psa = connect(served, dispute_field="501")
+    assert psa.find_contested(told) is None
+    assert psa.show_contested(told) == psa.find_project(PROJECT) == psa.find_contested(told)
+    decided = ContestedLines(project_code="P-100", revision=2)
+    psa.show_contested(decided)
+    assert psa.find_contested(told) is None and psa.find_contested(decided) is not None
+    [value] = state(served, "custom_field_values")
+    assert (value["custom_field_id"], value["value"]) == ("501", "nothing is contested")
+    with pytest.raises(NotFound, match="P-9"):
+        psa.show_contested(ContestedLines(project_code="P-9"))
+    assert psa.find_contested(ContestedLines(project_code="P-9")) is None
 
 
 def test_an_unknown_status_color_raises(control: Callable[..., Any], set_up: Connection) -> None:

@@ -653,6 +653,20 @@ def test_a_stale_read_hides_the_newest_write_from_look_ups_but_not_from_show(api
     assert api.get("/external_references", subject_type="Workspace", service_model_ref="W-2")["count"] == 1
 
 
+def test_a_new_value_of_a_custom_field_takes_the_place_of_the_one_before(api: Api) -> None:
+    project = api.workspace()["id"]
+    given = {"subject_type": "Workspace", "subject_id": project, "custom_field_id": 501}
+    first = ids(api.post("/custom_field_values", custom_field_value=given | {"value": "one"}))
+    [second] = ids(api.post("/custom_field_values", custom_field_value=given | {"value": "two"}))
+    held = api.get(f"/workspaces/{project}", include="custom_field_values")
+    assert [second] != first and {i: v["value"] for i, v in held["custom_field_values"].items()} == {second: "two"}
+    assert api.get("/custom_field_values", subject_type="Workspace")["count"] == 1
+    assert api.get("/custom_field_values", 400)["errors"][0]["message"] == "subject_type is required"
+    for wrong, field in (({"subject_id": 999}, "subject_id"), ({"subject_type": "Invoice"}, "subject_type")):
+        refused = api.post("/custom_field_values", 422, custom_field_value=given | {"value": "x"} | wrong)
+        assert refused["errors"][0]["field"] == field
+
+
 def test_an_outage_answers_503_in_the_vendors_shape(api: Api) -> None:
     api.root.post("/_control/outage", json={"on": True})
     assert api.get("/users", 503)["errors"] == [{"type": "system", "message": "Service is unavailable"}]
@@ -725,4 +739,4 @@ def test_every_attribute_accepted_or_answered_is_in_the_official_specification(a
         if extra:
             beyond[name] = set(extra)
     assert beyond == BEYOND
-    assert len(COLLECTIONS) == 21
+    assert len(COLLECTIONS) == 23

@@ -15,6 +15,7 @@ from isthmus.domain.errors import BadInput, NeedsSetup, NotFound, OutcomeUnknown
 from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ContractVersion, ExternalRef, Project, TaxAnswer
 from isthmus.ports.messages import (
+    ContestedLines,
     ContractNotice,
     ContractNotices,
     ContractStatus,
@@ -181,6 +182,12 @@ class FakePsa(Model):
 
     def find_closed(self, project: Project) -> ExternalRef | None:
         return self._find("find_closed", "project", project.project_code, active=False)
+
+    def show_contested(self, contested: ContestedLines) -> ExternalRef:
+        return self._put("show_contested", "contested", contested.project_code, shown=contested.text)
+
+    def find_contested(self, contested: ContestedLines) -> ExternalRef | None:
+        return self._find("find_contested", "contested", contested.project_code, shown=contested.text)
 
     def put_task(self, item: TaskIn) -> ExternalRef:
         return self._put("put_task", "task", f"{item.project_code}:{item.task.code}")
@@ -447,6 +454,7 @@ class FakeSystems:
             "Crm": self.crm,
             "Psa": self.psa,
             "RateBook": self.psa,
+            "DisputeBoard": self.psa,
             "TimeSource": self.psa,
             "Erp": self.erp,
             "ScheduleBook": self.erp,

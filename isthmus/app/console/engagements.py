@@ -55,6 +55,7 @@ LANE_OF = {
     "Esign": ("CRM",),
     "Psa": ("PSA",),
     "RateBook": ("PSA",),
+    "DisputeBoard": ("PSA",),
     "TimeSource": ("PSA",),
     "ExpenseSource": ("PSA",),
     "Delivery": ("PSA",),

@@ -51,6 +51,7 @@ TONES = {
 PORT_NAMES = {
     "Crm": "CRM",
     "Delivery": "Delivery tool",
+    "DisputeBoard": "PSA",
     "Erp": "ERP",
     "Esign": "E-signature",
     "ExpenseSource": "Expenses",
@@ -66,6 +67,7 @@ PORT_NAMES = {
 # What a connection is asked for, where its port is not a system of its own.
 FILLS = {
     "Delivery": "delivery",
+    "DisputeBoard": "disputes",
     "ExpenseSource": "expenses",
     "JournalBook": "journals",
     "RateBook": "rates",

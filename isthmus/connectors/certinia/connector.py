@@ -9,18 +9,18 @@ from isthmus.domain.errors import BadInput, NeedsSetup
 from isthmus.domain.objects import Expense, ExternalRef, MilestoneStatus, Project, TimeEntry
 from isthmus.kit.keys import source_id, task_codes, task_key
 from isthmus.kit.mapping import Table, set_at
-from isthmus.kit.masters import Projects
+from isthmus.kit.masters import DisputeBoards
 from isthmus.kit.soql import SoqlConnector, columns_of, columns_under, soql_text
 from isthmus.kit.wire import Row, Verb, dig
 from isthmus.kit.work_source import WorkSource
-from isthmus.ports.messages import ExpensePage, InvoicedTime, MilestonePage, RateCardIn, TaskIn, TimePage, Withdrawn
+from isthmus.ports import messages as msg
 
 PROJECT, TASK, MILESTONE = "pse__Proj__c", "pse__Project_Task__c", "pse__Milestone__c"
 SPLIT, EXPENSE = "pse__Timecard__c", "pse__Expense__c"
 CARD, CARD_SET, JUNCTION = "pse__Rate_Card__c", "pse__Rate_Card_Set__c", "pse__Rate_Card_Set_Junction__c"
 
 
-class Certinia(SoqlConnector, Projects, WorkSource):
+class Certinia(SoqlConnector, DisputeBoards, WorkSource):
     """One organisation with Certinia PSA."""
 
     project_kind, task_kind = PROJECT, TASK
@@ -53,7 +53,7 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         """Set the project to the cancelled stage, closed for time and expenses; it is never deleted."""
         return self.upsert(PROJECT, self.hub, project.project_code, self._state(is_open=False), create=False)
 
-    def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
+    def put_task(self, item: msg.TaskIn) -> Verb[ExternalRef]:
         """Create or change the task, or the milestone; a milestone's target date is the project's until people plan."""
         entity, key = self.place_of(item)
         body: Row = m.TASK.out(item.task) | {"pse__Project__r": {self.hub: item.project_code}}
@@ -77,13 +77,15 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         """See Masters."""
         return bool(record["pse__Is_Active__c"])
 
-    def place_of(self, item: TaskIn) -> tuple[str, str]:
+    def place_of(self, item: msg.TaskIn) -> tuple[str, str]:
         """See Projects. A milestone is an object of its own."""
         return (TASK if item.task.milestone is None else MILESTONE), super().place_of(item)[1]
 
     def held(self, kind: str, key: str) -> Verb[Row | None]:
         """See Masters. With what stands on the records a project refers to."""
-        more = [*m.PROJECT_FACTS, self._client, f"pse__Rate_Card_Set__r.{self.hub}"] if kind == PROJECT else []
+        more = (
+            [*m.PROJECT_FACTS, self.hub, self._client, f"pse__Rate_Card_Set__r.{self.hub}"] if kind == PROJECT else []
+        )
         rows = yield from self.query(kind, more, f"{self.hub} = {soql_text(key)}")
         return next(iter(rows), None)
 
@@ -92,8 +94,17 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         closed = {f"pse__Closed_for_{what}_Entry__c": not is_open for what in ("Time", "Expense")}
         return {"pse__Stage__c": stage, "pse__Is_Active__c": is_open, **closed}
 
+    def put_note(self, project: Row, field: str, text: str) -> Verb[ExternalRef]:
+        """See DisputeBoards."""
+        return self.upsert(PROJECT, self.hub, project[self.hub], {field: text}, create=False)
+
+    def note_on(self, project: Row, field: str) -> Verb[str]:
+        """See DisputeBoards."""
+        row = yield from self.record(PROJECT, self.hub, project[self.hub], [field])
+        return str(row[field] or "") if row else ""
+
     # -- rates -------------------------------------------------------------------------------------------------
-    def put_rates(self, card: RateCardIn) -> Verb[ExternalRef]:
+    def put_rates(self, card: msg.RateCardIn) -> Verb[ExternalRef]:
         """A rate card set of the project's own with a card per role and window; the project gets the set last."""
         wanted, currency = m.to_rate_cards(card, self.setting("roles")), {"CurrencyIsoCode": card.currency}
         named = {"Name": card.project_code} | currency
@@ -108,7 +119,7 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         yield from self.upsert(PROJECT, self.hub, card.project_code, in_set, create=False)
         return owner
 
-    def find_rates(self, card: RateCardIn) -> Verb[ExternalRef | None]:
+    def find_rates(self, card: msg.RateCardIn) -> Verb[ExternalRef | None]:
         """The project's rate card set, if its cards are exactly these."""
         project = yield from self.the_project(card.project_code)
         wanted = m.to_rate_cards(card, self.setting("roles"))
@@ -122,13 +133,13 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         return self.query(JUNCTION, columns, f"pse__Rate_Card_Set__r.{self.hub} = {soql_text(project_code)}")
 
     # -- time, expenses and milestones ---------------------------------------------------------------------------
-    def approved_time(self, watermark: str) -> Verb[TimePage]:
+    def approved_time(self, watermark: str) -> Verb[msg.TimePage]:
         """Days of approved splits changed after the watermark; days without hours or approval are withdrawn."""
         rows = yield from self._changed(SPLIT, [*m.SPAN, *m.DAILY, *columns_of(self._time)], watermark)
         days = [day for row in rows for day in m.to_days(row)]
-        return self.page_of(TimePage, days, self._to_time_entry, map(m.changed_at, rows), watermark)
+        return self.page_of(msg.TimePage, days, self._to_time_entry, map(m.changed_at, rows), watermark)
 
-    def _to_time_entry(self, day: Row) -> TimeEntry | Withdrawn:
+    def _to_time_entry(self, day: Row) -> TimeEntry | msg.Withdrawn:
         if not day["day"]:
             raise BadInput("it has no start or end date")
         if not m.is_approved(day) or not day["hours"]:
@@ -138,21 +149,21 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         facts["role"] = ours.get(facts["role"], facts["role"])
         return TimeEntry(**facts, source_id=day["id"], service_date=day["day"], hours=day["hours"], note=day["note"])
 
-    def approved_expenses(self, watermark: str) -> Verb[ExpensePage]:
+    def approved_expenses(self, watermark: str) -> Verb[msg.ExpensePage]:
         """Approved expenses changed after the watermark; those deleted or not approved are withdrawn."""
         rows = yield from self._changed(EXPENSE, ["pse__Approved__c", *columns_of(self._expense)], watermark)
-        return self.page_of(ExpensePage, rows, self._to_expense, map(m.changed_at, rows), watermark)
+        return self.page_of(msg.ExpensePage, rows, self._to_expense, map(m.changed_at, rows), watermark)
 
-    def _to_expense(self, row: Row) -> Expense | Withdrawn:
+    def _to_expense(self, row: Row) -> Expense | msg.Withdrawn:
         if not m.is_approved(row):
             return self.withdrawn(row["id"], m.why_not(row), m.changed_at(row))
         return Expense(**self._facts(self._expense, row))
 
-    def milestones_changed(self, watermark: str) -> Verb[MilestonePage]:
+    def milestones_changed(self, watermark: str) -> Verb[msg.MilestonePage]:
         """Milestones of our making changed after the watermark."""
         columns = [self.hub, f"pse__Project__r.{self.hub}", "pse__Status__c", *columns_of(m.MILESTONE)]
         rows = yield from self._changed(MILESTONE, columns, watermark, f"{self.hub} != null")
-        return self.page_of(MilestonePage, rows, self._to_milestone, map(m.changed_at, rows), watermark)
+        return self.page_of(msg.MilestonePage, rows, self._to_milestone, map(m.changed_at, rows), watermark)
 
     def _to_milestone(self, row: Row) -> MilestoneStatus:
         state = "deleted" if row["IsDeleted"] else row["pse__Status__c"]
@@ -173,7 +184,7 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         return facts | {"task_code": key.removeprefix(task_key(facts["project_code"], ""))}
 
     # -- billing -------------------------------------------------------------------------------------------------
-    def mark_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef]:
+    def mark_invoiced(self, billed: msg.InvoicedTime) -> Verb[ExternalRef]:
         """Set the splits billed and invoiced, with the number. PSA's own rules refuse what is not approved there.
 
         A split whose days go on several invoices carries all their numbers; its date stays that of the first.
@@ -187,13 +198,13 @@ class Certinia(SoqlConnector, Projects, WorkSource):
         yield from self.save_all(SPLIT, records)
         return self.ref("invoice", billed.number)
 
-    def find_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef | None]:
+    def find_invoiced(self, billed: msg.InvoicedTime) -> Verb[ExternalRef | None]:
         """The mark, if every split is billed and invoiced under the number. An invoice without hours marks nothing."""
         rows = yield from self._splits(billed)
         marked = (r["pse__Billed__c"] and r["pse__Invoiced__c"] and billed.number in m.numbers(r) for r in rows)
         return self.ref("invoice", billed.number) if all(marked) else None
 
-    def _splits(self, billed: InvoicedTime) -> Verb[list[Row]]:
+    def _splits(self, billed: msg.InvoicedTime) -> Verb[list[Row]]:
         ids = {source_id(key, self.system).partition("-")[0] for key in billed.entry_keys}
         columns = ("pse__Billed__c", "pse__Invoiced__c", "pse__Invoice_Number__c")
         return self.all_there((yield from self.query_each(SPLIT, columns, ids)), ids, "timecard split")

@@ -12,14 +12,14 @@ from isthmus.kit.brainstem import BrainstemConnector, collection_of
 from isthmus.kit.keys import digest, source_id, task_codes
 from isthmus.kit.loaded import Loaded
 from isthmus.kit.mapping import to_utc
-from isthmus.kit.masters import Projects
+from isthmus.kit.masters import DisputeBoards
 from isthmus.kit.rate_days import role_rates_by_day
 from isthmus.kit.wire import Row, Verb
 from isthmus.kit.work_source import WorkSource
-from isthmus.ports.messages import ExpensePage, InvoicedTime, MilestonePage, RateCardIn, TaskIn, TimePage
+from isthmus.ports import messages as msg
 
 
-class Kantata(BrainstemConnector, Projects, WorkSource):
+class Kantata(BrainstemConnector, DisputeBoards, WorkSource):
     """One Kantata OX account."""
 
     everything = {"include_archived": "true", "from_archived_workspaces": "true"}  # noqa: RUF012
@@ -44,7 +44,7 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
         closed = {"status_key": int(self.setting("status_cancelled"))}
         return (yield from self._put("workspace", project.project_code, workspace["id"], closed, {}))
 
-    def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
+    def put_task(self, item: msg.TaskIn) -> Verb[ExternalRef]:
         """Create the story with our reference, or bring the one that carries it to these facts."""
         kind, key = self.place_of(item)
         held = yield from self._subject(kind, key)
@@ -86,8 +86,20 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
     def _subject(self, kind: str, key: str) -> Verb[str | None]:
         return self.one_of((yield from self._subjects(kind, key)), f"{kind} {key}")
 
+    def put_note(self, project: Row, field: str, text: str) -> Verb[Row]:
+        """See DisputeBoards. A new value of a custom field takes the place of the one before."""
+        place = {"subject_type": "Workspace", "subject_id": project["id"], "custom_field_id": field}
+        return self.write("custom_field_value", place | {"value": text})
+
+    def note_on(self, project: Row, field: str) -> Verb[str]:
+        """See DisputeBoards."""
+        loaded = Loaded()
+        yield from self.show("workspaces", project["id"], "custom_field_values", loaded)
+        values = loaded.all("custom_field_values").values()
+        return next((str(row["value"]) for row in values if str(row["custom_field_id"]) == field), "")
+
     # -- rates -------------------------------------------------------------------------------------------------
-    def put_rates(self, card: RateCardIn) -> Verb[ExternalRef]:
+    def put_rates(self, card: msg.RateCardIn) -> Verb[ExternalRef]:
         """Make a rate card for the project, which gets it last: until then nothing looks like the project's rates."""
         if found := (yield from self.find_rates(card)):
             return found
@@ -124,7 +136,7 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
             raise self.refusal(f"kantata made versions for {sorted(versions)} of {days}", "VERSIONS", "effective_date")
         return str(rate_card["id"]), versions
 
-    def find_rates(self, card: RateCardIn) -> Verb[ExternalRef | None]:
+    def find_rates(self, card: msg.RateCardIn) -> Verb[ExternalRef | None]:
         """The project's rate card, if it holds exactly these rates, day by day and role by role, to the cent."""
         wanted = role_rates_by_day(card.rates, card.currency, self.setting("roles"))
         workspace = yield from self.held("workspace", card.project_code)
@@ -147,13 +159,13 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
         return self.ref("rate_card", rate_card["id"]) if held == wanted else None
 
     # -- time and expenses -------------------------------------------------------------------------------------
-    def approved_time(self, watermark: str) -> Verb[TimePage]:
+    def approved_time(self, watermark: str) -> Verb[msg.TimePage]:
         """Approved entries that have changed since the watermark; the hub tells revisions by content."""
-        return self._approved(m.TIME, TimeEntry, TimePage, watermark)
+        return self._approved(m.TIME, TimeEntry, msg.TimePage, watermark)
 
-    def approved_expenses(self, watermark: str) -> Verb[ExpensePage]:
+    def approved_expenses(self, watermark: str) -> Verb[msg.ExpensePage]:
         """Approved expenses that have changed since the watermark."""
-        return self._approved(m.EXPENSES, Expense, ExpensePage, watermark)
+        return self._approved(m.EXPENSES, Expense, msg.ExpensePage, watermark)
 
     def _approved(self, kind: m.Kind, model: Any, page: Any, watermark: str) -> Verb[Any]:
         """Approved items that have changed, or whose submission has; the others and the deleted are withdrawn."""
@@ -201,7 +213,7 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
         return {str(row["subject_id"]): to_utc(row["subject_changed_at"]) for row in rows}
 
     # -- milestones --------------------------------------------------------------------------------------------
-    def milestones_changed(self, watermark: str) -> Verb[MilestonePage]:
+    def milestones_changed(self, watermark: str) -> Verb[msg.MilestonePage]:
         """Milestones of ours changed after the watermark."""
         loaded = Loaded()
         asked = {"story_type": "milestone", "all_on_account": "true", **m.REFERENCES}
@@ -212,7 +224,7 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
             asked = {"story_id": row["id"], "include": "user"}
             row["moves"] = yield from self.rows("story_state_changes", asked, loaded)
         moments = (to_utc(row["updated_at"]) for row in rows)
-        return self.page_of(MilestonePage, ours, lambda row: self._to_milestone(row, loaded), moments, watermark)
+        return self.page_of(msg.MilestonePage, ours, lambda row: self._to_milestone(row, loaded), moments, watermark)
 
     def _to_milestone(self, row: Row, loaded: Loaded) -> MilestoneStatus:
         """As somebody has brought it into its state, or as it was made."""
@@ -222,7 +234,7 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
         return self.milestone(m.project_of(row, loaded), key, row["state"], **told)
 
     # -- billing -----------------------------------------------------------------------------------------------
-    def mark_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef]:
+    def mark_invoiced(self, billed: msg.InvoicedTime) -> Verb[ExternalRef]:
         """Make the invoice that claims the entries there: the one way to set them invoiced."""
         ids = [source_id(key, self.system) for key in billed.entry_keys]
         if found := (yield from self.find_invoiced(billed)):
@@ -235,7 +247,7 @@ class Kantata(BrainstemConnector, Projects, WorkSource):
         body |= {} if ids else {"additional_items": [m.lump_sum(billed)]}
         return (yield from self._put("invoice", billed.number, None, body, {}))
 
-    def find_invoiced(self, billed: InvoicedTime) -> Verb[ExternalRef | None]:
+    def find_invoiced(self, billed: msg.InvoicedTime) -> Verb[ExternalRef | None]:
         """The invoice with our number, if every entry is on it now; a cancelled one sets its entries free."""
         ids = {source_id(key, self.system) for key in billed.entry_keys}
         for invoice_id in (yield from self._subjects("invoice", billed.number)):

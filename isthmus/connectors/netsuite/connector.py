@@ -17,16 +17,7 @@ from isthmus.kit.posting import as_posted, one_side, same_payable
 from isthmus.kit.receivables import Receivables
 from isthmus.kit.suitetalk import SuiteTalk, applied
 from isthmus.kit.wire import Request, Row, Verb, dig
-from isthmus.ports.messages import (
-    PaymentPage,
-    PostedBill,
-    PostedInvoice,
-    PostInvoice,
-    PostVendorBill,
-    ScheduleIn,
-    TaskIn,
-    TimeCost,
-)
+from isthmus.ports import messages as msg
 
 
 class NetSuite(SuiteTalk, Clients, Projects, Receivables):
@@ -73,7 +64,7 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         closed = by_id(self.setting("project_closed"))
         return self.put_record("job", project.project_code, {"isInactive": True, "entityStatus": closed})
 
-    def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
+    def put_task(self, item: msg.TaskIn) -> Verb[ExternalRef]:
         """Create or update the project task."""
         body = m.TASK.out(item.task) | {"project": by_external_id(item.project_code)}
         return self.put_record(*self.place_of(item), body)
@@ -92,16 +83,16 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         is_open = kind != "job" or self.own_state("project_statuses", record["entityStatus"]["id"]) == "active"
         return is_open and not record["isInactive"]
 
-    def put_schedule(self, schedule: ScheduleIn) -> Verb[ExternalRef]:
+    def put_schedule(self, schedule: msg.ScheduleIn) -> Verb[ExternalRef]:
         """Create or replace the billing schedule: one milestone per fixed amount."""
         body = m.to_schedule(schedule) | {"scheduleType": by_id(self.setting("schedule_type"))}
         return self.put_record("billingSchedule", f"{schedule.project_code}:schedule", body, replace="milestone")
 
-    def find_schedule(self, schedule: ScheduleIn) -> Verb[ExternalRef | None]:
+    def find_schedule(self, schedule: msg.ScheduleIn) -> Verb[ExternalRef | None]:
         """The billing schedule, if it is there."""
         return self.find_record("billingSchedule", f"{schedule.project_code}:schedule")
 
-    def put_time(self, cost: TimeCost) -> Verb[ExternalRef]:
+    def put_time(self, cost: msg.TimeCost) -> Verb[ExternalRef]:
         """Record the hour; one record per entry, which a higher revision replaces."""
         # Revisions come in order, so a first one cannot overwrite a correction; a later one looks, to be safe.
         held = (yield from self.find_time(cost)) if cost.revision > 1 else None
@@ -116,7 +107,7 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         written = yield from self.put_record("timeBill", cost.entry_key, body)
         return self.ref("timeBill", written.external_id, str(cost.revision))
 
-    def find_time(self, cost: TimeCost) -> Verb[ExternalRef | None]:
+    def find_time(self, cost: msg.TimeCost) -> Verb[ExternalRef | None]:
         """The record, if it holds this revision or a later one that replaced it; version says which."""
         return self.find_revision("timeBill", cost.entry_key, cost.revision, text_field="memo")
 
@@ -132,7 +123,7 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         """The journal entry, if it is there."""
         return self.find_record("journalEntry", journal.journal_no)
 
-    def post_bill(self, bill: PostVendorBill) -> Verb[PostedBill]:
+    def post_bill(self, bill: msg.PostVendorBill) -> Verb[msg.PostedBill]:
         """Post the bill, or a vendor credit where it gives back, and read it back: what is payable must be ours."""
         table, sign = m.of_bill(bill)
         body, items = table.out(bill) | self._books(bill) | {"entity": self.referred("vendors", bill.supplier)}, []
@@ -150,29 +141,31 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         )
         return same_payable(self._payable(record, bill), bill)
 
-    def find_bill(self, bill: PostVendorBill) -> Verb[PostedBill | None]:
+    def find_bill(self, bill: msg.PostVendorBill) -> Verb[msg.PostedBill | None]:
         """The bill or vendor credit as NetSuite has it, if it is there."""
         record = yield from self.held(m.of_bill(bill)[0].there, bill.bill_id)
         return self._payable(record, bill) if record else None
 
-    def release_bill(self, bill: PostVendorBill) -> Verb[PostedBill]:
+    def release_bill(self, bill: msg.PostVendorBill) -> Verb[msg.PostedBill]:
         """Take the payment hold off; nothing else is touched."""
         free = {self.setting("payment_hold"): False}
         return self._payable((yield from self.put_and_read("vendorBill", bill.bill_id, free)), bill)
 
-    def find_released(self, bill: PostVendorBill) -> Verb[PostedBill | None]:
+    def find_released(self, bill: msg.PostVendorBill) -> Verb[msg.PostedBill | None]:
         """The bill, if it is there and not on hold."""
         found = yield from self.find_bill(bill)
         return found if found is not None and not found.held else None
 
-    def _payable(self, record: Row, bill: PostVendorBill) -> PostedBill:
+    def _payable(self, record: Row, bill: msg.PostVendorBill) -> msg.PostedBill:
         (table, sign), currency = m.of_bill(bill), self.decoded("currencies", record["currency"]["id"])
         net = Decimal(record["total"]) - Decimal(record.get("taxTotal") or 0)
         facts = {"bill_no": record["tranId"], "state": self.state(table.there, record["status"]["id"])}
         facts |= {"currency": currency, "held": bool(record.get(self.setting("payment_hold")))}
-        return PostedBill(ref=self.ref(table.there, record["id"]), total=sign * at_minor_unit(net, currency), **facts)
+        return msg.PostedBill(
+            ref=self.ref(table.there, record["id"]), total=sign * at_minor_unit(net, currency), **facts
+        )
 
-    def make_document(self, document: PostInvoice, original: Row | None) -> Verb[Row]:
+    def make_document(self, document: msg.PostInvoice, original: Row | None) -> Verb[Row]:
         """See Receivables. A credit memo is applied to what is still open of its invoice."""
         body = m.of_document(document).out(document) | self._books(document) | self._lines(document)
         if document.ordered_by:  # a sale is for a project of its own customer
@@ -185,22 +178,22 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
             body["terms"] = yield from self._term(document.payment_terms)
         return (yield from self.put_and_read("invoice", document.number, body, replace="item,taxDetails"))
 
-    def posted_document(self, document: PostInvoice) -> Verb[Row | None]:
+    def posted_document(self, document: msg.PostInvoice) -> Verb[Row | None]:
         """See Receivables."""
         return self.held(m.of_document(document).there, document.number)
 
-    def credited_invoice(self, credit: PostInvoice) -> Verb[Row | None]:
+    def credited_invoice(self, credit: msg.PostInvoice) -> Verb[Row | None]:
         """See Receivables."""
         return self.held("invoice", credit.original_number)
 
-    def read_document(self, record: Row, document: PostInvoice) -> PostedInvoice:
+    def read_document(self, record: Row, document: msg.PostInvoice) -> msg.PostedInvoice:
         """See Receivables."""
         currency, kind = self.decoded("currencies", record["currency"]["id"]), m.of_document(document).there
         ref, whose = self.ref(kind, record["id"]), from_external_id(dig(record, "entity.externalId") or "")
         amounts, state = (record["total"], record["amountRemaining"]), self.state(kind, record["status"]["id"])
         return as_posted(ref, document.number, amounts, currency, whose, state)
 
-    def payments_received(self, watermark: str) -> Verb[PaymentPage]:
+    def payments_received(self, watermark: str) -> Verb[msg.PaymentPage]:
         """Payments changed after the watermark, each read by id for what it applies to."""
         rows = yield from self.changed("CustPymt", self.since(watermark))
         found = yield from self.read_each("customerPayment", rows)
@@ -209,7 +202,7 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         numbers = yield from self.keys_of("transaction", "tranid", documents)
         clients = yield from self.keys_of("customer", "NULL", [record["customer"]["id"] for record in records])
         payments = tuple(self._payment(record, clients, numbers) for record in records)
-        return PaymentPage(payments=payments, watermark=latest(rows, "modified", watermark))
+        return msg.PaymentPage(payments=payments, watermark=latest(rows, "modified", watermark))
 
     def _payment(self, record: Row, clients: dict[str, str], numbers: dict[str, str]) -> Payment:
         facts = {"client_no": clients[record["customer"]["id"]], **m.PAYMENT.back(record)}
@@ -226,14 +219,14 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
             raise self.refusal(f"netsuite has {len(ids)} payment terms named {code}", "TERM", "payment_terms")
         return by_id(ids[0])
 
-    def _lines(self, invoice: PostInvoice) -> Row:
+    def _lines(self, invoice: msg.PostInvoice) -> Row:
         """Item lines, and for each its tax as the engine gave it, which switches NetSuite's own calculation off."""
         own = self.chosen(taxType="tax_type", taxCode="tax_code")
         items = [m.INVOICE_LINE.out(line) | {"item": self._item(line.tax_code)} for line in invoice.lines]
         taxes = [m.to_tax_detail(line) | own for line in invoice.lines]
         return {"item": {"items": items}, "taxDetailsOverride": True, "taxDetails": {"items": taxes}}
 
-    def _books(self, record: Project | PostInvoice | PostVendorBill | Journal) -> Row:
+    def _books(self, record: Project | msg.PostInvoice | msg.PostVendorBill | Journal) -> Row:
         """Currency, and the subsidiary of the legal entity in an account that has subsidiaries."""
         known = {"currency": ("currencies", record.currency), "subsidiary": ("subsidiaries", record.entity)}
         return {name: by_id(self.coded(*code)) for name, code in known.items() if self.setting(code[0])}

@@ -6,12 +6,16 @@ from decimal import Decimal
 
 from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.money import is_exact_amount
-from isthmus.domain.objects import Dispute, Invoice, InvoiceLine
+from isthmus.domain.objects import Dispute, Engagement, Invoice, InvoiceLine
 from isthmus.domain.states import DisputeState, InvoiceLife, move
 from isthmus.policies.credits import creditable, gross_of
-from isthmus.processes.work.drafting import run_key
-from isthmus.processes.work.reading import invoice_of
+from isthmus.ports import DisputeBoard
+from isthmus.ports.messages import ContestedLines
+from isthmus.processes.work.drafting import run_key, versions_of
+from isthmus.processes.work.invoicing import BILLED, contract_of_line, keep_shown
+from isthmus.processes.work.reading import invoice_of, invoices_of
 from isthmus.runtime.books import Books
+from isthmus.runtime.run import Run
 
 ZERO = Decimal(0)
 
@@ -93,6 +97,34 @@ def decide(books: Books, dispute: Dispute) -> str:
         context={"invoice": invoice.number, "line": dispute.line, "dispute": dispute.dispute_no},
         actions=("uphold", "partial", "reject"),
     )
+
+
+def contested_of(books: Books, contract_no: str, shown: ContestedLines | None = None) -> ContestedLines:
+    """What clients contest of a contract's project now, oldest first. The sum shown already when it still holds."""
+    engagement = books.tx.get(Engagement, contract_no)
+    invoices = invoices_of(books, contract_no, versions_of(books, contract_no), life=BILLED)
+    numbers = {invoice.invoice_id: invoice.number for invoice in invoices if invoice.disputed}
+    disputes = books.tx.find(Dispute, invoice_id=tuple(sorted(numbers)), state=DisputeState.OPEN) if numbers else []
+    lines = [
+        f"{numbers[dispute.invoice_id]} line {dispute.line}: {dispute.amount} {dispute.currency}, {dispute.reason}"
+        for dispute in sorted(disputes, key=lambda one: (one.opened_at, one.dispute_no))
+        if contract_of_line(books, dispute.invoice_id, dispute.line) == contract_no
+    ]
+    project_code = engagement.project_code if engagement else ""
+    revision = shown.revision if shown else 0
+    contested = ContestedLines(project_code=project_code, revision=revision, lines=tuple(lines))
+    if contested == shown:
+        return shown
+    return contested.model_copy(update={"revision": books.tx.next(f"contested:{contract_no}")})
+
+
+def show_to_delivery(run: Run, phrase: str, contract_no: str) -> None:
+    """Show in the PSA what is contested of the project, where the PSA has a place for it."""
+
+    def show(now: ContestedLines) -> None:
+        run.effect_if_offered(phrase, DisputeBoard.show_contested, now, needed=bool(now.project_code))
+
+    keep_shown(run, "Sum up what is contested of the project", contested_of, contract_no, show)
 
 
 def close(books: Books, dispute: Dispute, given_back: str) -> Dispute:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import TypeVar
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import round_half_away
@@ -32,8 +33,10 @@ from isthmus.processes.work.standing import waits_for
 from isthmus.runtime.books import Books
 from isthmus.runtime.run import Run
 
+T = TypeVar("T")
 PAYMENT_DAYS_DEFAULT = 30
 REPORTS_MAX = 100  # of one contract by one run, when other runs keep changing it
+BILLED = (InvoiceLife.ISSUED, InvoiceLife.CREDITED)
 STILL_OPEN = (PartState.READY, PartState.HELD, PartState.DEFERRED, PartState.OVER_CAP, PartState.ON_DRAFT)
 
 
@@ -186,9 +189,8 @@ def billed_time(books: Books, invoice_id: str) -> tuple[InvoicedTime, ...]:
 
 def contract_status(books: Books, contract_no: str, shown: ContractStatus | None = None) -> ContractStatus:
     """What the CRM is to show: net billed, gross paid, last invoice. The one shown already when it still holds."""
-    billed = (InvoiceLife.ISSUED, InvoiceLife.CREDITED)
     versions = versions_of(books, contract_no)
-    known = sorted(invoices_of(books, contract_no, versions, life=billed), key=lambda i: i.number)
+    known = sorted(invoices_of(books, contract_no, versions, life=BILLED), key=lambda i: i.number)
     # Money on account is neither billed nor paid for anything, until an invoice draws on it.
     known = [invoice for invoice in known if not on_account(invoice)]
     issued = [invoice for invoice in known if invoice.kind != "credit"]
@@ -257,16 +259,22 @@ def _state_of(issued: list[Invoice], open_left: Decimal, waiting: str) -> str:
 
 
 def show_in_crm(run: Run, phrase: str, contract_no: str) -> None:
-    """Report the contract's status, and again as long as it has changed meanwhile: two runs may overtake each other on
-    the way to the CRM, and the one that arrives last must not leave an older sum there.
+    """Report the contract's status to its users."""
+    why = "Sum up the contract for the CRM"
+    keep_shown(run, why, contract_status, contract_no, lambda now: run.effect(phrase, Crm.report_status, now))
+
+
+def keep_shown(run: Run, why: str, sum_up: Callable[..., T], contract_no: str, send: Callable[[T], object]) -> None:
+    """Report a sum, and again as long as it has changed meanwhile: two runs may overtake each other on the way to the
+    other system, and the one that arrives last must not leave an older sum there.
     """
-    status = run.decide("Sum up the contract for the CRM", contract_status, contract_no)
+    shown = run.decide(why, sum_up, contract_no)
     for _ in range(REPORTS_MAX):
-        run.effect(phrase, Crm.report_status, status)
-        now = run.decide("See whether the sum still holds", contract_status, contract_no, status)
-        if now == status:
+        send(shown)
+        now = run.decide("See whether the sum still holds", sum_up, contract_no, shown)
+        if now == shown:
             return
-        status = now
+        shown = now
 
 
 def contracts_billed(books: Books, invoice_id: str) -> tuple[str, ...]:

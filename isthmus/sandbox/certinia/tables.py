@@ -80,6 +80,7 @@ pse__Exclude_From_Billing__c | boolean | |
 pse__Time_Credited__c | boolean | |
 pse__Time_Excluded__c | boolean | |
 Hub_Id__c | string | 80 | external unique
+Hub_Contested__c | string | 255 |
 """
 
 TASK = """

@@ -18,7 +18,11 @@ from isthmus.sandbox.kantata.store import Store, parse_stamp, reference_type, to
 Params = Mapping[str, str]
 Keep = Callable[[Record], bool]
 DEFAULT_PAGE = 20
-_NEEDED = {"external_references": "subject_type", "story_state_changes": "story_id"}
+_NEEDED = {
+    "external_references": "subject_type",
+    "story_state_changes": "story_id",
+    "custom_field_values": "subject_type",
+}
 _SORTED_BY = {
     ("expenses", "amount"): "amount_in_cents",
     ("expense_report_submissions", "amount"): "line_item_total_in_cents",

@@ -1,8 +1,9 @@
-"""What the account starts with: an administrator, six consultants and the roles they bill under. All synthetic."""
+"""What the account starts with: an administrator, six consultants, their roles and a custom field. All synthetic."""
 
 from __future__ import annotations
 
 from isthmus.sandbox.kantata.access import ADMIN_ID
+from isthmus.sandbox.kantata.schema_custom import CUSTOM_FIELDS
 from isthmus.sandbox.kantata.schema_money import ROLES, USERS
 from isthmus.sandbox.kantata.store import Store
 
@@ -42,3 +43,4 @@ def load(store: Store) -> None:
         address = f"{full_name.lower().replace(' ', '.')}@consulting.example"
         values = {"id": user_id, "full_name": full_name, "email_address": address, "role_id": role_ids[role]}
         store.insert(USERS, values, ADMIN_ID)
+    store.insert(CUSTOM_FIELDS, {"id": "501", "name": "Contested", "creator_id": ADMIN_ID}, ADMIN_ID)

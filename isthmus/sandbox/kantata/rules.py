@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from isthmus.sandbox.base import Record
 from isthmus.sandbox.kantata.answer import STATUSES, invalid
 from isthmus.sandbox.kantata.schema import Collection
+from isthmus.sandbox.kantata.schema_custom import CUSTOM_FIELD_VALUES
 from isthmus.sandbox.kantata.store import Store
 
 Errors = list[dict[str, str]]
@@ -219,6 +220,21 @@ def _rate_card(store: Store, record: Record, changes: Record, creating: bool) ->
     return [invalid("currency", "Currency has already been taken")] if taken else []
 
 
+def _custom_value(store: Store, record: Record, changes: Record, creating: bool) -> Errors:
+    """A value is for a project that is there, and takes the place of the one it has: with an id of its own."""
+    record["display_value"] = record["value"]
+    if not creating:
+        return []
+    if record["subject_type"] != "Workspace":
+        return [invalid("subject_type", "Subject type is not included in the list")]
+    if store.records.get("workspaces", record["subject_id"]) is None:
+        return [invalid("subject_id", "Subject does not exist or you may not see it")]
+    same = {name: record[name] for name in ("subject_type", "subject_id", "custom_field_id")}
+    for _, before in store.records.find(CUSTOM_FIELD_VALUES.name, **same):
+        store.remove(CUSTOM_FIELD_VALUES, before, before["setter_id"])
+    return []
+
+
 _RULES: dict[str, Rule] = {
     "workspaces": _workspace,
     "workspace_groups": _group,
@@ -229,4 +245,5 @@ _RULES: dict[str, Rule] = {
     "workspace_resources": _resource,
     "billing_milestones": _milestone,
     "rate_cards": _rate_card,
+    "custom_field_values": _custom_value,
 }

@@ -110,6 +110,7 @@ WORKSPACES = Collection(
         "workspace_groups": ("workspace_groups", "workspace_group_ids"),
         "workspace_resources": ("workspace_resources", "<workspace_id"),
         "timesheet_submissions": ("timesheet_submissions", "<workspace_id"),
+        "custom_field_values": ("custom_field_values", "<subject_id"),
     },
     filters=words("primary_workspace_group_id budgeted"),
     orders=(*BASE_ORDERS, "title", "due_date", "start_date"),

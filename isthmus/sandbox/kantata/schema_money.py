@@ -21,6 +21,7 @@ from isthmus.sandbox.kantata.schema import (
     Collection,
     words,
 )
+from isthmus.sandbox.kantata.schema_custom import CUSTOM_FIELD_VALUES, CUSTOM_FIELDS
 
 USERS = Collection(
     "users",
@@ -264,6 +265,8 @@ COLLECTIONS: dict[str, Collection] = {
         EXPENSE_REPORTS,
         EXPENSES,
         RESOLUTIONS,
+        CUSTOM_FIELDS,
+        CUSTOM_FIELD_VALUES,
     )
 }
 BY_SUBJECT: dict[str, Collection] = {c.subject: c for c in COLLECTIONS.values()}
