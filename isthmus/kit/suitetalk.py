@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from isthmus.domain.errors import NeedsSetup
@@ -34,6 +34,22 @@ def changed_sql(kind: str, since: datetime, after: str) -> str:
         "SELECT id, TO_CHAR(lastmodifieddate, 'YYYY-MM-DD\"T\"HH24:MI:SS') AS modified FROM transaction"
         f" WHERE type = '{kind}' AND (lastmodifieddate > {moment} OR (lastmodifieddate = {moment} AND id > {after}))"
         " ORDER BY lastmodifieddate, id"
+    )
+
+
+def receivables_sql(since: date, subsidiary: str) -> str:
+    """Invoices and credit memos dated on or after a day, of customers with an external id; of one subsidiary, or of all
+    when it is empty. The subsidiary of a transaction stands on its lines.
+    """
+    of_one = f" AND l.subsidiary = {int(subsidiary)}" if subsidiary else ""
+    return (
+        "SELECT t.id, t.type, t.tranid, t.externalid, t.status, t.currency, t.foreigntotal AS total,"
+        " NVL(t.foreignamountunpaid, t.foreignpaymentamountunused) AS unsettled,"
+        " TO_CHAR(t.trandate, 'YYYY-MM-DD') AS day, c.externalid AS client"
+        " FROM transaction t JOIN transactionline l ON l.transaction = t.id AND l.mainline = 'T'"
+        " JOIN customer c ON c.id = t.entity AND c.externalid IS NOT NULL"
+        f" WHERE t.type IN ('CustInvc', 'CustCred') AND t.trandate >= TO_DATE('{since}', 'YYYY-MM-DD'){of_one}"
+        " ORDER BY t.id"
     )
 
 

@@ -25,7 +25,7 @@ from isthmus.domain.objects import Address, Client, Project, Task
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Unlimited
-from isthmus.ports import Erp, JournalBook, ScheduleBook, VendorBillBook
+from isthmus.ports import Erp, JournalBook, ReceivableList, ScheduleBook, VendorBillBook
 from isthmus.ports.messages import (
     PostInvoice,
     PostLine,
@@ -178,7 +178,7 @@ def mine(served: Running, collection: str) -> list[dict[str, Any]]:
 def test_the_manifest_names_every_verb_of_the_port() -> None:
     manifest = NetSuite.read_manifest()
     verbs = {}
-    for port in (Erp, JournalBook, ScheduleBook, VendorBillBook):
+    for port in (Erp, JournalBook, ReceivableList, ScheduleBook, VendorBillBook):
         assert missing_verbs(NetSuite, port.__name__) == []
         verbs |= {f"{port.__name__}.{name}": verb for name, verb in vars(port).items() if hasattr(verb, "__verb__")}
     finds = {name: spec_of(verb).find for name, verb in verbs.items() if spec_of(verb).writes}
@@ -340,6 +340,30 @@ def test_an_unknown_invoice_status_raises(served: Running, set_up: Connection) -
     served.sandbox.records.put("invoice", row["id"], {**row, "status": {"id": "Q"}})
     with pytest.raises(BadInput, match="unknown state 'Q'"):
         set_up.find_invoice(INVOICE)
+
+
+def test_what_is_claimed_is_listed_whoever_made_it(control: Callable[..., Any], set_up: Connection) -> None:
+    client = set_up.find_client(CLIENT).external_id
+    set_up.post_invoice(INVOICE)
+    given_back = {"number": "CM-1", "original_number": INVOICE.number}
+    set_up.post_credit(INVOICE.model_copy(update=given_back))
+    by_hand = {
+        "entity": {"id": client},
+        "subsidiary": {"id": SETTINGS["subsidiaries"]["US"]},
+        "currency": {"id": "1"},
+        "tranId": "HAND-1",
+        "tranDate": "2026-04-02",
+        "item": [{"item": {"id": SETTINGS["item"]}, "quantity": 1, "rate": 100, "amount": 100}],
+        "approvalStatus": {"id": "2"},
+    }
+    control("seed", {"invoice": [by_hand, by_hand | {"tranId": "OLD-1", "tranDate": "2026-02-27"}]})
+    listed = set_up.receivables("US", date(2026, 3, 1))
+    assert [(one.number, one.total, one.open, one.issue_date, one.client_no) for one in listed] == [
+        (INVOICE.number, INVOICE.total, Decimal("0.00"), INVOICE.issue_date, CLIENT.client_no),
+        ("CM-1", -INVOICE.total, Decimal("0.00"), INVOICE.issue_date, CLIENT.client_no),
+        ("HAND-1", Decimal("100.00"), Decimal("100.00"), date(2026, 4, 2), CLIENT.client_no),
+    ]
+    assert set_up.receivables("UK", date(2026, 3, 1)) == ()
 
 
 # -- payments --------------------------------------------------------------------------------------------------

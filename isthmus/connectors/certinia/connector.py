@@ -83,10 +83,9 @@ class Certinia(SoqlConnector, DisputeBoards, WorkSource):
 
     def held(self, kind: str, key: str) -> Verb[Row | None]:
         """See Masters. With what stands on the records a project refers to."""
-        more = (
-            [*m.PROJECT_FACTS, self.hub, self._client, f"pse__Rate_Card_Set__r.{self.hub}"] if kind == PROJECT else []
-        )
-        rows = yield from self.query(kind, more, f"{self.hub} = {soql_text(key)}")
+        linked = (self._client, f"pse__Rate_Card_Set__r.{self.hub}")
+        columns = [self.hub, *((*m.PROJECT_FACTS, *linked) if kind == PROJECT else ())]
+        rows = yield from self.query(kind, columns, f"{self.hub} = {soql_text(key)}")
         return next(iter(rows), None)
 
     def _state(self, is_open: bool) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 from isthmus.connectors.netsuite import mapping as m
@@ -15,7 +16,7 @@ from isthmus.kit.masters import Clients, Projects
 from isthmus.kit.paging import latest
 from isthmus.kit.posting import as_posted, one_side, same_payable
 from isthmus.kit.receivables import Receivables
-from isthmus.kit.suitetalk import SuiteTalk, applied
+from isthmus.kit.suitetalk import SuiteTalk, applied, receivables_sql
 from isthmus.kit.wire import Request, Row, Verb, dig
 from isthmus.ports import messages as msg
 
@@ -192,6 +193,20 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         ref, whose = self.ref(kind, record["id"]), from_external_id(dig(record, "entity.externalId") or "")
         amounts, state = (record["total"], record["amountRemaining"]), self.state(kind, record["status"]["id"])
         return as_posted(ref, document.number, amounts, currency, whose, state)
+
+    def receivables(self, entity: str, since: date) -> Verb[tuple[msg.PostedInvoice, ...]]:
+        """Invoices and credit memos of our customers, whoever made them; what is voided or rejected claims nothing."""
+        subsidiary = self.coded("subsidiaries", entity) if self.setting("subsidiaries") else ""
+        listed = map(self._listed, (yield from self.query(receivables_sql(since, subsidiary))))
+        return tuple(each for each in listed if each.state not in ("voided", "rejected"))
+
+    def _listed(self, row: Row) -> msg.PostedInvoice:
+        kind, sign = ("creditMemo", -1) if row["type"] == "CustCred" else ("invoice", 1)
+        ref, number = self.ref(kind, row["id"]), from_external_id(row.get("externalid") or row["tranid"])
+        # Whatever sign a credit memo has there, here it gives back.
+        amounts = (sign * abs(Decimal(row["total"])), sign * abs(Decimal(row["unsettled"])))
+        currency, state = self.decoded("currencies", row["currency"]), self.state(kind, row["status"])
+        return as_posted(ref, number, amounts, currency, from_external_id(row["client"]), state, issue_date=row["day"])
 
     def payments_received(self, watermark: str) -> Verb[msg.PaymentPage]:
         """Payments changed after the watermark, each read by id for what it applies to."""

@@ -29,6 +29,8 @@ _EXTRA = {
         "foreigntotal": "NUMERIC",
         "foreignamountpaid": "NUMERIC",
         "foreignamountunpaid": "NUMERIC",
+        "foreignpaymentamountused": "NUMERIC",
+        "foreignpaymentamountunused": "NUMERIC",
         "entity": "NUMERIC",
     },
     "customer": {"altname": "TEXT", "fullname": "TEXT"},
@@ -51,6 +53,7 @@ _SIDE_TABLES = {
         "taxline": "TEXT",
         "item": "NUMERIC",
         "entity": "NUMERIC",
+        "subsidiary": "NUMERIC",
         "quantity": "NUMERIC",
         "rate": "NUMERIC",
         "foreignamount": "NUMERIC",
@@ -235,13 +238,17 @@ def _transaction_columns(collection: str, record: Record) -> dict[str, Any]:
     if collection == "invoice":
         columns["foreignamountpaid"] = cell(record["amountPaid"])
         columns["foreignamountunpaid"] = cell(record["amountRemaining"])
+    if collection == "creditMemo":
+        left = record["amountRemaining"]
+        columns |= {"foreignpaymentamountunused": cell(left), "foreignpaymentamountused": cell(record["total"] - left)}
     return columns
 
 
 def _transaction_lines(collection: str, record: Record) -> list[dict[str, Any]]:
     """Ledger lines: the receivable on the main line, revenue and tax with the opposite sign."""
     sign = -1 if collection in ("creditMemo", "customerPayment") else 1
-    base = {"transaction": record["id"], "entity": (record.get("entity") or {}).get("id")}
+    base = {"transaction": record["id"]}
+    base |= {name: (record.get(name) or {}).get("id") for name in ("entity", "subsidiary")}
     lines = [{**base, "id": 0, "mainline": "T", "taxline": "F", "foreignamount": cell(sign * record["total"])}]
     for number, line in enumerate([*(record.get("item") or []), *(record.get("time") or [])], start=1):
         lines.append(
