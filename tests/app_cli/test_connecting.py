@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_list_names_every_connector_and_what_it_fills(isthmus: Isthmus) -> None:
     rows = {row["name"]: row for row in isthmus("connector", "list", "--json").json}
     assert (
-        rows["netsuite"]["fills"] == ["Erp", "JournalBook", "ScheduleBook", "VendorBillBook"]
+        rows["netsuite"]["fills"] == ["Erp", "JournalBook", "ReceivableList", "ScheduleBook", "VendorBillBook"]
         and "tba" in rows["netsuite"]["auth"]
     )
     assert "Avalara AvaTax" in isthmus("connector", "list").out

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from isthmus.app import comparing
+from isthmus.app.controls import reconcile
 from isthmus.app.demo import world
 from isthmus.domain.objects import Engagement, Invoice
 from isthmus.domain.states import EngagementState, InvoiceLife, Posting, Settlement
@@ -80,6 +82,26 @@ def test_time_becomes_cost_and_an_invoice_and_money(pair: Pair) -> None:
     pair.pay(issued(pair), issued(pair).open)
     assert (issued(pair).settlement, issued(pair).open) == (Settlement.PAID, 0)
     at_rest(pair)
+
+
+def test_an_invoice_somebody_makes_in_netsuite_is_found_by_reconciliation(served: dict[str, Running]) -> None:
+    with paired(NetSuite(), served) as pair:
+        pair.win()
+        pair.work(*WEEK)
+        pair.bill("2026-03")
+        assert reconcile(pair.kernel) == [] and comparing.tick(pair.kernel) == 0
+        ours = issued(pair)
+        [row] = pair.state("netsuite", "invoice")
+        by_hand = {name: row[name] for name in ("entity", "subsidiary", "currency", "tranDate", "approvalStatus")}
+        by_hand |= {"tranId": "HAND-1", "item": [{"item": {"id": "21"}, "amount": float(ours.net)}]}
+        [made] = pair.control("netsuite", "seed", {"invoice": [by_hand]})["invoice"]
+        [found] = reconcile(pair.kernel)
+        assert (found.control, found.kind, found.key) == ("INV-09", "unknown", f"netsuite:{made['id']}")
+        assert (found.amount, found.client_no) == (ours.net, DEAL.client_no)
+        assert "HAND-1" in found.problem and f"{ours.number} comes to the same" in found.problem
+        pair.clock.move(comparing.EVERY)
+        assert comparing.tick(pair.kernel) == 1
+        assert [case.exception for case in pair.rows(Case)] == ["EX-UNKNOWN-RECEIVABLE"]
 
 
 def test_an_answer_that_is_lost_doubles_nothing(pair: Pair) -> None:

@@ -177,7 +177,7 @@ def _netsuite(folder: Path, served: Running) -> dict[str, Any]:
         "connector": "netsuite",
         "base_url": f"{served.url}/services/rest",
         "auth": "m2m",
-        "fills": ["Erp", "JournalBook", "ScheduleBook", "VendorBillBook"],
+        "fills": ["Erp", "JournalBook", "ReceivableList", "ScheduleBook", "VendorBillBook"],
         "writes_as": "erp",
         "webhook_secret": f"demo:{WEBHOOK_SECRET}",
         "sweep_seconds": 0.3,
