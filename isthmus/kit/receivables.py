@@ -62,5 +62,5 @@ class Receivables(Connector):
         document in instalments several times. facts: source_id, client_no, value_date.
         """
         paid = sum_by_key((number, at_minor_unit(Decimal(part), currency)) for number, part in applies)
-        named: Row = {"reference": next(filter(None, references)), "applies": paid, **facts}
+        named: Row = {"reference": next(filter(None, references), ""), "applies": paid, **facts}
         return Payment(source=self.system, amount=at_minor_unit(Decimal(amount), currency), currency=currency, **named)

@@ -105,6 +105,11 @@ class Records:
         """(id, record) pairs whose fields equal the given values."""
         return [(i, r) for i, r in self.all(collection) if all(r.get(k) == v for k, v in equals.items())]
 
+    def find_now(self, collection: str, **equals: Any) -> list[tuple[str, Record]]:
+        """As find, never stale: what a rule of the vendor's own sees."""
+        rows = list(self._collections.get(collection, {}).items())
+        return [(i, r) for i, r in rows if all(r.get(k) == v for k, v in equals.items())]
+
     def count(self, collection: str) -> int:
         """Number of records in a collection."""
         return len(self._collections.get(collection, {}))

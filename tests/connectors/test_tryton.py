@@ -170,7 +170,7 @@ def test_what_is_not_there_is_said(erp: Connection) -> None:
         erp.read_project("P_9")
     with pytest.raises(RemoteRefusal, match="NET45"):
         erp.put_client(CLIENT.model_copy(update={"payment_terms": "NET45"}))
-    with pytest.raises(NotFound, match="no C-9"):
+    with pytest.raises(NotFound, match=r"no party\.party C-9"):
         erp.post_invoice(INVOICE.model_copy(update={"client_no": "C-9"}))
     with pytest.raises(RemoteRefusal, match="no posted invoice INV-1"):
         erp.post_credit(CREDIT)

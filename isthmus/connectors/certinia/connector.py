@@ -110,7 +110,7 @@ class Certinia(SoqlConnector, DisputeBoards, WorkSource):
         owner = yield from self.upsert(CARD_SET, self.hub, card.project_code, named)
         in_set = {"pse__Rate_Card_Set__c": owner.external_id}
         cost = {"pse__Average_Cost_Rate__c": self.setting("average_cost_rate")}
-        yield from self.save_all(CARD, [{self.hub: key} | cost | m.CARD.out(wanted[key]) for key in wanted], self.hub)
+        yield from self.save_all(CARD, [{self.hub: key} | cost | wanted[key] for key in wanted], self.hub)
         links = [{self.hub: key, "pse__Rate_Card__r": {self.hub: key}} | in_set | currency for key in wanted]
         yield from self.save_all(JUNCTION, links, self.hub)
         held = yield from self._cards(card.project_code)
@@ -123,12 +123,13 @@ class Certinia(SoqlConnector, DisputeBoards, WorkSource):
         project = yield from self.the_project(card.project_code)
         wanted = m.to_rate_cards(card, self.setting("roles"))
         rows = yield from self._cards(card.project_code)
-        held = {row[self.hub]: m.CARD.back(row["pse__Rate_Card__r"]) for row in rows}
+        found = ((row[self.hub], row["pse__Rate_Card__r"]) for row in rows)
+        held = {key: {name: card[name] for name in m.CARD_COLUMNS if card[name] is not None} for key, card in found}
         in_use = dig(project, f"pse__Rate_Card_Set__r.{self.hub}") == card.project_code
         return self.ref(CARD_SET, rows[0]["pse__Rate_Card_Set__c"]) if in_use and held == wanted else None
 
     def _cards(self, project_code: str) -> Verb[list[Row]]:
-        columns = [*columns_under("pse__Rate_Card__r", columns_of(m.CARD)), self.hub, "pse__Rate_Card_Set__c"]
+        columns = [*columns_under("pse__Rate_Card__r", m.CARD_COLUMNS), self.hub, "pse__Rate_Card_Set__c"]
         return self.query(JUNCTION, columns, f"pse__Rate_Card_Set__r.{self.hub} = {soql_text(project_code)}")
 
     # -- time, expenses and milestones ---------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from isthmus.domain.objects import Project, Task
-from isthmus.kit.mapping import DAY, LAST_DAY, Table, same, shortened, to_last_day, to_utc
+from isthmus.domain.objects import Project, Rate, Task
+from isthmus.kit.mapping import DAY, LAST_DAY, Table, same, shortened, to_utc
 from isthmus.kit.rate_days import cannot_hold, hourly_by_role
 from isthmus.kit.wire import Row
 from isthmus.ports.messages import RateCardIn
@@ -55,13 +55,15 @@ EXPENSE = Table(
 )
 MILESTONE = Table(source_id="Id", by="LastModifiedBy.Name", at=("LastModifiedDate", same, to_utc))
 CARD = Table(
+    of=Rate,
+    there="pse__Rate_Card__c",
     role="pse__Role__c",
-    first="pse__Start_Date__c",
-    last="pse__End_Date__c",
-    rate="pse__Suggested_Bill_Rate__c",
-    currency="CurrencyIsoCode",
+    effective_from=("pse__Start_Date__c", *DAY),
+    effective_to=("pse__End_Date__c", *LAST_DAY),
+    bill_rate="pse__Suggested_Bill_Rate__c",
 )
 
+CARD_COLUMNS = (*(field.theirs for field in CARD.fields), "CurrencyIsoCode")
 CHANGE = ("IsDeleted", "SystemModstamp")
 DAILY = tuple(f"pse__{day}_{what}__c" for day in DAYS for what in ("Hours", "Notes"))
 SPAN = ("pse__Start_Date__c", "pse__End_Date__c", "CurrencyIsoCode", "pse__Approved__c")
@@ -118,11 +120,11 @@ def to_rate_cards(card: RateCardIn, names: Mapping[str, str]) -> dict[str, Row]:
     """
     cards: dict[str, Row] = {}
     for rate in hourly_by_role(card.rates):
-        found = {"role": names.get(rate.role, rate.role), "first": rate.effective_from.isoformat()}
-        found |= {"last": to_last_day(rate.effective_to)} if rate.effective_to else {}
-        key = ":".join((card.project_code, found["role"], found["first"], found.get("last", "")))
-        if key in cards or found.get("last") == found["first"] or rate.bill_rate != round(rate.bill_rate, 4):
-            told = f"no card holds {rate.bill_rate} for {rate.role} from {found['first']}: twice, one day, or too fine"
+        body = CARD.out(rate.model_copy(update={"role": names.get(rate.role, rate.role)}))
+        role, first, last = (body.get(f"pse__{name}__c", "") for name in ("Role", "Start_Date", "End_Date"))
+        key = ":".join((card.project_code, role, first, last))
+        if key in cards or first == last or rate.bill_rate != round(rate.bill_rate, 4):
+            told = f"no card holds {rate.bill_rate} for {rate.role} from {first}: twice, one day, or too fine"
             raise cannot_hold(told)
-        cards[key] = found | {"rate": rate.bill_rate, "currency": card.currency}
+        cards[key] = body | {"CurrencyIsoCode": card.currency}
     return cards

@@ -222,7 +222,7 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
     def _payment(self, record: Row, clients: dict[str, str], numbers: dict[str, str]) -> Payment:
         facts = {"client_no": clients[record["customer"]["id"]], **m.PAYMENT.back(record)}
         applies = [(numbers[line["doc"]["id"]], line["amount"]) for line in applied(record)]
-        references = [record.get(name) for name in ("otherRefNum", "checkNum", "tranId")]
+        references = (record.get("otherRefNum"), record.get("checkNum"), record["tranId"])
         currency = self.decoded("currencies", record["currency"]["id"])
         return self.payment(record["payment"], currency, references, applies, **facts)
 

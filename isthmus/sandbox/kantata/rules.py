@@ -230,7 +230,7 @@ def _custom_value(store: Store, record: Record, changes: Record, creating: bool)
     if store.records.get("workspaces", record["subject_id"]) is None:
         return [invalid("subject_id", "Subject does not exist or you may not see it")]
     same = {name: record[name] for name in ("subject_type", "subject_id", "custom_field_id")}
-    for _, before in store.records.find(CUSTOM_FIELD_VALUES.name, **same):
+    for _, before in store.records.find_now(CUSTOM_FIELD_VALUES.name, **same):
         store.remove(CUSTOM_FIELD_VALUES, before, before["setter_id"])
     return []
 
