@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -108,7 +109,10 @@ class Kantata(BrainstemConnector, DisputeBoards, WorkSource):
         roles = self.ids_by_name((yield from self.rows("roles", {})), names, "role")
         workspace = yield from self.the_project(card.project_code)
         title = f"{m.SERVICE} {card.project_code} {digest(wanted)}"
-        rate_card_id, versions = yield from self._rate_card(title, card.currency, list(wanted))
+        rate_card_id = yield from self._rate_card(title, card.currency, wanted)
+        versions = {day: version for version, day in (yield from self._days(rate_card_id, Loaded())).items()}
+        if sorted(versions) != list(wanted):
+            raise self.refusal(f"kantata made versions for {sorted(versions)} of {[*wanted]}", "VERSIONS", "rates")
         for day, rates in wanted.items():
             for name, cents in rates.items():
                 row = {"role_id": roles[name], "rate": cents}
@@ -116,47 +120,39 @@ class Kantata(BrainstemConnector, DisputeBoards, WorkSource):
         yield from self.write("workspace", {"rate_card_id": rate_card_id}, workspace["id"])
         return self.ref("rate_card", rate_card_id)
 
-    def _rate_card(self, title: str, currency: str, days: list[str]) -> Verb[tuple[str, dict[str, str]]]:
-        """A set with one card and its versions by day. What an earlier attempt has left under the title is taken up."""
-        made = yield from self.ensure("rate_card_set", {}, {"title": title})
-        owner = {"rate_card_set_id": made["id"]}
-        dated: dict[str, str] = {}
+    def _rate_card(self, title: str, currency: str, days: Iterable[str]) -> Verb[str]:
+        """A set with one card and a version for each day; what an earlier attempt has left there is taken up."""
+        owner = {"rate_card_set_id": (yield from self.ensure("rate_card_set", {}, {"title": title}))["id"]}
         rate_card: Row = {}
         for day in days:
             version = yield from self.ensure("rate_card_set_version", owner, {"effective_date": day})
-            dated[str(version["id"])] = day
-            if not rate_card:
-                first = {"rate_card_set_version_id": version["id"]}
-                rate_card = yield from self.ensure("rate_card", owner, {"currency": currency}, first)
-        loaded = Loaded()
-        yield from self.show("rate_cards", rate_card["id"], "rate_card_versions", loaded)
-        rows = loaded.all("rate_card_versions").values()
-        versions = {dated[i]: str(row["id"]) for row in rows if (i := str(row["rate_card_set_version_id"])) in dated}
-        if sorted(versions) != days:
-            raise self.refusal(f"kantata made versions for {sorted(versions)} of {days}", "VERSIONS", "effective_date")
-        return str(rate_card["id"]), versions
+            first = {"rate_card_set_version_id": version["id"]}
+            rate_card = rate_card or (yield from self.ensure("rate_card", owner, {"currency": currency}, first))
+        return str(rate_card["id"])
+
+    def _days(self, rate_card_id: str, loaded: Loaded) -> Verb[dict[str, str]]:
+        """The versions of a rate card with their days, and their rates into loaded."""
+        yield from self.show("rate_cards", rate_card_id, "rate_card_versions", loaded)
+        yield from self.load("rate_card_versions", [*loaded.all("rate_card_versions")], m.RATES, loaded)
+        dated, versions = loaded.all("rate_card_set_versions"), loaded.all("rate_card_versions").items()
+        return {i: dated[str(row["rate_card_set_version_id"])]["effective_date"] for i, row in versions}
 
     def find_rates(self, card: msg.RateCardIn) -> Verb[ExternalRef | None]:
         """The project's rate card, if it holds exactly these rates, day by day and role by role, to the cent."""
         wanted = role_rates_by_day(card.rates, card.currency, self.setting("roles"))
         workspace = yield from self.held("workspace", card.project_code)
-        if workspace is None or not workspace["rate_card_id"]:
+        if workspace is None or not (rate_card_id := workspace["rate_card_id"]):
             return None
         loaded = Loaded()
-        rate_card = yield from self.show("rate_cards", workspace["rate_card_id"], "rate_card_versions", loaded)
-        if rate_card is None or rate_card["currency"] != card.currency:
-            return None
-        versions = loaded.all("rate_card_versions")
-        yield from self.load("rate_card_versions", versions, m.RATES, loaded)
+        days = yield from self._days(rate_card_id, loaded)
         rows = loaded.all("rate_card_roles").values()
         yield from self.load("roles", {row["role_id"] for row in rows}, {}, loaded)
-        dated = loaded.all("rate_card_set_versions")
-        days = {i: dated[str(row["rate_card_set_version_id"])]["effective_date"] for i, row in versions.items()}
         held: dict[str, dict[str, int]] = {day: {} for day in days.values()}
         for row in rows:
-            name = loaded.all("roles")[str(row["role_id"])]["name"]
+            name = loaded.one("roles", row["role_id"], "role")["name"]
             held[days[str(row["rate_card_version_id"])]][name] = int(row["rate"])
-        return self.ref("rate_card", rate_card["id"]) if held == wanted else None
+        currency = loaded.all("rate_cards").get(str(rate_card_id), {}).get("currency")
+        return self.ref("rate_card", rate_card_id) if (held, currency) == (wanted, card.currency) else None
 
     # -- time and expenses -------------------------------------------------------------------------------------
     def approved_time(self, watermark: str) -> Verb[msg.TimePage]:

@@ -6,7 +6,6 @@ from datetime import date
 from decimal import Decimal
 
 from isthmus.connectors.netsuite import mapping as m
-from isthmus.domain.errors import NeedsSetup
 from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit.keyed import by_external_id, by_id
@@ -247,7 +246,4 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         return {name: by_id(self.coded(*code)) for name, code in known.items() if self.setting(code[0])}
 
     def _item(self, tax_code: str = "") -> dict[str, str]:
-        item = self.setting("items").get(tax_code) or self.setting("item")
-        if not item:
-            raise NeedsSetup("netsuite: setting item is missing: the id of the service item to record and bill under")
-        return by_id(item)
+        return by_id(self.setting("items").get(tax_code) or self.needed("item"))

@@ -17,7 +17,7 @@ from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit import tryton_rest as rest
 from isthmus.kit.journals import DraftedJournals, client_of
-from isthmus.kit.keys import revision_of
+from isthmus.kit.keys import revision_of, task_key
 from isthmus.kit.mapping import at_minor_unit
 from isthmus.kit.masters import Clients, Projects
 from isthmus.kit.posting import as_posted, made_once, one_of_copies, ready_to_post, sign_of
@@ -36,13 +36,13 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
 
     # -- client, project -------------------------------------------------------------------------------------------
     def held(self, kind: str, key: str) -> Verb[Row | None]:
-        """See Masters. A party by its code, a project by the code before its name."""
+        """See Masters. A party by its code, a project by the code before its name, a task by both."""
         if kind == PARTY:
-            rows = yield from self.rows(PARTY, [["code", "=", key]], *m.PARTY, **rest.ALL)
-        else:
-            named = ["name", "like", rest.starting_with(rest.labelled(key, ""))]
-            rows = yield from self.rows(WORK, [["type", "=", "project"], named], *m.PROJECT_FIELDS)
-        return self.one_of(rows, f"{kind} {key}")
+            return self.one_of((yield from self.rows(PARTY, [["code", "=", key]], *m.PARTY, **rest.ALL)), key)
+        project, _, task = key.partition(":")
+        domain = [["type", "=", "task" if task else "project"], self._labelled("name", task or project)]
+        domain += [self._labelled("parent.name", project)] if task else []
+        return self.one_of((yield from self.rows(WORK, domain, *m.PROJECT_FIELDS)), key)
 
     def in_use(self, kind: str, record: Row) -> bool:
         """See Masters."""
@@ -103,12 +103,7 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
         first = {"type": "task", "parent": project["id"], "company": project["company"]["id"]}
         first |= {"status": (yield from self._status("project_open")), "timesheet_available": True}
         body = m.TASK.out(item.task) | {"name": rest.labelled(item.task.code, item.task.name)}
-        return (yield from self.put(WORK, self._task(project, item.task.code), body, first))
-
-    def find_task(self, item: TaskIn) -> Verb[ExternalRef | None]:
-        """The task, if it is there below its project."""
-        project = yield from self.held(WORK, item.project_code)
-        return self.ref_to(WORK, self._task(project, item.task.code)) if project else None
+        return (yield from self.put(WORK, (yield from self.held(*self.place_of(item))), body, first))
 
     def facts_of(self, project_code: str, project: Row) -> Verb[Row]:
         """See Projects. The currency is that of its company."""
@@ -120,9 +115,8 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
     def _status(self, setting: str) -> Verb[int]:
         return self.id_of(f"{WORK}.status", "name", self.setting(setting))
 
-    def _task(self, project: Row, code: str) -> Row | None:
-        tasks = [task for task in project["children"] if rest.code_of(task["name"]) == code]
-        return self.one_of(tasks, f"task {code} of {project['name']}")
+    def _labelled(self, field: str, code: str) -> list[str]:
+        return [field, "like", rest.starting_with(rest.labelled(code, ""))]
 
     # -- cost ------------------------------------------------------------------------------------------------------
     def newest_line(self, cost: TimeCost) -> Verb[tuple[int, Row | None]]:
@@ -133,10 +127,9 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
 
     def write_line(self, cost: TimeCost, last: int, before: Row | None, text: str) -> Verb[ExternalRef]:
         """See Revised. The line itself is changed."""
-        project = yield from self.the_project(cost.project_code)
-        place = self._task(project, cost.task_code) if cost.task_code else project
-        body = m.TIME.out(cost) | {"company": project["company"]["id"], "description": text}
-        body["work"] = self.there(place, f"{cost.project_code}:{cost.task_code}")["timesheet_works"][0]["id"]
+        place = yield from self.the(WORK, task_key(cost.project_code, cost.task_code))
+        body = m.TIME.out(cost) | {"company": place["company"]["id"], "description": text}
+        body["work"] = place["timesheet_works"][0]["id"]
         body["employee"] = yield from self._employee(cost.person)
         made = yield from self.put(LINE, before, body)
         return self.ref(LINE, made.external_id, str(cost.revision))
@@ -234,8 +227,8 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
     # -- journals: drafted and posted by a button; our number stands before the description -------------------------
     def journals_of(self, journal: Journal) -> Verb[list[Row]]:
         """See DraftedJournals."""
-        named = ["description", "like", rest.starting_with(rest.labelled(journal.journal_no, ""))]
-        return self.rows(MOVE, [["company", "=", self.company(journal.entity)], named], *m.MOVE_FIELDS)
+        ours = [["company", "=", self.company(journal.entity)], self._labelled("description", journal.journal_no)]
+        return self.rows(MOVE, ours, *m.MOVE_FIELDS)
 
     def make_journal(self, journal: Journal) -> Verb[None]:
         """See DraftedJournals. In the period of its day, in the currency of the books; debts name the client."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from isthmus.domain.journals import JournalLine
 from isthmus.domain.objects import Address, Client, Project, Task
-from isthmus.kit.mapping import Table
+from isthmus.kit.mapping import Table, sum_by_key
 from isthmus.kit.posting import sign_of
 from isthmus.kit.tryton_rest import AMOUNT, DAY, DURATION, LAST_DAY, to_amount
 from isthmus.kit.wire import Row
@@ -16,7 +14,7 @@ PRICE_DECIMALS = 4  # of a unit price, as Tryton is set up unless told otherwise
 PARTY = ("active", "addresses.id", "identifiers.id")
 PROJECT_FIELDS = (
     *("name", "status.name", "party.code", "company.id", "company.currency.code", "timesheet_works.id"),
-    *("children.name", "children.timesheet_works.id"),
+    "children.name",
 )
 INVOICE_FIELDS = (
     *("number", "reference", "state", "invoice_date", "total_amount", "amount_to_pay", "currency.code", "party.code"),
@@ -32,15 +30,13 @@ PAYMENT_FIELDS = (
 
 def to_taxes(invoice: PostInvoice, account: int) -> list[Row]:
     """The tax of each code as the engine gave it, which Tryton takes as it is."""
-    sign, taxed = sign_of(invoice), [line for line in invoice.lines if line.tax]
-    taxes = []
-    for code in dict.fromkeys(line.tax_code for line in taxed):
-        net, tax = (
-            sum((getattr(row, name) for row in taxed if row.tax_code == code), Decimal(0)) for name in ("net", "tax")
-        )
-        amounts = {"base": to_amount(sign * net), "amount": to_amount(sign * tax)}
-        taxes.append({"manual": True, "account": account, "description": f"Tax {code}".strip()} | amounts)
-    return taxes
+    taxed, sign = [line for line in invoice.lines if line.tax], sign_of(invoice)
+    nets, taxes = (sum_by_key((line.tax_code, getattr(line, name)) for line in taxed) for name in ("net", "tax"))
+    return [
+        {"manual": True, "account": account, "description": f"Tax {code}".strip()}
+        | {"base": to_amount(sign * nets[code]), "amount": to_amount(sign * taxes[code])}
+        for code in nets
+    ]
 
 
 def to_line(line: PostLine, sign: int) -> Row:
