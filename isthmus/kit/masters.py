@@ -26,6 +26,10 @@ class Masters(Connector):
         """True for an active client and for a project that is open."""
         raise NotImplementedError
 
+    def retire(self, kind: str, key: str, record: Row) -> Verb[Any]:
+        """Take one that is in use out of use; it is never deleted."""
+        raise NotImplementedError
+
     def the(self, kind: str, key: str) -> Verb[Row]:
         """The record of this kind under our key. NotFound when there is none."""
         return self.there((yield from self.held(kind, key)), f"{kind} {key}")
@@ -33,6 +37,12 @@ class Masters(Connector):
     def ref_to(self, kind: str, record: Row | None) -> ExternalRef | None:
         """A reference to a record that was found."""
         return self.ref(kind, record["id"]) if record else None
+
+    def _retired(self, kind: str, key: str) -> Verb[ExternalRef]:
+        record = yield from self.the(kind, key)
+        if self.in_use(kind, record):
+            yield from self.retire(kind, key, record)
+        return self.ref(kind, record["id"])
 
     def _if_it_is(self, kind: str, key: str, *, used: bool) -> Verb[ExternalRef | None]:
         record = yield from self.held(kind, key)
@@ -51,6 +61,10 @@ class Clients(Masters):
     def find_inactive_client(self, client: Client) -> Verb[ExternalRef | None]:
         """The client, if it is there and inactive."""
         return self._if_it_is(self.client_kind, client.client_no, used=False)
+
+    def deactivate_client(self, client: Client) -> Verb[ExternalRef]:
+        """Take the client out of use; nothing else of it is touched."""
+        return self._retired(self.client_kind, client.client_no)
 
 
 class Projects(Masters):
@@ -78,6 +92,10 @@ class Projects(Masters):
     def find_closed(self, project: Project) -> Verb[ExternalRef | None]:
         """The project, if it is there and closed."""
         return self._if_it_is(self.project_kind, project.project_code, used=False)
+
+    def close_project(self, project: Project) -> Verb[ExternalRef]:
+        """Close the project; it keeps its history."""
+        return self._retired(self.project_kind, project.project_code)
 
     def find_task(self, item: TaskIn) -> Verb[ExternalRef | None]:
         """The task, if it is there."""

@@ -6,6 +6,7 @@ The text of a line starts with entry and revision (``kantata:123#2 Workshop``), 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.connector import Connector
@@ -17,7 +18,9 @@ _REVERSES = "reverses"
 
 
 class Revised(Connector):
-    """Subclasses say how lines are found and written. newest helps with the first."""
+    """Subclasses say how lines are found and written, and what they are there. newest helps with the first."""
+
+    line_kind: ClassVar[str]
 
     def newest_line(self, cost: TimeCost) -> Verb[tuple[int, Row | None]]:
         """The line of the entry's last revision and which that is; (0, None) when there is none."""
@@ -29,7 +32,7 @@ class Revised(Connector):
 
     def line_ref(self, line: Row, revision: int) -> ExternalRef:
         """What the line is called here."""
-        raise NotImplementedError
+        return self.ref(self.line_kind, line["id"], str(revision))
 
     def put_time(self, cost: TimeCost) -> Verb[ExternalRef]:
         """Record the hour as a line; a revision that was held up does not undo the correction that overtook it."""

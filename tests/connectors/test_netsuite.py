@@ -564,7 +564,7 @@ def test_each_error_row_raises_its_class(
     fault = {"kind": "status", "status": status, "body": body, "times": 3}
     control("faults", {**fault, "path": "/record/v1/"})
     with pytest.raises(writing):
-        erp.deactivate_client(CLIENT)
+        erp.put_task(TASK)
     httpx.delete(f"{erp.base_url.removesuffix('/services/rest')}/_control/faults")
     control("faults", {**fault, "path": "/suiteql"})
     with pytest.raises(reading):

@@ -48,6 +48,10 @@ class Suite(Clients, Projects, WorkSource, Receivables):
     def in_use(self, kind: str, record: Row) -> bool:
         return bool(record["open"])
 
+    def retire(self, kind: str, key: str, record: Row) -> Verb[None]:
+        yield from ()
+        self.records[kind, key] = record | {"open": False}
+
     def facts_of(self, project_code: str, project: Row) -> Verb[Row]:
         yield from ()
         return {"name": "Platform", "currency": "USD", "tasks": ("T",)}
@@ -121,6 +125,16 @@ def test_a_project_is_found_open_or_closed_and_never_both(suite: Suite) -> None:
     suite.records["task", "P-1:T"] = {"id": "8", "open": False}
     item = TaskIn(project_code="P-1", task=Task(code="T", name="Build", line_uid="L1"))
     assert told(suite.find_task(item)).external_id == "8"
+
+
+def test_what_is_in_use_is_taken_out_of_use_once(suite: Suite) -> None:
+    with pytest.raises(NotFound, match="books has no job P-1"):
+        told(suite.close_project(PROJECT))
+    suite.records["job", "P-1"] = {"id": "7", "open": True}
+    assert told(suite.close_project(PROJECT)) == told(suite.find_closed(PROJECT))
+    kept = suite.records["job", "P-1"]
+    told(suite.close_project(PROJECT))
+    assert suite.records["job", "P-1"] is kept
 
 
 def test_what_counts_what_is_withdrawn_and_what_cannot_be_read_are_told_apart(suite: Suite) -> None:

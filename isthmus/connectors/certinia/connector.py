@@ -49,9 +49,9 @@ class Certinia(SoqlConnector, DisputeBoards, WorkSource):
                 body[lookup] = yield from self.named(m.LOOKUPS[lookup], project.dimensions[dimension], dimension)
         return (yield from self.upsert(PROJECT, self.hub, project.project_code, body))
 
-    def close_project(self, project: Project) -> Verb[ExternalRef]:
-        """Set the project to the cancelled stage, closed for time and expenses; it is never deleted."""
-        return self.upsert(PROJECT, self.hub, project.project_code, self._state(is_open=False), create=False)
+    def retire(self, kind: str, key: str, record: Row) -> Verb[ExternalRef]:
+        """See Masters. The project gets the cancelled stage, closed for time and expenses."""
+        return self.upsert(PROJECT, self.hub, key, self._state(is_open=False), create=False)
 
     def put_task(self, item: msg.TaskIn) -> Verb[ExternalRef]:
         """Create or change the task, or the milestone; a milestone's target date is the project's until people plan."""

@@ -40,12 +40,9 @@ class Jira(Projects, WorkSource):
             yield from self._move(found, self.setting("open_status"))
         return made
 
-    def close_project(self, project: Project) -> Verb[ExternalRef]:
-        """Move the epic to the cancelled status; it is never deleted."""
-        epic = yield from self.the_project(project.project_code)
-        if self.in_use("epic", epic):
-            yield from self._move(epic, self.setting("cancelled_status"))
-        return self.ref("epic", epic["id"])
+    def retire(self, kind: str, key: str, record: Row) -> Verb[None]:
+        """See Masters. The epic is moved to the cancelled status."""
+        return self._move(record, self.setting("cancelled_status"))
 
     def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
         """Create the issue under the epic, or bring the one that is ours to these facts."""

@@ -39,11 +39,9 @@ class Kantata(BrainstemConnector, DisputeBoards, WorkSource):
         held = yield from self._subject("workspace", project.project_code)
         return (yield from self._put("workspace", project.project_code, held, body, first))
 
-    def close_project(self, project: Project) -> Verb[ExternalRef]:
-        """Set the workspace to the cancelled status; it is never deleted."""
-        workspace = yield from self.the_project(project.project_code)
-        closed = {"status_key": int(self.setting("status_cancelled"))}
-        return (yield from self._put("workspace", project.project_code, workspace["id"], closed, {}))
+    def retire(self, kind: str, key: str, record: Row) -> Verb[Row]:
+        """See Masters. The workspace gets the cancelled status."""
+        return self.write("workspace", {"status_key": int(self.setting("status_cancelled"))}, record["id"])
 
     def put_task(self, item: msg.TaskIn) -> Verb[ExternalRef]:
         """Create the story with our reference, or bring the one that carries it to these facts."""

@@ -41,10 +41,6 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
             body["terms"] = yield from self._term(client.payment_terms)
         return (yield from self.put_record("customer", client.client_no, body, replace="addressBook"))
 
-    def deactivate_client(self, client: Client) -> Verb[ExternalRef]:
-        """Set the customer inactive; nothing else is touched."""
-        return self.put_record("customer", client.client_no, {"isInactive": True})
-
     def payment_terms(self) -> Verb[tuple[str, ...]]:
         """The account's active terms, by our code where the firm has one, else by name."""
         codes = {term_id: code for code, term_id in self.setting("terms").items()}
@@ -59,10 +55,10 @@ class NetSuite(SuiteTalk, Clients, Projects, Receivables):
         body["comments"] = f"Contract {project.contract_no} version {project.contract_version}"
         return self.put_record("job", project.project_code, body)
 
-    def close_project(self, project: Project) -> Verb[ExternalRef]:
-        """Set the job closed and inactive; it keeps its history."""
-        closed = by_id(self.setting("project_closed"))
-        return self.put_record("job", project.project_code, {"isInactive": True, "entityStatus": closed})
+    def retire(self, kind: str, key: str, record: Row) -> Verb[ExternalRef]:
+        """See Masters. A job is closed too."""
+        closed = {"entityStatus": by_id(self.setting("project_closed"))} if kind == "job" else {}
+        return self.put_record(kind, key, {"isInactive": True, **closed})
 
     def put_task(self, item: msg.TaskIn) -> Verb[ExternalRef]:
         """Create or update the project task."""

@@ -32,7 +32,7 @@ PARTY, WORK, LINE, INVOICE, MOVE = "party.party", "project.work", "timesheet.lin
 class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, Receivables):
     """One database of a Tryton server. Parties are common to its companies."""
 
-    client_kind, project_kind, task_kind = PARTY, WORK, WORK
+    client_kind, project_kind, task_kind, line_kind = PARTY, WORK, WORK, LINE
 
     # -- client, project -------------------------------------------------------------------------------------------
     def held(self, kind: str, key: str) -> Verb[Row | None]:
@@ -71,11 +71,6 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
         first = {"code": body.pop("code")}  # never changes
         return (yield from self.put(PARTY, party, body, first))
 
-    def deactivate_client(self, client: Client) -> Verb[ExternalRef]:
-        """Set the party inactive."""
-        party = yield from self.the(PARTY, client.client_no)
-        return (yield from self.put(PARTY, party, {"active": False}))
-
     def payment_terms(self) -> Verb[tuple[str, ...]]:
         """The payment terms, by our code where the firm has one, else by name."""
         rows = yield from self.rows("account.invoice.payment_term", [], "name")
@@ -90,12 +85,13 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
         first = {"type": "project", "company": self.company(project.entity), "timesheet_available": True}
         return (yield from self.put(WORK, held, body, first))
 
-    def close_project(self, project: Project) -> Verb[ExternalRef]:
-        """Set the project and its tasks, which have to go first, to done."""
-        held = yield from self.the_project(project.project_code)
+    def retire(self, kind: str, key: str, record: Row) -> Verb[ExternalRef]:
+        """See Masters. A project and its tasks, which have to go first, are set to done."""
+        if kind == PARTY:
+            return (yield from self.put(PARTY, record, {"active": False}))
         done: Row = {"status": (yield from self._status("project_closed")), "progress": 1.0}
-        tasks = [task["id"] for task in held["children"]]
-        return (yield from self.put(WORK, held, done | {"children": [["write", tasks, done]] if tasks else []}))
+        tasks = [task["id"] for task in record["children"]]
+        return (yield from self.put(WORK, record, done | {"children": [["write", tasks, done]] if tasks else []}))
 
     def put_task(self, item: TaskIn) -> Verb[ExternalRef]:
         """Create the task below its project, or bring it to this name."""
@@ -133,10 +129,6 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
         body["employee"] = yield from self._employee(cost.person)
         made = yield from self.put(LINE, before, body)
         return self.ref(LINE, made.external_id, str(cost.revision))
-
-    def line_ref(self, line: Row, revision: int) -> ExternalRef:
-        """See Revised."""
-        return self.ref(LINE, line["id"], str(revision))
 
     def _employee(self, person: str) -> Verb[int]:
         known = self.setting("employees").get(person)
