@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from isthmus.domain.objects import MilestoneStatus
 from isthmus.domain.work import milestone_of
 from isthmus.kit.connector import Connector
-from isthmus.kit.keys import task_key
+from isthmus.kit.keys import source_id, task_key
 from isthmus.kit.mapping import readable
 from isthmus.kit.wire import Row
-from isthmus.ports.messages import ExpensePage, MilestonePage, TimePage, Withdrawn
+from isthmus.ports.messages import ExpensePage, InvoicedTime, MilestonePage, TimePage, Withdrawn
 
 Page = TypeVar("Page", TimePage, ExpensePage, MilestonePage)
 _NEVER: Mapping[str, datetime] = {}
@@ -57,6 +57,10 @@ class WorkSource(Connector):
         ours = self.own_state("milestone_states", state)
         where = {"source": self.system, "project_code": project_code, "line_uid": line_uid, "number": number}
         return MilestoneStatus(**where, **told, state=ours)
+
+    def ids_of(self, billed: InvoicedTime) -> set[str]:
+        """The ids here of the entries that an invoice has billed. BadInput for an entry of another system."""
+        return {source_id(key, self.system) for key in billed.entry_keys}
 
     def all_there(self, rows: list[Row], ids: Iterable[str], what: str) -> list[Row]:
         """The rows of what is to be marked as invoiced. A refusal names the ids that are not among them."""

@@ -7,7 +7,7 @@ from typing import Any
 from isthmus.connectors.certinia import mapping as m
 from isthmus.domain.errors import BadInput, NeedsSetup
 from isthmus.domain.objects import Expense, ExternalRef, MilestoneStatus, Project, TimeEntry
-from isthmus.kit.keys import source_id, task_codes, task_key
+from isthmus.kit.keys import task_codes, task_key
 from isthmus.kit.mapping import Table, set_at
 from isthmus.kit.masters import DisputeBoards
 from isthmus.kit.soql import SoqlConnector, columns_of, columns_under, soql_text
@@ -205,6 +205,6 @@ class Certinia(SoqlConnector, DisputeBoards, WorkSource):
         return self.ref("invoice", billed.number) if all(marked) else None
 
     def _splits(self, billed: msg.InvoicedTime) -> Verb[list[Row]]:
-        ids = {source_id(key, self.system).partition("-")[0] for key in billed.entry_keys}
+        ids = {day.partition("-")[0] for day in self.ids_of(billed)}
         columns = ("pse__Billed__c", "pse__Invoiced__c", "pse__Invoice_Number__c")
         return self.all_there((yield from self.query_each(SPLIT, columns, ids)), ids, "timecard split")

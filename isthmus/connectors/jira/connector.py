@@ -10,7 +10,7 @@ from typing import Any
 from isthmus.connectors.jira import mapping as m
 from isthmus.domain.errors import BadInput, Unreachable
 from isthmus.domain.objects import ExternalRef, MilestoneStatus, Project, TimeEntry
-from isthmus.kit.keys import source_id, task_codes
+from isthmus.kit.keys import task_codes
 from isthmus.kit.mapping import to_utc
 from isthmus.kit.masters import Projects
 from isthmus.kit.paging import Page, all_pages, by_cursor, in_batches
@@ -187,7 +187,7 @@ class Jira(Projects, WorkSource):
         return f"issue/{epic['id']}/properties/{m.own(m.INVOICE, billed.number)}"
 
     def _billed(self, billed: InvoicedTime) -> Verb[list[Row]]:
-        ids = {source_id(key, self.system) for key in billed.entry_keys}
+        ids = self.ids_of(billed)
         return self.all_there((yield from self._by_batch(ids, self._worklogs)), ids, "work log")
 
     # -- milestones --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from isthmus.connectors.kantata import mapping as m
 from isthmus.domain.errors import NeedsSetup
 from isthmus.domain.objects import Expense, ExternalRef, MilestoneStatus, Project, TimeEntry
 from isthmus.kit.brainstem import BrainstemConnector, collection_of
-from isthmus.kit.keys import digest, source_id, task_codes
+from isthmus.kit.keys import digest, task_codes
 from isthmus.kit.loaded import Loaded
 from isthmus.kit.mapping import to_utc
 from isthmus.kit.masters import DisputeBoards
@@ -230,9 +230,9 @@ class Kantata(BrainstemConnector, DisputeBoards, WorkSource):
     # -- billing -----------------------------------------------------------------------------------------------
     def mark_invoiced(self, billed: msg.InvoicedTime) -> Verb[ExternalRef]:
         """Make the invoice that claims the entries there: the one way to set them invoiced."""
-        ids = [source_id(key, self.system) for key in billed.entry_keys]
         if found := (yield from self.find_invoiced(billed)):
             return found
+        ids = sorted(self.ids_of(billed), key=int)
         workspace = yield from self.the_project(billed.project_code)
         body = m.INVOICE.out(billed) | {"time_entry_ids": ids, "expense_ids": [], "workspace_id": workspace["id"]}
         body["payment_schedule"] = int(self.setting("payment_schedule"))
@@ -243,7 +243,7 @@ class Kantata(BrainstemConnector, DisputeBoards, WorkSource):
 
     def find_invoiced(self, billed: msg.InvoicedTime) -> Verb[ExternalRef | None]:
         """The invoice with our number, if every entry is on it now; a cancelled one sets its entries free."""
-        ids = {source_id(key, self.system) for key in billed.entry_keys}
+        ids = self.ids_of(billed)
         for invoice_id in (yield from self._subjects("invoice", billed.number)):
             loaded = Loaded()
             invoice = yield from self.show("invoices", invoice_id, "time_entries", loaded)

@@ -61,44 +61,38 @@ def name_of(user_id: Any, loaded: Loaded, what: str = "user") -> str:
     return str(user.get("email_address") or user["full_name"])
 
 
+TIME_TABLE = Table(
+    source_id="id",
+    service_date="date_performed",
+    hours=("time_in_minutes", same, minutes_to_hours),
+    note="notes",
+    cost_rate=("cost_rate_in_cents", same, Decimal),
+    cost_currency="currency",
+)
+EXPENSE_TABLE = Table(
+    source_id="id",
+    expense_date="date",
+    category="category",
+    receipt_ref=("receipt_id", same, str),
+    billable="is_billable",
+    note="notes",
+    gross=("amount_in_cents", same, Decimal),
+    currency="currency",
+)
+
+
 class Kind(NamedTuple):
-    """Items that are approved on submissions. required: what says that a project wants that; money: ours and theirs."""
+    """Items that are approved on submissions. required: what says that a project wants it; money: what is in cents."""
 
     name: str
     submission: str
     required: str
     table: Table
-    money: tuple[str, str]
+    money: str
 
 
-TIME = Kind(
-    "time_entry",
-    "timesheet_submission",
-    "require_time_approvals",
-    Table(
-        source_id="id",
-        service_date="date_performed",
-        hours=("time_in_minutes", same, minutes_to_hours),
-        note="notes",
-        cost_currency="currency",
-    ),
-    ("cost_rate", "cost_rate_in_cents"),
-)
-EXPENSES = Kind(
-    "expense",
-    "expense_report_submission",
-    "require_expense_approvals",
-    Table(
-        source_id="id",
-        expense_date="date",
-        category="category",
-        receipt_ref=("receipt_id", same, str),
-        billable="is_billable",
-        note="notes",
-        currency="currency",
-    ),
-    ("gross", "amount_in_cents"),
-)
+TIME = Kind("time_entry", "timesheet_submission", "require_time_approvals", TIME_TABLE, "cost_rate")
+EXPENSES = Kind("expense", "expense_report_submission", "require_expense_approvals", EXPENSE_TABLE, "gross")
 
 
 def project_of(row: Row, loaded: Loaded) -> str:
@@ -109,12 +103,12 @@ def project_of(row: Row, loaded: Loaded) -> str:
 
 def facts_of(kind: Kind, row: Row, loaded: Loaded) -> Row:
     """What an item says, in its project's currency. BadInput says what cannot be read."""
-    code, (ours, cents) = project_of(row, loaded), kind.money
+    code, facts = project_of(row, loaded), kind.table.back(row)
     story = loaded.one("stories", row["story_id"], "task") if row["story_id"] else {"external_reference_ids": ()}
     task = next(iter(keys_of(story, "story", loaded)), "").removeprefix(task_key(code, ""))
-    facts = {"project_code": code, "task_code": task, "person": name_of(row["user_id"], loaded), **kind.table.back(row)}
-    if row.get(cents) is not None:
-        facts[ours] = Decimal(row[cents]) / row["currency_base_unit"]
+    facts |= {"project_code": code, "task_code": task, "person": name_of(row["user_id"], loaded)}
+    if kind.money in facts:
+        facts[kind.money] /= row["currency_base_unit"]
     if kind is TIME:
         facts["role"] = loaded.one("roles", row["role_id"], "role")["name"] if row["role_id"] else ""
     return facts

@@ -25,13 +25,12 @@ from isthmus.policies.credits import (
     parts_to_credit,
     tax_credit,
 )
-from isthmus.ports.messages import PostInvoice
 from isthmus.processes.work import advances, prepaying
 from isthmus.processes.work.closing import booking_of
 from isthmus.processes.work.drafting import facts, held_of, run_key
 from isthmus.processes.work.evidence import CONCEDED, place_contract
 from isthmus.processes.work.exchange import functional
-from isthmus.processes.work.invoicing import number_of, posting_of
+from isthmus.processes.work.invoicing import number_of
 from isthmus.processes.work.partition import add_parts, move_parts, split_parts
 from isthmus.processes.work.reading import contracts_on, invoice_of
 from isthmus.runtime.books import Books
@@ -368,10 +367,3 @@ def _held_now(books: Books, original: Invoice, credit: Invoice, line: InvoiceLin
         invoice_id=credit.invoice_id,
         recorded_at=books.now,
     )
-
-
-def posting_of_credit(books: Books, credit_id: str) -> PostInvoice:
-    """The credit memo for the ERP, with the number of the invoice it credits."""
-    credit = invoice_of(books, credit_id)
-    original = invoice_of(books, credit.original_invoice_id)
-    return posting_of(books, credit_id).model_copy(update={"original_number": original.number})

@@ -96,11 +96,13 @@ def issued_on(books: Books, invoice: Invoice, entity: LegalEntity, today: date, 
 
 
 def posting_of(books: Books, invoice_id: str) -> PostInvoice:
-    """P2.13: the receivable under its legal number."""
+    """P2.13: the receivable under its legal number; a credit memo names the invoice it credits."""
     invoice = invoice_of(books, invoice_id)
     assert invoice.issue_date is not None and invoice.due_date is not None
+    credited = invoice_of(books, invoice.original_invoice_id).number if invoice.kind == "credit" else ""
     return PostInvoice(
         number=invoice.number,
+        original_number=credited,
         client_no=invoice.owed_by,
         ordered_by=invoice.client_no if invoice.client_no != invoice.owed_by else "",
         entity=invoice.entity,

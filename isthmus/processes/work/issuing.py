@@ -5,7 +5,7 @@ from __future__ import annotations
 from isthmus.domain.objects import Invoice
 from isthmus.ports import Erp, TimeSource
 from isthmus.ports.messages import TaxDocument
-from isthmus.processes.work import crediting, invoicing, releasing, reviewing, taxing
+from isthmus.processes.work import invoicing, releasing, reviewing, taxing
 from isthmus.processes.work.reading import contracts_on
 from isthmus.runtime.run import Run
 
@@ -22,7 +22,7 @@ def issue_and_post(run: Run, invoice: Invoice) -> str:
 
 def post_credit(run: Run, credit: Invoice, question: TaxDocument | None) -> str:
     """An issued credit memo goes to the ERP, its tax counts, the CRM shows it. Returns its number."""
-    posting = run.decide("Prepare the posting", crediting.posting_of_credit, credit.invoice_id)
+    posting = run.decide("Prepare the posting", invoicing.posting_of, credit.invoice_id)
     posted = run.effect("Post the credit memo in the ERP", Erp.post_credit, posting)
     run.decide("Keep the posting", invoicing.keep_posting, credit.invoice_id, posted)
     taxing.commit(run, credit.invoice_id, question)
