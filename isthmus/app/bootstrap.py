@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,7 @@ from isthmus.domain.names import same_person
 from isthmus.domain.objects import LegalEntity
 from isthmus.kit.connector import missing_verbs
 from isthmus.kit.executor import Connection
-from isthmus.kit.limits import Budget, make_budget
+from isthmus.kit.limits import Budget, Concurrency, make_budget
 from isthmus.kit.references import read_secret
 from isthmus.kit.traffic import Maintenance
 from isthmus.processes import (
@@ -85,11 +85,12 @@ def connect(
     client: httpx.Client | None = None,
     vault: Vault | None = None,
     cassette: Path | None = None,
+    one_at_a_time: Callable[[str], Budget] | None = None,
 ) -> Connection:
     """One connection ready to be called. NeedsSetup names a missing verb or credential before any run needs it.
 
     vault: where sealed secrets are, and where those go that the vendor rotates. cassette: where every exchange is
-    written down, scrubbed.
+    written down, scrubbed. one_at_a_time: see kit.executor.
     """
     kind = connector_class(config.connector)
     for port in config.fills:
@@ -118,6 +119,7 @@ def connect(
         entities=config.entities,
         maintenance=Maintenance([each.window() for each in config.maintenance]),
         cassette=cassette,
+        one_at_a_time=one_at_a_time,
     )
 
 
@@ -129,9 +131,17 @@ class ConnectedSystems:
         firm: FirmConfig,
         budget_for: Callable[[ConnectionConfig], Budget | None],
         vault: Vault | None = None,
+        turn_of: Callable[[str, str], Budget] | None = None,
     ) -> None:
+        """turn_of: the budget of one that the fleet shares, of a connection, for what its vendor takes one by one."""
         self.connections = {
-            config.name: connect(config, budget_for(config), vault=vault) for config in firm.connections
+            config.name: connect(
+                config,
+                budget_for(config),
+                vault=vault,
+                one_at_a_time=partial(turn_of, config.name) if turn_of else None,
+            )
+            for config in firm.connections
         }
         self._limits = {config.name: config.dimensions for config in firm.connections}
         self.told_apart = frozenset(p for config in firm.connections if config.dimensions for p in config.fills)
@@ -283,7 +293,11 @@ def build(url: str, *, clock: Clock | None = None, share_limits: bool = True) ->
             return SharedWindow(store.engine, config.name, limits.limit, limits.window_seconds)
         return SharedPlaces(store.engine, config.name, limits.limit)
 
-    systems, engine = ConnectedSystems(firm, budget_for, Vault(store, clock or SystemClock())), DbosEngine(url)
+    def turn_of(connection: str, what: str) -> Budget:
+        return SharedPlaces(store.engine, f"{connection}/{what}", 1) if share_limits else Concurrency(1)
+
+    vault, engine = Vault(store, clock or SystemClock()), DbosEngine(url)
+    systems = ConnectedSystems(firm, budget_for, vault, turn_of)
     gate = Gate(firm.ownership)
     pace = Pace(
         firm.pace.wait_seconds_first, firm.pace.wait_seconds_max, timedelta(minutes=firm.pace.alert_after_minutes)

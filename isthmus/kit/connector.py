@@ -175,9 +175,9 @@ class Connector:
             raise self.refusal(f"{self.system} has {len(rows)} records of {what}: one has to go", "DUPLICATE", what)
         return rows[0] if rows else None
 
-    def refusal(self, cause: str, code: str, field: str) -> RemoteRefusal:
-        """What is there cannot be taken for what we asked for: a person decides."""
-        return RemoteRefusal(cause, remote_code=code, field=field, system=self.system)
+    def refusal(self, cause: str, code: str, field: str, words: str = "") -> RemoteRefusal:
+        """What is there cannot be taken for what we asked for: a person decides. words: what was said over there."""
+        return RemoteRefusal(cause, remote_code=code, field=field, system=self.system, words=words)
 
     def ref(self, object_type: str, external_id: Any, version: str = "") -> ExternalRef:
         """A reference to an object over there."""

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from isthmus.kit.auth import Auth, Secrets, make_auth
 from isthmus.kit.cassette import Recording
 from isthmus.kit.connector import Connector
 from isthmus.kit.eventbus import Bus, Events
-from isthmus.kit.limits import Budget, make_budget
+from isthmus.kit.limits import Budget, Concurrency, make_budget
 from isthmus.kit.masking import masked
 from isthmus.kit.meaning import meaning
 from isthmus.kit.secrets import Keeper, Reader
@@ -61,6 +62,7 @@ class Connection:
     secrets: credentials by name; reread: where they come from, asked again when the vendor no longer takes them;
     keeper: where credentials go that the vendor rotates. transport: what carries requests, when it is not the network;
     cassette: where each exchange is written down, scrubbed (kit.cassette). maintenance, breaker: see kit.traffic.
+    one_at_a_time: the budget of one, shared by the fleet, for what the vendor takes one request at a time for.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Connection:
         entities: tuple[str, ...] = (),
         maintenance: Maintenance | None = None,
         breaker: Breaker | None = None,
+        one_at_a_time: Callable[[str], Budget] | None = None,
     ) -> None:
         self.name, self.writes_as, self.entities = name, writes_as, entities
         self.connector = connector
@@ -100,6 +103,8 @@ class Connection:
         self._bus = Bus(verify)
         self._client = client or httpx.Client(timeout=timeout, limits=limits, verify=tls, transport=transport)
         self._token_lock = threading.Lock()
+        self._one_at_a_time = one_at_a_time or (lambda _: Concurrency(1))
+        self._turns: dict[str, Budget] = {}
         manifest_says = connector.manifest.settling_seconds
         self._settling_seconds = manifest_says if settling_seconds is None else settling_seconds
 
@@ -173,7 +178,7 @@ class Connection:
         """Send one request and return its answer, or raise what the answer means."""
         answer = self._attempt(request)
         for _ in range(RENEWALS_MAX):
-            if answer.status != 401 or 401 in request.allow or not self._renewable():
+            if answer.status != 401 or 401 in request.allow or request.elsewhere or not self._renewable():
                 break
             answer = self._attempt(request)
         wrong = meaning(self.connector.manifest, self.name, request, answer, self._masked)
@@ -191,13 +196,24 @@ class Connection:
         return self.auth.signed_in or self.secrets.reread()
 
     def _attempt(self, request: Request) -> Answer:
-        with self.traffic.place(priority_of_call.get()):
+        with self._turn(request), self.traffic.place(priority_of_call.get()):
             try:
                 self._renew_token()
-                return self._listen(request) if isinstance(request, Events) else self._transmit(request, signed=True)
+                if isinstance(request, Events):
+                    return self._listen(request)
+                return self._transmit(request, signed=not request.elsewhere)
             except IsthmusError as error:
                 self.traffic.heard(error)
                 raise
+
+    def _turn(self, request: Request) -> AbstractContextManager[None]:
+        """The turn of a request for which the vendor takes one at a time. Throttled when it does not come in time."""
+        if not request.alone:
+            return nullcontext()
+        with self._token_lock:
+            if request.alone not in self._turns:
+                self._turns[request.alone] = self._one_at_a_time(request.alone)
+        return self._turns[request.alone].slot(priority_of_call.get())
 
     def _renew_token(self) -> None:
         """Get a token when there is none that lasts; once more when the credentials have changed meanwhile."""

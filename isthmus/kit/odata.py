@@ -65,7 +65,7 @@ def same(values: Keys) -> str:
     return " and ".join(f"{name} eq {literal(value)}" for name, value in values.items())
 
 
-def _has(row: Row, values: Keys) -> bool:
+def has(row: Row, values: Keys) -> bool:
     """True when a row has these values: a star in a filter's text stands for anything in some services."""
     return all(_text(row[name]) == _text(value) for name, value in values.items())
 
@@ -126,10 +126,14 @@ class ODataConnector(Connector):
         Asked for by a filter, so that a misspelt collection (404) is never taken for a record that is not there.
         """
         rows = yield from self.rows(entity_set, same(keys))
-        found = [row for row in rows if _has(row, keys)]
+        found = [row for row in rows if has(row, keys)]
         if len(found) > 1:
             raise self.refusal(f"{self.system} has {len(found)} {entity_set} of {dict(keys)}", "DUPLICATE", "key")
         return found[0] if found else None
+
+    def named(self, collection: str) -> str:
+        """What a collection is called that no published source names, by the setting entities."""
+        return str(self.setting("entities")[collection])
 
     def rows(self, entity_set: str, filtered: str, order: str = "") -> Verb[list[Row]]:
         """All records a filter lets through, page after page as the service names the next one."""
@@ -193,57 +197,25 @@ class ODataConnector(Connector):
             raise OutcomeUnknown(f"{self.system}: {len(parts)} changes were sent in one set, {len(answers)} answered")
         return answers
 
+    def replace_all(
+        self, entity_set: str, keys: Keys, field: str, held: Iterable[Row], bodies: Iterable[Row]
+    ) -> Verb[None]:
+        """New records in the place of those that are held, all or none; all have these keys and differ by a field."""
+        gone = [self.part("DELETE", entity_set, {**keys, field: row[field]}, held=row) for row in held]
+        made = [self.part("POST", entity_set, body={**keys, **body}) for body in bodies]
+        yield from self.all_or_nothing(gone + made)
+
+    def create_all(self, entity_set: str, bodies: Iterable[Row]) -> Verb[list[Row]]:
+        """New records, all of them or none; as the service answers them."""
+        made = yield from self.all_or_nothing([self.part("POST", entity_set, body=body) for body in bodies])
+        return [dict(answer.body) for answer in made]
+
     def part(
         self, method: str, entity_set: str, keys: Keys | None = None, body: Row | None = None, held: Row | None = None
     ) -> Part:
         """A change of a change set; held: the record as we have read it."""
         path = address(entity_set, keys, self.options)
         return Part(method, path, body, held["@odata.etag"] if held else "")
-
-
-class CompanyConnector(ODataConnector):
-    """Base of connectors to systems that keep each legal entity's records apart, the company in every key.
-
-    The setting companies says which company a legal entity is.
-    """
-
-    company_field: ClassVar[str] = "dataAreaId"
-
-    def companies(self) -> list[str]:
-        """The companies the firm has there. NeedsSetup when it has named none."""
-        return sorted(set(self.setting("companies").values())) or [self.coded("companies", "a legal entity")]
-
-    def company(self, entity: str) -> Row:
-        """The key field of a legal entity's company."""
-        return {self.company_field: self.coded("companies", entity)}
-
-    def ours(self, values: Keys | None = None) -> str:
-        """The filter for records of the firm's companies that have these values."""
-        firm = one_of(self.company_field, self.companies())
-        return f"{same(values)} and {firm}" if values else firm
-
-    def put_in_each(self, ref: ExternalRef, values: Keys, body: Row, first: Row | None = None) -> Verb[ExternalRef]:
-        """Bring the record with these values to those of the body in every company, or create it there."""
-        for company in self.companies():
-            yield from self.put(ref, {self.company_field: company, **values}, body, first)
-        return ref
-
-    def find_in_each(self, ref: ExternalRef, values: Keys, holds: Callable[[Row], bool]) -> Verb[ExternalRef | None]:
-        """The reference, if every company has a record with these values and this holds of it."""
-        for company in self.companies():
-            if (yield from self.find(ref, {self.company_field: company, **values}, holds)) is None:
-                return None
-        return ref
-
-    def only(self, entity_set: str, values: Keys) -> Verb[Row]:
-        """The one record with these values, in whichever company it is. NotFound when there is none."""
-        rows = [row for row in (yield from self.rows(entity_set, self.ours(values))) if _has(row, values)]
-        first = self.there(next(iter(rows), None), f"{entity_set} of {dict(values)}")
-        if len(rows) > 1:
-            raise self.refusal(
-                f"{self.system} has {entity_set} of {dict(values)} in several companies", "DUPLICATE", ""
-            )
-        return first
 
 
 def batch(path: str, parts: Iterable[Part]) -> Request:

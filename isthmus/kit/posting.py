@@ -11,7 +11,7 @@ from isthmus.domain.errors import RemoteRefusal
 from isthmus.domain.journals import JournalLine
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.mapping import at_minor_unit
-from isthmus.kit.wire import Row, Verb
+from isthmus.kit.wire import Row
 from isthmus.ports.messages import PostedBill, PostedInvoice, PostInvoice, PostVendorBill
 
 TWICE = "DUPLICATE"  # the remote code of a refusal because something is posted more than once
@@ -67,25 +67,6 @@ def same_number(number: str, ours: str, system: str) -> str:
         cause = f"{system} posted {ours} under its own number {number}: its numbering has to take ours"
         raise RemoteRefusal(cause, remote_code="NUMBER_DIFFERS", field="number", system=system)
     return number
-
-
-def made_once(
-    look: Callable[[], Verb[tuple[Row | None, list[Row]]]],
-    make: Callable[[], Verb[Any]],
-    drop: Callable[[Row], Verb[Any]],
-) -> Verb[Row | None]:
-    """The one document of our number where the vendor knows no key: looked for, else made and looked for again, as one
-    that came meanwhile is ours too; copies that a repeated request has left are dropped. None: it does not show yet.
-
-    look: what one_of_copies says of the documents that are there.
-    """
-    held, copies = yield from look()
-    if held is None:
-        yield from make()
-        held, copies = yield from look()
-    for copy in copies:
-        yield from drop(copy)
-    return held
 
 
 def one_of_copies(

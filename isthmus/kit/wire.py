@@ -27,7 +27,9 @@ class Request:
     in headers. allow: statuses beyond 2xx that the verb itself understands and wants to see. writes: whether it changes
     something there; None means by method. if_match: write only if the record is still of this version (its ETag), else
     LostRace. key: the business key of this one write, sent as the vendor's idempotency key (manifest [idempotency]).
-    timeout_seconds: for an answer that takes longer, or may take less, than the manifest says.
+    timeout_seconds: for an answer that takes longer, or may take less, than the manifest says. elsewhere: the path is a
+    whole address of another host, which lets in by itself: no token of this connection goes there. alone: what the
+    vendor takes one request at a time for, in the whole fleet.
     """
 
     method: str
@@ -42,6 +44,8 @@ class Request:
     if_match: str = ""
     key: str = ""
     timeout_seconds: float | None = None
+    elsewhere: bool = False
+    alone: str = ""
 
     @property
     def is_write(self) -> bool:

@@ -31,49 +31,62 @@ OF_A_RELEASE = 1000
 
 
 @lru_cache
-def bench_of(name: str) -> Bench:
-    return Bench(name)
+def bench_of(name: str, variant: str = "") -> Bench:
+    return Bench(name, variant)
+
+
+def variants(name: str) -> list[str]:
+    """The connector as it is, and set otherwise."""
+    return ["", *bench_of(name).samples.variants]
 
 
 def _trials() -> list[Any]:
     """Every connector, every promise, everything it is tried on."""
     return [
         pytest.param(
-            *(name, check, subject),
-            id="-".join(part for part in (name, check.name, subject) if part),
+            *(name, variant, check, subject),
+            id="-".join(part for part in (name, variant, check.name, subject) if part),
             marks=[pytest.mark.timeout(900)] if bench_of(name).counterpart.real else [],  # it takes its time
         )
         for name in CONNECTORS
+        for variant in variants(name)
         for check in SUITE
-        for subject in check.subjects(bench_of(name))
+        for subject in check.subjects(bench_of(name, variant))
     ]
 
 
-@pytest.mark.parametrize(("name", "check", "subject"), _trials())
-def test_a_connector_keeps_its_promise(name: str, check: Check, subject: str) -> None:
-    bench = bench_of(name)
+@pytest.mark.parametrize(("name", "variant", "check", "subject"), _trials())
+def test_a_connector_keeps_its_promise(name: str, variant: str, check: Check, subject: str) -> None:
+    bench = bench_of(name, variant)
     if check.sandbox:
         bench.reset()
     print(f"{name} {subject}: {check.run(bench, subject) if subject else check.run(bench)}")
 
 
 def _writes() -> list[Any]:
-    return [pytest.param(name, verb, id=f"{name}-{verb}") for name in CONNECTORS for verb in load(ROOT / name).verbs]
+    """Every write of every connector; one that goes another way in a variant, in each of them."""
+    return [
+        pytest.param(name, variant, verb, id="-".join(filter(None, (name, variant, verb))))
+        for name in CONNECTORS
+        for variant in variants(name)
+        for verb in bench_of(name, variant).only or load(ROOT / name).verbs
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)  # seconds on an idle machine, minutes on a busy one; it ends by the number of its writes
-@pytest.mark.parametrize(("name", "verb"), _writes())
+@pytest.mark.parametrize(("name", "variant", "verb"), _writes())
 def test_many_unknown_outcomes_leave_no_duplicate_and_lose_nothing(
-    name: str, verb: str, record_property: Callable[[str, object], None]
+    name: str, variant: str, verb: str, record_property: Callable[[str, object], None]
 ) -> None:
     """A thousand per verb; fewer in `make test`, fewest at a real server. The end of the run shows them all."""
     began = time.process_time()
-    bench = bench_of(name)
+    bench = bench_of(name, variant)
     bench.reset()
     outcomes = OUTCOMES if OUTCOMES >= OF_A_RELEASE else min(OUTCOMES, bench.samples.outcomes)
     doubts = doubt.many_doubts(bench, verb, outcomes)
-    record_property(DOUBTS, [name, verb, *figures(doubts), round(time.process_time() - began, 1)])
+    shown = f"{verb} ({variant})" if variant else verb
+    record_property(DOUBTS, [name, shown, *figures(doubts), round(time.process_time() - began, 1)])
     print(f"{name} {verb}: {doubts.told()}")
     assert (doubts.duplicates, doubts.lost, doubts.problems) == (0, 0, [])
     assert doubts.outcomes >= outcomes and doubts.look_ups > 0

@@ -211,7 +211,7 @@ def test_a_project_is_found_in_its_company_and_refused_in_two(set_up: Connection
     assert (facts.client_no, facts.currency, facts.active, facts.tasks) == ("C-100", "USD", True, ("T1",))
     assert kept(box, "ProjectsV2")[0]["DimensionDisplayValue"] == "DATA-CC10"
     set_up.put_project(PROJECT.model_copy(update={"entity": "UK"}))
-    with pytest.raises(RemoteRefusal, match="in several companies"):
+    with pytest.raises(RemoteRefusal, match="has 2 records of ProjectsV2 P-100"):
         set_up.read_project("P-100")
 
 
@@ -591,7 +591,7 @@ def test_a_journal_that_is_not_ours_any_more_is_not_posted(
         waiting.post_journal(JOURNAL)
     [*_, last] = box.ledger.current("LedgerJournalLines")
     box.ledger.delete("LedgerJournalLines", str(last["_rec_id"]))
-    with pytest.raises(RemoteRefusal, match=r"with 1 sides of 402\.84, not 402\.84; it is not posted"):
+    with pytest.raises(RemoteRefusal, match=r"with 1 sides of 402\.84, not 2 of 402\.84; it is not posted"):
         connect(served, **LEDGER).post_journal(JOURNAL)
     with pytest.raises(NeedsSetup, match="accrued_cost"):
         other = booking("accrued_cost", "receivables", Decimal(1), "", client_no="C-100")

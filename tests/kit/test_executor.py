@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 
-from isthmus.domain.errors import LostRace, NeedsSetup, OutcomeUnknown, Unreachable
+from isthmus.domain.errors import LostRace, NeedsSetup, OutcomeUnknown, RemoteRefusal, Unreachable
 from isthmus.kit.wire import Answer, Request, Verb
 from isthmus.ports.calls import correlation_of_call
 from tests.kit.model import connection, manifest
@@ -118,3 +119,42 @@ def test_an_answer_without_the_documented_field_is_no_success() -> None:
         conn.ask("POST")
     with pytest.raises(Unreachable, match="answered 200 without 'id'"):
         conn.ask("GET")
+
+
+def test_what_lets_in_by_itself_gets_no_token_of_ours() -> None:
+    where = "https://storage.example/dmf/one.zip"
+    request = sent(Request("PUT", where, query={"sig": "a+b/c="}, content=b"zip", elsewhere=True))
+    assert (request.url.host, request.url.params["sig"]) == ("storage.example", "a+b/c=")
+    assert "authorization" not in request.headers and request.content == b"zip"
+    assert sent(Request("GET", "x")).url.host == "vendor.example"
+
+
+def test_a_refusal_of_a_signed_address_does_not_show_its_signature() -> None:
+    where = Request("GET", "https://storage.example/f", query={"sig": "s3cr3t"}, elsewhere=True)
+    echo = connection(lambda request: httpx.Response(400, text=f"cannot read {request.url}"))
+    with pytest.raises(RemoteRefusal) as refused:
+        echo.send(where)
+    assert "sig=***" in refused.value.message and "s3cr3t" not in refused.value.message
+
+
+def test_what_the_vendor_takes_one_by_one_is_sent_one_by_one_in_the_whole_fleet() -> None:
+    taken: list[str] = []
+
+    class Turn:
+        @contextmanager
+        def slot(self, priority: int) -> Iterator[None]:
+            taken.append("in")
+            yield
+            taken.append("out")
+
+    def vendor(request: httpx.Request) -> httpx.Response:
+        taken.append(request.url.path)
+        return httpx.Response(200, json={})
+
+    asked: list[str] = []
+    plain = connection(vendor)
+    plain._one_at_a_time = lambda what: asked.append(what) or Turn()  # type: ignore[func-returns-value]
+    for _ in range(2):
+        plain.send(Request("POST", "import", json={}, alone="imports"))
+    plain.send(Request("POST", "other", json={}))
+    assert taken == ["in", "/import", "out", "in", "/import", "out", "/other"] and asked == ["imports"]

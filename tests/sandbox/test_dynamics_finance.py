@@ -19,6 +19,7 @@ from odata import ODataService
 from odata.exceptions import ODataError
 
 from isthmus.sandbox.dynamics_finance import FinanceSandbox
+from isthmus.sandbox.dynamics_finance.posting import CannotPost
 from isthmus.sandbox.dynamics_finance.schema import ENTITIES
 from isthmus.sandbox.server import Running, running
 from tests.vendor_specs import specification
@@ -67,7 +68,8 @@ def box(served: Running) -> FinanceSandbox:
     made.priority, made.pressure, made.posts = "Medium", 0, "at_once"
     made.login.lifetime_seconds, made.login.mapped = 3599, True
     made.books.manual = {"CustomerAccount": True, "InvoiceId": True}
-    made.service.page_size, made.packages.pending_polls = 10_000, 0
+    made.service.page_size, made.packages.pending_polls, made.packages.shows_after = 10_000, 0, 0
+    made.packages.runs_after = 1000
     made.posting.keeps_marks = True
     return made
 
@@ -537,20 +539,32 @@ def act(http: httpx.Client, name: str, **asked: Any) -> Any:
     return answered.json()["value"]
 
 
-def package(label: str, table: list[dict[str, str]]) -> bytes:
+def maps(columns: list[str]) -> str:
+    fields = (f"<EntityField>{name}</EntityField><XMLField>{name}</XMLField>" for name in columns)
+    return "".join(f"<EntityMap>{field}</EntityMap>" for field in fields)
+
+
+def package(label: str, table: list[dict[str, str]], **changed: Any) -> bytes:
+    """A package as Microsoft's sample has it. changed: files by the name without its ending; None leaves one out."""
     out, text = io.BytesIO(), io.StringIO()
     writer = csv.DictWriter(text, list(table[0]))
     writer.writeheader()
     writer.writerows(table)
-    entry = f"<EntityName>{label}</EntityName><InputFilePath>{label}.csv</InputFilePath>"
-    inner = f"<DataManagementPackageEntityData>{entry}</DataManagementPackageEntityData>"
+    entry = f"<EntityName>{label}</EntityName><InputFilePath>Data.csv</InputFilePath><SourceFormat>CSV</SourceFormat>"
+    entry += f"<EntityMapList>{maps(list(table[0]))}</EntityMapList>"
+    kind = "Microsoft.Dynamics.AX.Framework.Tools.DataManagement.Serialization.DataManagementPackageManifest"
+    files: dict[str, Any] = {
+        "Manifest": f'<DataManagementPackageManifest xmlns="{MANIFEST}"><PackageEntityList>'
+        f"<DataManagementPackageEntityData>{entry}</DataManagementPackageEntityData></PackageEntityList>"
+        "</DataManagementPackageManifest>",
+        "PackageHeader": f'<DataManagementPackageHeader xmlns="{MANIFEST}"><ManifestType>{kind}</ManifestType>'
+        "<PackageType>DefinitionGroup</PackageType><PackageVersion>2</PackageVersion></DataManagementPackageHeader>",
+        "Data": text.getvalue(),
+    }
     with zipfile.ZipFile(out, "w") as made:
-        made.writestr(
-            "Manifest.xml",
-            f'<DataManagementPackageManifest xmlns="{MANIFEST}"><PackageEntityList>{inner}</PackageEntityList>'
-            "</DataManagementPackageManifest>",
-        )
-        made.writestr(f"{label}.csv", text.getvalue())
+        for name, content in (files | changed).items():
+            if content is not None:
+                made.writestr(f"{name}.{'csv' if name == 'Data' else 'xml'}", content)
     return out.getvalue()
 
 
@@ -569,16 +583,21 @@ ROW = {"CUSTOMERACCOUNT": "C-1", "ORGANIZATIONNAME": "Meridian", "CUSTOMERGROUPI
 
 
 def test_a_package_is_imported_under_the_callers_execution_id(http: httpx.Client, box: FinanceSandbox) -> None:
-    box.pressure = 3  # packages are not throttled
     box.packages.pending_polls = 1
     bad = ROW | {"CUSTOMERACCOUNT": "C-2", "CUSTOMERGROUPID": "none"}
     url = upload(http, package("Customers V3", [ROW, bad]))
     assert run(http, url, "run-1").json()["value"] == "run-1"
-    assert "Another package is being imported" in run(http, url, "run-2").text
+    assert "(DMFDefinitionGroupEntity)" in run(http, url, "run-2").text, "one at a time"
+    assert rows(http, "CustomersV3") == [], "it is taken in later"
     asked = [act(http, "GetExecutionSummaryStatus", executionId="run-1") for _ in range(2)]
     assert asked == ["Executing", "PartiallySucceeded"]
+    box.pressure = 3  # packages are not throttled
     assert "already exists" in run(http, url, "run-1").text
-    assert act(http, "GetExecutionSummaryStatus", executionId="never") == "Unknown"
+    unknown = http.post(f"{DMF}GetExecutionSummaryStatus", json={"executionId": "never"})
+    assert unknown.status_code == 500 and "were not found for execution id: never" in unknown.text
+    [told] = json.loads(act(http, "GetExecutionErrors", executionId="run-1"))
+    assert "C-2" in told["RecordId"]
+    assert "Customer group" in told["ErrorMessage"]
     errors = {"executionId": "run-1", "entityName": "Customers V3"}
     assert act(http, "GetImportStagingErrorFileUrl", **errors) == ""
     assert act(http, "GetImportTargetErrorKeysFileUrl", **errors) == ""
@@ -587,6 +606,102 @@ def test_a_package_is_imported_under_the_callers_execution_id(http: httpx.Client
     assert "C-2" in httpx.get(act(http, "GetImportTargetErrorKeysFileUrl", **errors)).text
     box.pressure = 0
     assert [row["CustomerAccount"] for row in rows(http, "CustomersV3")] == ["C-1"]
+
+
+def test_a_malformed_package_is_taken_by_nobody(http: httpx.Client, box: FinanceSandbox) -> None:
+    whole = "<DataManagementPackageManifest/>"
+    for wrong, told in (
+        (b"no zip", "not a valid zip file"),
+        (package("Customers V3", [ROW], PackageHeader=None), "PackageHeader.xml was not found"),
+        (package("Customers V3", [ROW], Manifest=whole), "DataManagementPackageManifest of"),
+        (package("Customers V3", [ROW], Data=None), "Data.csv of entity Customers V3 was not found"),
+        (package("Customers V3", [ROW], Data="CUSTOMERACCOUNT\nC-1\n"), "The mapping is incorrect"),
+        (package("Customers V9", [ROW]), "Entity Customers V9 does not exist in the target environment"),
+    ):
+        refused = run(http, upload(http, wrong), "run-1")
+        assert refused.status_code in (400, 500) and told in refused.text, told
+    assert box.packages.jobs == {}
+    url = upload(http, package("Customers V3", [ROW]))
+    assert httpx.put(url, content=b"x").status_code == 400, "what kind of blob it is"
+    assert httpx.put(url.replace("synthetic", "guessed"), headers={"x-ms-blob-type": "BlockBlob"}).status_code == 403
+    token_too = {"x-ms-blob-type": "BlockBlob", "Authorization": "Bearer x"}
+    assert httpx.put(url, headers=token_too).status_code == 403
+
+
+def test_a_file_that_cannot_be_read_or_is_not_mapped_takes_nothing_in(http: httpx.Client, box: FinanceSandbox) -> None:
+    plain = package("Customers V3", [ROW])
+    with zipfile.ZipFile(io.BytesIO(plain)) as files:
+        manifest = files.read("Manifest.xml").decode()
+    unicode = package("Customers V3", [ROW], Manifest=manifest.replace(">CSV<", ">CSV-Unicode<"))
+    run(http, upload(http, unicode), "run-1")
+    assert act(http, "GetExecutionSummaryStatus", executionId="run-1") == "Failed"
+    errors = {"executionId": "run-1", "entityName": "Customers V3"}
+    assert "not Unicode" in httpx.get(act(http, "GetImportStagingErrorFileUrl", **errors)).text
+    run(http, upload(http, package("Customers V3", [ROW], Manifest=manifest.replace(maps(list(ROW)), ""))), "run-2")
+    assert act(http, "GetExecutionSummaryStatus", executionId="run-2") == "Succeeded", "without a word, as published"
+    assert rows(http, "CustomersV3") == []
+
+
+SIDE = {
+    "JOURNALNAME": "GenJrn",
+    "DESCRIPTION": "accruals",
+    "ACCOUNTTYPE": "Ledger",
+    "ACCOUNTDISPLAYVALUE": "401100",
+    "TRANSDATE": "2026-03-31",
+    "CURRENCYCODE": "USD",
+}
+
+
+def sides(journal: str, amount: str = "10.00", voucher: str = "1", first: int = 1) -> list[dict[str, str]]:
+    common = SIDE | {"JOURNALBATCHNUMBER": journal, "VOUCHER": voucher}
+    return [
+        common | {"LINENUMBER": str(first), "DEBITAMOUNT": amount, "CREDITAMOUNT": "0.00"},
+        common | {"LINENUMBER": str(first + 1), "DEBITAMOUNT": "0.00", "CREDITAMOUNT": amount},
+    ]
+
+
+def taken(http: httpx.Client, execution: str, table: list[dict[str, str]]) -> list[tuple[Any, ...]]:
+    assert run(http, upload(http, package("General journal", table)), execution).status_code == 200
+    assert act(http, "GetExecutionSummaryStatus", executionId=execution) in ("Succeeded", "PartiallySucceeded")
+    lines = rows(http, "LedgerJournalLines")
+    return [(row["JournalBatchNumber"], row["LineNumber"], row["DebitAmount"], row["CreditAmount"]) for row in lines]
+
+
+def test_lines_of_a_package_go_into_the_journal_they_name(http: httpx.Client, box: FinanceSandbox) -> None:
+    made = make(http, "LedgerJournalHeaders", {"JournalName": "GenJrn", "IntegrationKey": "ours"})["JournalBatchNumber"]
+    assert taken(http, "e1", sides(made)) == [(made, 1, 10, 0), (made, 2, 0, 10)]
+    assert taken(http, "e2", sides(made, "11.00")) == [(made, 1, 11, 0), (made, 2, 0, 11)], "changed, not added"
+    other = f"GJ{int(made[2:]) + 1:06d}"
+    assert taken(http, "e3", sides("PLACEHOLDER"))[2:] == [(other, 1, 10, 0), (other, 2, 0, 10)]
+    box.posting.post_general("usmf", made)
+    numbers = {row["Voucher"] for row in rows(http, "LedgerJournalLines") if row["JournalBatchNumber"] == made}
+    assert numbers == {"GNJL00000001"}, "a temporary voucher is replaced when it is posted"
+    third = f"GJ{int(made[2:]) + 2:06d}"
+    assert (third, 1, 10, 0) in taken(http, "e4", sides(made)), "what is posted takes no more lines in"
+
+
+def test_a_voucher_that_does_not_balance_is_not_posted(http: httpx.Client, box: FinanceSandbox) -> None:
+    made = make(http, "LedgerJournalHeaders", {"JournalName": "GenJrn"})["JournalBatchNumber"]
+    odd = [row | {"VOUCHER": str(place)} for place, row in enumerate(sides(made))]
+    bad = sides(made, first=3)
+    bad[0] = bad[0] | {"ACCOUNTDISPLAYVALUE": "999999"}
+    lines = taken(http, "e1", [*odd, *bad, SIDE | {"LINENUMBER": "9"}])
+    assert [line[1] for line in lines] == [1, 2, 4], "the others are taken in"
+    errors = act(http, "GetExecutionErrors", executionId="e1")
+    assert "999999" in errors and "'VOUCHER' must be filled in" in errors
+    with pytest.raises(CannotPost, match="do not balance"):
+        box.posting.post_general("usmf", made)
+
+
+def test_an_execution_may_show_late_and_be_cancelled(http: httpx.Client, box: FinanceSandbox) -> None:
+    box.packages.shows_after, box.packages.pending_polls = 1, 1
+    url = upload(http, package("Customers V3", [ROW]))
+    assert run(http, url, "run-1").status_code == 200
+    assert http.post(f"{DMF}GetExecutionSummaryStatus", json={"executionId": "run-1"}).status_code == 500
+    assert act(http, "GetExecutionSummaryStatus", executionId="run-1") == "Executing"
+    box.packages.cancel("run-1")
+    assert act(http, "GetExecutionSummaryStatus", executionId="run-1") == "Canceled"
+    assert rows(http, "CustomersV3") == []
 
 
 def test_an_export_holds_what_has_changed_since_the_last_one(http: httpx.Client) -> None:

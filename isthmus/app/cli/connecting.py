@@ -108,11 +108,11 @@ def check(
 
 def _sandbox(name: str, outcomes: int) -> Iterable[Verdict]:
     from isthmus.app.conformance import suite
-    from isthmus.app.conformance.bench import Bench
+    from isthmus.app.conformance.bench import benches
 
-    bench = Bench(name)
     checks = (*suite.SUITE, suite.doubts(outcomes)) if outcomes else suite.SUITE
-    yield from suite.run(bench, checks)
+    for bench in benches(name):
+        yield from suite.run(bench, checks)
 
 
 def compare(

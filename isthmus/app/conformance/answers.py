@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import simplejson
 
-from isthmus.app.conformance.bench import Bench, Trial
+from isthmus.app.conformance.bench import Bench, Trial, carried_out
 from isthmus.app.conformance.samples import all_verbs
 from isthmus.app.conformance.verdict import expect
 from isthmus.app.conformance.weather import is_sign_in
@@ -65,7 +65,7 @@ class Reader:
         self.trial: Trial = bench.prepare(verb, 1, self.connection)
         self.asks = verb.split(".")[1]
         if spec_of(all_verbs()[verb]).writes:
-            getattr(self.connection, self.asks)(*self.trial.arguments)
+            carried_out(self.connection, verb, self.trial.arguments)
             self.asks = bench.manifest.verbs[verb].find
 
     def ask(self, change: Callable[[Any, int], Any]) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from isthmus.app.conformance.bench import Bench
+from isthmus.app.conformance.bench import Bench, carried_out
 from isthmus.app.conformance.counterpart import Emulated
 from isthmus.app.conformance.ledger import Writer
 from isthmus.app.conformance.samples import all_verbs
@@ -31,7 +31,7 @@ def asking_changes_nothing(bench: Bench, verb: str) -> str:
     asked = bench.manifest.verbs[verb].find if writes else verb.split(".")[1]
     for turn in range(2 if writes else 1):
         if turn:
-            getattr(connection, verb.split(".")[1])(*trial.arguments)
+            carried_out(connection, verb, trial.arguments)
         before, there = bench.census(), _picture(bench)
         getattr(connection, asked)(*trial.arguments)
         expect(bench.census() == before, f"{asked} only asks, and there is {grown(before, bench.census())}")
@@ -81,7 +81,7 @@ def conditional_is_meant(bench: Bench, verb: str) -> str:
     faster.seen.clear()
     for _ in range(2):  # the second one meets what the first has made
         try:
-            getattr(connection, verb.split(".")[1])(*trial.arguments)
+            carried_out(connection, verb, trial.arguments)
         except (NeedsDecision, OutcomeUnknown):
             break  # what is final is refused
     declared, seen = bench.manifest.verbs[verb].conditional, bool(faster.seen)

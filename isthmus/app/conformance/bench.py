@@ -21,12 +21,15 @@ from isthmus.app.conformance.samples import (
     read_samples,
     references,
 )
+from isthmus.app.conformance.verdict import Broken
 from isthmus.app.connecting.found import connector_class, folder_of, in_folder
-from isthmus.domain.errors import NeedsSetup
+from isthmus.domain.errors import NeedsSetup, Underway
 from isthmus.kit.connector import Connector
 from isthmus.kit.executor import Connection
 from isthmus.kit.limits import Budget, Unlimited
 from isthmus.kit.traffic import Breaker
+
+POLLS_MAX = 50
 
 
 @dataclass
@@ -41,17 +44,24 @@ class Trial:
 class Bench:
     """A connector and its counterpart."""
 
-    def __init__(self, name: str) -> None:
-        """name: of a connector, or the path of a folder that holds one."""
+    def __init__(self, name: str, variant: str = "") -> None:
+        """name: of a connector, or the path of a folder that holds one. variant: one of its samples, set otherwise."""
         folder = folder_of(name)
         self.kind: type[Connector] = in_folder(folder) if folder else connector_class(name)
         self.folder = Path(inspect.getfile(self.kind)).parent
         self.name = self.folder.name
         self.manifest = self.kind.read_manifest()
         self.samples: Samples = read_samples(self.folder)
+        self.variant = variant
+        self.only = self.samples.variants[variant].verbs if variant else ()
         self.counterpart: Counterpart = counterpart_of(self.samples.counterpart or self.name)
         self._standing: set[int] = set()
         self._given: dict[str, Any] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the sample firm, as far as its variant does not say otherwise."""
+        return self.samples.settings | (self.samples.variants[self.variant].settings if self.variant else {})
 
     @property
     def verbs(self) -> list[str]:
@@ -78,7 +88,7 @@ class Bench:
         carried = transport if url or transport else self.counterpart.transport()
         return Connection(
             self.name,
-            self.kind(self.samples.settings),
+            self.kind(self.settings),
             base_url="/".join(part for part in (address, self.samples.base_path) if part),
             auth_kind=kind,
             secrets={name: str(filled(text, given)) for name, text in self.samples.auth[kind].items()},
@@ -135,4 +145,24 @@ class Bench:
 
     def call(self, connection: Connection, verb: str, known: Mapping[str, Any]) -> Any:
         """Call a verb with its inputs as they are in this trial."""
-        return getattr(connection, verb.split(".")[1])(*arguments(verb, self.samples, known))
+        return carried_out(connection, verb, arguments(verb, self.samples, known))
+
+
+def carried_out(connection: Connection, verb: str, given: tuple[Any, ...]) -> Any:
+    """What a verb returns; of one that is taken on first, what its job comes to."""
+    try:
+        return getattr(connection, verb.split(".")[1])(*given)
+    except Underway as taken_on:
+        job = taken_on.job
+    for _ in range(POLLS_MAX):
+        try:
+            return getattr(connection, connection.poll(verb))(job)
+        except Underway as still:
+            job = still.job
+    raise Broken(f"{verb}: {job} does not end")
+
+
+def benches(name: str) -> list[Bench]:
+    """The bench of a connector, and one for each variant of its samples."""
+    first = Bench(name)
+    return [first, *(Bench(name, variant) for variant in first.samples.variants)]

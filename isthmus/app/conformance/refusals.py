@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from isthmus.app.conformance.bench import Bench, Trial
+from isthmus.app.conformance.bench import Bench, Trial, carried_out
 from isthmus.app.conformance.counterpart import Emulated
 from isthmus.app.conformance.verdict import expect
 from isthmus.app.conformance.weather import is_sign_in
@@ -81,7 +81,7 @@ class _Asked:
         self.writes = verb in bench.manifest.verbs and not lookup
         self.trial = self._prepared()
         if lookup:
-            getattr(self.connection, verb.split(".")[1])(*self.trial.arguments)
+            carried_out(self.connection, verb, self.trial.arguments)
 
     def _prepared(self) -> Trial:
         return self.bench.prepare(self.verb, next(self.numbers), self.connection)
@@ -105,7 +105,7 @@ class _Asked:
         self.refusing.refuse(at)
         where = f"{self.method}, its request {at} answered {status}"
         try:
-            found = getattr(self.connection, self.method)(*trial.arguments)
+            found = carried_out(self.connection, f"{self.verb.split('.')[0]}.{self.method}", trial.arguments)
         except IsthmusError as error:
             kinds = TOLD[status]
             expect(isinstance(error, kinds), f"{where}: {type(error).__name__}, not {kinds[0].__name__}: {error}")

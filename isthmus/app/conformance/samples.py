@@ -46,11 +46,19 @@ class VerbSample(_Strict):
     rows: int = 1
 
 
+class Variant(_Strict):
+    """The connector set otherwise, so that some writes go another way. settings: changes of the sample firm's."""
+
+    verbs: tuple[str, ...]
+    settings: dict[str, Any]
+
+
 class Samples(_Strict):
     """How the suite meets one connector. auth: by kind, each credential as text in which {name} stands for one the
     sandbox gives out and {url} for its address. seed: put in once for each trial, or once when no {n} is in it.
     uncounted: collections of the sandbox that hold no business records, such as a feed of changes. outcomes: how many
-    unknown outcomes of each write the test run makes, where the other side is real and takes its time.
+    unknown outcomes of each write the test run makes, where the other side is real and takes its time. variants: by
+    name, writes that go another way where the firm has set the connector otherwise; the suite tries those once more.
     """
 
     counterpart: str = ""
@@ -60,6 +68,7 @@ class Samples(_Strict):
     seed: tuple[Seed, ...] = ()
     inputs: dict[str, Any] = Field(default_factory=dict)
     verbs: dict[str, VerbSample] = Field(default_factory=dict)
+    variants: dict[str, Variant] = Field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
     outcomes: int = 1000
 

@@ -45,7 +45,9 @@ class Check:
     sandbox: bool = True
 
     def subjects(self, bench: Bench) -> list[str]:
-        """What it is tried on."""
+        """What it is tried on. A variant is about its writes alone."""
+        if bench.variant:
+            return list(bench.only) if self.about in ("write", "verb") else []
         facts = bench.manifest
         feeds = [verb for verb in facts.reads if drift.is_page(get_type_hints(all_verbs()[verb])["return"])]
         return {
@@ -128,7 +130,8 @@ def tried(bench: Bench, check: Check, subject: str) -> Verdict:
     """The verdict of one check of one subject."""
     if check.sandbox:
         bench.reset()
+    shown = f"{subject} ({bench.variant})" if bench.variant else subject
     try:
-        return Verdict(check.name, subject, check.run(bench, subject) if subject else check.run(bench))
+        return Verdict(check.name, shown, check.run(bench, subject) if subject else check.run(bench))
     except WRONG as wrong:
-        return Verdict(check.name, subject, "", f"{type(wrong).__name__}: {wrong}")
+        return Verdict(check.name, shown, "", f"{type(wrong).__name__}: {wrong}")

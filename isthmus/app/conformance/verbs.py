@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from isthmus.app.conformance.bench import Bench, Trial
+from isthmus.app.conformance.bench import Bench, Trial, carried_out
 from isthmus.app.conformance.samples import VerbSample, all_verbs
 from isthmus.app.conformance.verdict import expect
 from isthmus.domain.errors import OutcomeUnknown, RemoteRefusal
@@ -20,7 +20,7 @@ def written_and_found(bench: Bench, verb: str, n: int = 1) -> str:
     trial = bench.prepare(verb, n, connection)
     expect(_find(bench, verb, trial, connection) is None, f"{spec.find} finds it before {verb} has been called")
     before = bench.census()
-    made = _typed(verb, getattr(connection, verb.split(".")[1])(*trial.arguments))
+    made = _typed(verb, carried_out(connection, verb, trial.arguments))
     found = _find(bench, verb, trial, connection)
     expect(same_object(made, found), f"{verb} returned {made!r}, {spec.find} then {found!r}")
     after = bench.census()
@@ -94,6 +94,6 @@ def over_the_network(bench: Bench, kind: str) -> str:
             bench.reset()
             connection = bench.connect(kind, url=url, verify=str(authority) if authority else True)
             trial = bench.prepare(verb, n, connection)
-            getattr(connection, verb.split(".")[1])(*trial.arguments)
+            carried_out(connection, verb, trial.arguments)
             connection.close()
     return f"{verb} over http and https"

@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from isthmus.connectors.tryton import mapping as m
 from isthmus.domain.journals import Journal
 from isthmus.domain.objects import Client, ExternalRef, Payment, Project
 from isthmus.kit import tryton_rest as rest
+from isthmus.kit.drafts import Document, DraftedInvoices
 from isthmus.kit.journals import DraftedJournals, client_of
 from isthmus.kit.keys import revision_of, task_key
 from isthmus.kit.mapping import at_minor_unit
 from isthmus.kit.masters import Clients, Projects
-from isthmus.kit.posting import as_posted, made_once, one_of_copies, ready_to_post, sign_of
-from isthmus.kit.receivables import Receivables
+from isthmus.kit.posting import as_posted, sign_of
 from isthmus.kit.revised import Revised
 from isthmus.kit.wire import Row, Verb
 from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, TaskIn, TimeCost
@@ -29,7 +28,7 @@ from isthmus.ports.messages import PaymentPage, PostedInvoice, PostInvoice, Task
 PARTY, WORK, LINE, INVOICE, MOVE = "party.party", "project.work", "timesheet.line", "account.invoice", "account.move"
 
 
-class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, Receivables):
+class Tryton(Revised, Clients, Projects, DraftedInvoices, DraftedJournals, rest.ModelConnector):
     """One database of a Tryton server. Parties are common to its companies."""
 
     client_kind, project_kind, task_kind, line_kind = PARTY, WORK, WORK, LINE
@@ -140,31 +139,46 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
         return found
 
     # -- receivable ------------------------------------------------------------------------------------------------
+    def copies_of(self, document: Document, number: str) -> Verb[list[Row]]:
+        """See Drafts. A journal by the number before its description."""
+        company = ["company", "=", self.company(document.entity)]
+        if isinstance(document, Journal):
+            named = ["description", "like", rest.starting_with(rest.labelled(number, ""))]
+            return self.rows(MOVE, [company, named], *m.MOVE_FIELDS)
+        return self.rows(INVOICE, [["type", "=", "out"], company, ["reference", "=", number]], *m.INVOICE_FIELDS)
+
+    def drop_copy(self, document: Document, row: Row) -> Verb[None]:
+        """See Drafts."""
+        return self.drop(MOVE if isinstance(document, Journal) else INVOICE, row)
+
+    def is_posted(self, row: Row) -> bool:
+        """See Drafts."""
+        return self.state("invoice", row["state"]) in ("posted", "paid", "voided")
+
+    def drawn_up(self, document: PostInvoice, draft: Row) -> Verb[tuple[int, Decimal]]:
+        """See DraftedInvoices."""
+        yield from ()
+        total = sign_of(document) * rest.from_amount(draft["total_amount"])
+        return len(draft["lines"]), at_minor_unit(total, document.currency)
+
+    def finish_document(self, document: PostInvoice, draft: Row) -> Verb[Row]:
+        """See DraftedInvoices."""
+        context = {"_skip_warnings": True} if self.names("warnings", ("stop", "skip")) == ("skip",) else {}
+        about = {"company": self.company(document.entity)} | context
+        return self.press(INVOICE, draft, "post", m.INVOICE_FIELDS, **about)
+
     def make_document(self, document: PostInvoice, original: Row | None) -> Verb[Row]:
-        """See Receivables. Made with the engine's tax, and posted if it is ours to the cent."""
-        look, make = partial(self._copies, document, document.number), partial(self._draft, document)
-        held = self.there((yield from made_once(look, make, partial(self.drop, INVOICE))), document.number)
-        if not self._is_posted(held):
-            total = at_minor_unit(sign_of(document) * rest.from_amount(held["total_amount"]), document.currency)
-            ready_to_post(len(held["lines"]), total, document, self.system)
-            context = {"_skip_warnings": True} if self.names("warnings", ("stop", "skip")) == ("skip",) else {}
-            about = {"company": self.company(document.entity)} | context
-            held = yield from self.press(INVOICE, held, "post", m.INVOICE_FIELDS, **about)
+        """See Receivables. A credit memo is set off against its invoice."""
+        held = yield from super().make_document(document, original)
         if original and (lines := self._to_set_off(held, original, document)):
             yield from self.put(INVOICE, original, {"payment_lines": [["add", lines]]})
         return held
 
     def posted_document(self, document: PostInvoice) -> Verb[Row | None]:
         """See Receivables."""
-        held, _ = yield from self._copies(document, document.number)
+        held = yield from self.in_the_books(document)
         original = (yield from self.credited_invoice(document)) if document.original_number else None
-        waits = original and held and self._to_set_off(held, original, document)
-        return held if held and self._is_posted(held) and not waits else None
-
-    def credited_invoice(self, credit: PostInvoice) -> Verb[Row | None]:
-        """See Receivables."""
-        held, _ = yield from self._copies(credit, credit.original_number)
-        return held if held and self._is_posted(held) else None
+        return None if held and original and self._to_set_off(held, original, document) else held
 
     def read_document(self, record: Row, document: PostInvoice | None = None) -> PostedInvoice:
         """See Receivables. Without a document of ours amounts are as they are there."""
@@ -182,47 +196,34 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
         rows = yield from self.rows(INVOICE, [*kinds, dated], *m.INVOICE_FIELDS)
         return tuple(map(self.read_document, rows))
 
-    def _copies(self, document: PostInvoice, number: str) -> Verb[tuple[Row | None, list[Row]]]:
-        """The document of this number in the books of ours, and drafts of it that a repeated request has left."""
-        ours = [["company", "=", self.company(document.entity)], ["reference", "=", number]]
-        rows = yield from self.rows(INVOICE, [["type", "=", "out"], *ours], *m.INVOICE_FIELDS)
-        return one_of_copies(rows, self._is_posted, number, self.system)
-
     def _to_set_off(self, held: Row, original: Row, credit: PostInvoice) -> list[int]:
         """Lines of a credit memo still to be set off. One of more than is open stays on account: nothing splits it."""
         fits = rest.from_amount(original["amount_to_pay"]) >= credit.total
         return [line["id"] for line in held["lines_to_pay"] if fits and not line["invoice_payment"]]
 
-    def _is_posted(self, document: Row) -> bool:
-        return self.state("invoice", document["state"]) in ("posted", "paid", "voided")
-
-    def _draft(self, invoice: PostInvoice) -> Verb[None]:
-        """The invoice with its lines and taxes."""
-        company, sign = self.company(invoice.entity), sign_of(invoice)
+    def draft_invoice(self, document: PostInvoice) -> Verb[None]:
+        """See DraftedInvoices. The invoice with its lines and taxes."""
+        company, sign = self.company(document.entity), sign_of(document)
         receivable, revenue, tax = (self.needed(f"{kind}_account") for kind in ("receivable", "revenue", "tax"))
-        codes = {line.tax_code: self.setting("accounts").get(line.tax_code, revenue) for line in invoice.lines}
+        codes = {line.tax_code: self.setting("accounts").get(line.tax_code, revenue) for line in document.lines}
         accounts = yield from self._accounts(company, {receivable, tax, *codes.values()})
-        party = yield from self.the(PARTY, invoice.client_no)
-        currency = yield from self.id_of("currency.currency", "code", invoice.currency)
+        party = yield from self.the(PARTY, document.client_no)
+        currency = yield from self.id_of("currency.currency", "code", document.currency)
         journal = yield from self.id_of("account.journal", "code", self.setting("journal"))
         common: Row = {"company": company, "currency": currency}
-        lines = [m.to_line(line, sign) | common | {"account": accounts[codes[line.tax_code]]} for line in invoice.lines]
-        address = self.there(next(iter(party["addresses"]), None), f"address of {invoice.client_no}")
+        booked = {code: {"account": accounts[account]} for code, account in codes.items()}
+        lines = [m.to_line(line, sign) | common | booked[line.tax_code] for line in document.lines]
+        address = self.there(next(iter(party["addresses"]), None), f"address of {document.client_no}")
         head = {"type": "out", "party": party["id"], "invoice_address": address["id"]}
         head |= {"journal": journal, "account": accounts[receivable]}
-        parts = {"lines": [["create", lines]], "taxes": [["create", m.to_taxes(invoice, accounts[tax])]]}
-        yield from self.make(INVOICE, m.INVOICE.out(invoice) | common | head | parts, company)
+        parts = {"lines": [["create", lines]], "taxes": [["create", m.to_taxes(document, accounts[tax])]]}
+        yield from self.make(INVOICE, m.INVOICE.out(document) | common | head | parts, company)
 
     def _accounts(self, company: int, codes: Iterable[str]) -> Verb[dict[str, int]]:
         return self.ids_of("account.account", "code", codes, ["company", "=", company])
 
     # -- journals: drafted and posted by a button; our number stands before the description -------------------------
-    def journals_of(self, journal: Journal) -> Verb[list[Row]]:
-        """See DraftedJournals."""
-        ours = [["company", "=", self.company(journal.entity)], self._labelled("description", journal.journal_no)]
-        return self.rows(MOVE, ours, *m.MOVE_FIELDS)
-
-    def make_journal(self, journal: Journal) -> Verb[None]:
+    def draft_journal(self, journal: Journal) -> Verb[None]:
         """See DraftedJournals. In the period of its day, in the currency of the books; debts name the client."""
         company, day = self.company(journal.entity), rest.to_day(journal.booked_on)
         [books] = yield from self.rows("company.company", [["id", "=", company]], "currency.code")
@@ -243,20 +244,16 @@ class Tryton(Revised, DraftedJournals, rest.ModelConnector, Clients, Projects, R
         head["journal"] = yield from self.id_of("account.journal", "code", self.setting("general_journal"))
         yield from self.make(MOVE, head, company)
 
-    def drop_journal(self, row: Row) -> Verb[None]:
-        """See DraftedJournals."""
-        return self.drop(MOVE, row)
-
     def finish_journal(self, journal: Journal, row: Row) -> Verb[ExternalRef]:
         """See DraftedJournals. What is about to be posted has to be what the hub has kept."""
         debit = sum((rest.from_amount(line["debit"]) for line in row["lines"]), Decimal(0))
         self.ready_to_book(journal, len(row["lines"]), debit)
         posted = yield from self.press(MOVE, row, "post", m.MOVE_FIELDS, company=self.company(journal.entity))
-        return self.ref(MOVE, posted["id"], posted["number"])
+        return self.booked_as(posted)
 
-    def booked_as(self, row: Row) -> ExternalRef | None:
+    def booked_as(self, row: Row) -> ExternalRef:
         """See DraftedJournals. Its version is Tryton's own number of it."""
-        return self.ref(MOVE, row["id"], row["number"]) if row["state"] == "posted" else None
+        return self.ref(MOVE, row["id"], row["number"])
 
     # -- payments --------------------------------------------------------------------------------------------------
     def payments_received(self, watermark: str) -> Verb[PaymentPage]:

@@ -67,6 +67,15 @@ class Books:
         self._check(entity, {**held, **values}, frozenset(values))
         return self.ledger.change(entity, held, values)
 
+    def import_journal_line(self, company: str, journal: str, number: Decimal, voucher: str, body: Record) -> Record:
+        """A line of a general journal from a data package, which says its number and voucher: put in, or changed."""
+        entity = BY_SET["LedgerJournalLines"]
+        named = {"dataAreaId": company, "JournalBatchNumber": journal, "LineNumber": number, "Voucher": voucher}
+        draft = entity.empty() | self._taken(entity, body) | named
+        self._check(entity, draft)
+        held = self.ledger.by_key(entity, draft)
+        return self.ledger.change(entity, held, draft) if held else self.ledger.add(entity, draft)
+
     def remove(self, entity: Entity, record: Record | None, if_match: str) -> None:
         """Delete a record nothing depends on."""
         held = self._held(entity, record, if_match)

@@ -39,7 +39,8 @@ class FinanceSandbox(Sandbox):
 
     Settable: priority of the application (Low, Medium, High), pressure (0 none; 1 Low is refused, 2 Medium too, 3 all),
     posts (at_once, or queued: posted by run_posting_job), posting.closed, posting.keeps_marks, books.manual,
-    service.page_size, packages.pending_polls, login.lifetime_seconds, login.mapped.
+    service.page_size, packages.pending_polls, packages.runs_after,
+    packages.shows_after, login.lifetime_seconds, login.mapped.
     """
 
     name = "dynamics_finance"
@@ -134,12 +135,14 @@ class FinanceSandbox(Sandbox):
     def _guarded(self, request: Request, body: bytes) -> Response:
         """Sign-in, then throttling, then the service itself."""
         path: str = request.scope["path"]
+        if not path.endswith("GetExecutionSummaryStatus"):
+            self.packages.go_on()
         base = self.base_url or str(request.base_url).rstrip("/")
         signed_in = self.login.serve(request.method, path, body, base, self.now())
         if signed_in is not None:
             return signed_in
         if path.startswith(BLOBS):
-            return self.packages.blob(request.method, unquote(path), request.scope["query_string"].decode(), body)
+            return self.packages.blob(request, unquote(path), body)
         self.login.check(request.headers.get("authorization", ""), self.now())
         if path.startswith(f"/data/{ACTIONS}") and request.method == "POST":  # data packages are not throttled
             return self.packages.act(path.removeprefix(f"/data/{ACTIONS}"), parse(body), base, f"{base}/data")

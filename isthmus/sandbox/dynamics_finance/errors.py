@@ -10,6 +10,7 @@ from starlette.responses import Response
 from isthmus.sandbox.dynamics_finance.schema import Entity
 
 _ODATA = "Microsoft.Dynamics.Platform.Integration.Services.OData"
+_ACTION = "System.InvalidOperationException"
 BUSY = "This request could not be processed at this time due to system experiencing high resource utilization."
 JSON = "application/json; odata.metadata=minimal; odata.streaming=true; charset=utf-8"
 
@@ -25,6 +26,12 @@ class Refusal(Exception):
         self.body = body
         self.in_batch = in_batch or status
         self.headers = headers or {}
+
+    @property
+    def words(self) -> str:
+        """What the service itself has met, else its message."""
+        error = self.body["error"]
+        return str(error.get("innererror", error)["message"])
 
     def response(self) -> Response:
         """The refusal as an HTTP answer."""
@@ -82,7 +89,12 @@ def throttled(seconds: int) -> Refusal:
 def action_failed(action: str, entity: str, text: str) -> Refusal:
     """An OData action gave up."""
     inner = f"Exception occurred while executing action {action} on Entity {entity}: {text}"
-    return odata(500, "An error has occurred.", inner, "System.InvalidOperationException")
+    return odata(500, "An error has occurred.", inner, _ACTION)
+
+
+def no_entity(label: str) -> Refusal:
+    """A data package names an entity that is not there (published: 400)."""
+    return odata(400, "An error has occurred.", f"Entity {label} does not exist in the target environment.", _ACTION)
 
 
 def service_failed(text: str) -> Refusal:

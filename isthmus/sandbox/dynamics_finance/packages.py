@@ -1,34 +1,31 @@
-"""Data packages: a zip with a manifest and one CSV file per entity, imported and exported as jobs (DMF).
+"""Data packages imported and exported as jobs (data management framework, DMF), and the blob storage they pass through.
 
-From Microsoft's "Data management package REST API" and its published sample package. The blob storage is here, too.
+From Microsoft's "Data management package REST API". What is answered of an execution nobody knows, that imports in
+parallel fail and how, and that a status may be asked for before there is one are from what people have published.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import uuid
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
-from xml.etree import ElementTree as Xml
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.responses import JSONResponse, Response
 
 from isthmus.sandbox.base import Record
+from isthmus.sandbox.dynamics_finance import general_journal
 from isthmus.sandbox.dynamics_finance.books import Books
-from isthmus.sandbox.dynamics_finance.errors import Refusal, action_failed
+from isthmus.sandbox.dynamics_finance.errors import Refusal, action_failed, no_entity
 from isthmus.sandbox.dynamics_finance.ledger import VERSION, shown
+from isthmus.sandbox.dynamics_finance.package_files import Malformed, Piece, package_of, pieces_of
 from isthmus.sandbox.dynamics_finance.schema import BY_SET, ENTITIES, Entity
 from isthmus.sandbox.dynamics_finance.values import plain
 
 GROUP = "DataManagementDefinitionGroup"
 ACTIONS = f"{GROUP}s/Microsoft.Dynamics.DataEntities."
 BLOBS = "/dmf/"
-_MANIFEST = "http://schemas.microsoft.com/dynamics/2015/01/DataManagement"
 _SIGNATURE = "sv=2026-01-01&sig=synthetic"
 _LABELS = {  # entities of a package by their label
     "Customers V3": "CustomersV3",
@@ -44,21 +41,35 @@ _LABELS = {  # entities of a package by their label
 
 @dataclass
 class Job:
-    """One import or export. failed: what was refused, by entity label, with the reason."""
+    """One import or export. work: what it takes in, and for which company, until it has run.
+
+    polls: how often it is still executing when it is asked for; age: other requests since it was started; shows_after:
+    how often nobody knows of it yet. unread, failed: what was refused on its way to staging and to its target, by
+    entity label: the row, why.
+    """
 
     status: str
     polls: int = 0
-    failed: dict[str, list[str]] = field(default_factory=dict)
+    age: int = 0
+    shows_after: int = 0
+    unread: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    failed: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     generated: set[str] = field(default_factory=set)
     package: str = ""
+    work: tuple[list[Piece], str] | None = None
 
 
 class Packages:
-    """The actions of data projects. pending_polls: how often a job is still executing when it is asked for."""
+    """The actions of data projects. pending_polls: how often a job is still executing when it is asked for; what it
+    takes in shows when it has run. runs_after: so many other requests later it has run, whether anybody asked or not.
+    shows_after: how often a new job is not known yet.
+    """
 
     def __init__(self, books: Books) -> None:
         self.books = books
-        self.pending_polls = 0
+        self.pending_polls = 1
+        self.shows_after = 0
+        self.runs_after = 5
         self.blobs: dict[str, bytes] = {}
         self.jobs: dict[str, Job] = {}
         self._exported: dict[str, set[tuple[str, int, int]]] = {}
@@ -69,12 +80,27 @@ class Packages:
         self.jobs.clear()
         self._exported.clear()
 
+    def go_on(self) -> None:
+        """Time passes: another request is served."""
+        for job in [job for job in self.jobs.values() if job.work is not None]:
+            job.age += 1
+            if job.age >= self.runs_after:
+                job.polls = 0
+                self._run(job)
+
+    def cancel(self, execution: str) -> None:
+        """Somebody cancels a job that has not run yet."""
+        job = self.jobs[execution]
+        job.status, job.polls, job.work = "Canceled", 0, None
+
     # -- blob storage --------------------------------------------------------------------------------------------
-    def blob(self, method: str, path: str, query: str, body: bytes) -> Response:
-        """Write or read a blob with the address that was given out."""
-        name = path.removeprefix(BLOBS)
-        if query != _SIGNATURE:
+    def blob(self, request: Any, path: str, body: bytes) -> Response:
+        """Write or read a blob with the address that was given out; a token beside its signature is one too many."""
+        name, method = path.removeprefix(BLOBS), request.method
+        if dict(request.query_params) != dict(parse_qsl(_SIGNATURE)) or "authorization" in request.headers:
             return Response("AuthenticationFailed", 403)
+        if method == "PUT" and request.headers.get("x-ms-blob-type") != "BlockBlob":
+            return Response("MissingRequiredHeader", 400)
         if method == "PUT":
             self.blobs[name] = body
             return Response(None, 201)
@@ -91,13 +117,14 @@ class Packages:
         elif name == "ExportToPackage":
             value = {"value": self._export(asked)}
         elif name == "GetExecutionSummaryStatus":
-            value = self._status(str(asked["executionId"]))
+            value = self._status(asked)
         elif name == "GetExportedPackageUrl":
             job = self._job(name, asked)
             value = {"value": f"{base}{BLOBS}{quote(job.package)}?{_SIGNATURE}" if job.package else ""}
         elif name == "GetImportStagingErrorFileUrl":
-            self._job(name, asked)
-            value = ""  # a CSV row that can be read is never refused on its way to staging
+            value = self._staging_errors(self._job(name, asked), asked, base)
+        elif name == "GetExecutionErrors":
+            value = _told(self._job(name, asked))
         elif name == "GenerateImportTargetErrorKeysFile":
             job = self._job(name, asked)
             job.generated.add(str(asked["entityName"]))
@@ -114,19 +141,31 @@ class Packages:
         return json.dumps({"BlobId": f"{{{str(uuid.uuid4()).upper()}}}", "BlobUrl": url})
 
     def _job(self, action: str, asked: Record) -> Job:
-        found = self.jobs.get(str(asked.get("executionId")))
-        if found is None:
-            raise action_failed(action, GROUP, f"Execution {asked.get('executionId')} does not exist.")
+        execution = str(asked.get("executionId"))
+        found = self.jobs.get(execution)
+        if found is None or found.shows_after > 0:
+            if found is not None:
+                found.shows_after -= 1
+            raise action_failed(action, GROUP, f"Execution details were not found for execution id: {execution}")
         return found
 
-    def _status(self, execution: str) -> str:
-        job = self.jobs.get(execution)
-        if job is None:
-            return "Unknown"
+    def _status(self, asked: Record) -> str:
+        job = self._job("GetExecutionSummaryStatus", asked)
         if job.polls > 0:
             job.polls -= 1
             return "Executing"
+        self._run(job)
         return job.status
+
+    def _staging_errors(self, job: Job, asked: Record, base: str) -> str:
+        label = str(asked["entityName"])
+        return self._file(f"{asked['executionId']}-{label}-staging.txt", job.unread.get(label, []), base)
+
+    def _file(self, name: str, rows: list[tuple[str, str]], base: str) -> str:
+        if not rows:
+            return ""
+        self.blobs[name] = "\r\n".join(f"{row}: {why}" for row, why in rows).encode()
+        return f"{base}{BLOBS}{quote(name)}?{_SIGNATURE}"
 
     def _error_keys(self, job: Job, execution: str, entity: str, base: str) -> str:
         """Empty at the first question, while the file is being made."""
@@ -135,41 +174,64 @@ class Packages:
             return ""
         name = f"{execution}-{entity}-errors.txt"
         ready = name in self.blobs
-        self.blobs[name] = "\r\n".join(failed).encode()
-        return f"{base}{BLOBS}{quote(name)}?{_SIGNATURE}" if ready else ""
+        url = self._file(name, failed, base)
+        return url if ready else ""
 
     # -- import --------------------------------------------------------------------------------------------------
     def _import(self, asked: Record) -> str:
-        if any(job.polls > 0 for job in self.jobs.values()):
-            raise action_failed("ImportFromPackage", GROUP, "Another package is being imported.")
+        if any(job.work is not None for job in self.jobs.values()):
+            text = "Cannot edit a record in Entities for a processing group (DMFDefinitionGroupEntity)."
+            raise action_failed("ImportFromPackage", GROUP, f"{text}\nThe record has never been selected.")
         execution = str(asked.get("executionId") or f"{asked['definitionGroupId']}-{uuid.uuid4()}")
         if execution in self.jobs:
-            raise action_failed("ImportFromPackage", GROUP, f"Execution {execution} already exists.")
-        name = str(asked["packageUrl"]).split(BLOBS, 1)[-1].split("?")[0]
-        job = Job("NotRun", self.pending_polls)
-        self.jobs[execution] = job
+            text = f"Cannot create a record in Execution (DMFDefinitionGroupExecution). Execution: {execution}."
+            raise action_failed("ImportFromPackage", GROUP, f"{text}\nThe record already exists.")
+        name = unquote(str(asked["packageUrl"]).split(BLOBS, 1)[-1].split("?")[0])
+        job = Job("NotRun", self.pending_polls, shows_after=self.shows_after)
         if name not in self.blobs:
-            job.status = "Failed"
+            job.status, job.polls = "Failed", 0
         elif asked.get("execute"):
-            self._load(job, self.blobs[name], str(asked["legalEntityId"]).lower())
+            job.work = self._checked(self.blobs[name]), str(asked["legalEntityId"]).lower()
+        self.jobs[execution] = job
+        if job.polls == 0:
+            self._run(job)
         return execution
 
-    def _load(self, job: Job, package: bytes, company: str) -> None:
+    def _run(self, job: Job) -> None:
+        if job.work is not None:
+            work, job.work = job.work, None
+            self._load(job, *work)
+
+    def _checked(self, package: bytes) -> list[Piece]:
+        """What a package holds; one that cannot be read, or names an entity that is not there, starts no job."""
+        try:
+            pieces = pieces_of(package)
+        except Malformed as wrong:
+            raise action_failed("ImportFromPackage", GROUP, str(wrong)) from None
+        for piece in pieces:
+            if piece.label not in _LABELS and piece.label != general_journal.LABEL:
+                raise no_entity(piece.label)
+        return pieces
+
+    def _load(self, job: Job, pieces: list[Piece], company: str) -> None:
         good = 0
-        for label, rows in _rows_of(package):
-            entity = BY_SET.get(_LABELS.get(label, ""))
-            for row in rows:
+        for piece in pieces:
+            if piece.unreadable:
+                job.unread.setdefault(piece.label, []).append(("file", piece.unreadable))
+            entity = BY_SET.get(_LABELS.get(piece.label, ""))
+            journal = general_journal.Rows(self.books, company)
+            for row in piece.rows:
                 try:
                     if entity is None:
-                        raise action_failed("ImportFromPackage", GROUP, f"The entity {label} does not exist.")
-                    self._put(entity, row, company)
+                        journal.put(row)
+                    else:
+                        self._put(entity, row, company)
                     good += 1
                 except Refusal as refusal:
-                    keys = ";".join(row.values()) if entity is None else _keys(entity, row)
-                    job.failed.setdefault(label, []).append(f"{keys}: {json.dumps(refusal.body)}")
-        job.status = (
-            "PartiallySucceeded" if job.failed and good else "Failed" if job.failed or not good else "Succeeded"
-        )
+                    keys = general_journal.keys(row) if entity is None else _keys(entity, row)
+                    job.failed.setdefault(piece.label, []).append((keys, refusal.words))
+        wrong = job.failed or job.unread
+        job.status = "PartiallySucceeded" if wrong and good else "Failed" if wrong else "Succeeded"
 
     def _put(self, entity: Entity, row: dict[str, str], company: str) -> None:
         """A row is created, or changes the record of its key."""
@@ -193,16 +255,17 @@ class Packages:
             raise action_failed("ExportToPackage", GROUP, f"Data project {project} does not exist.")
         execution = str(asked.get("executionId") or f"{project}-{uuid.uuid4()}")
         company, seen = str(asked["legalEntityId"]).lower(), self._exported.setdefault(project, set())
-        files: dict[str, str] = {}
+        files: dict[str, tuple[list[str], list[list[str]]]] = {}
         for label in [part.strip() for part in held["Description"].split(",")]:
             entity = BY_SET[_LABELS[label]]
             rows = self.books.ledger.current(entity.entity_set, dataAreaId=company)
             marks = {(entity.entity_set, row["_rec_id"], row[VERSION]) for row in rows}
             new = [row for row in rows if (entity.entity_set, row["_rec_id"], row[VERSION]) not in seen]
             seen |= marks
-            files[label] = _csv_of(entity, new)
+            columns = [name.upper() for name in entity.all_fields]
+            files[label] = columns, [[str(plain(shown(row)[name])) for name in entity.all_fields] for row in new]
         name = str(asked.get("packageName") or f"{execution}.zip")
-        self.blobs[name] = _package_of(project, files)
+        self.blobs[name] = package_of(project, files)
         self.jobs[execution] = Job("Succeeded", self.pending_polls, package=name)
         return execution
 
@@ -211,43 +274,10 @@ def _keys(entity: Entity, row: dict[str, str]) -> str:
     return ";".join(row.get(name.upper(), "") for name in entity.key)
 
 
-def _rows_of(package: bytes) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """(entity label, rows) of a package, in the order of its manifest."""
-    with zipfile.ZipFile(io.BytesIO(package)) as files:
-        name = next(each for each in files.namelist() if each.lower() == "manifest.xml")
-        for entry in Xml.fromstring(files.read(name)).iter(f"{{{_MANIFEST}}}DataManagementPackageEntityData"):
-            label = entry.findtext(f"{{{_MANIFEST}}}EntityName", "")
-            text = files.read(entry.findtext(f"{{{_MANIFEST}}}InputFilePath", "")).decode("utf-8-sig")
-            yield label, [{k.upper(): v or "" for k, v in row.items()} for row in csv.DictReader(io.StringIO(text))]
-
-
-def _csv_of(entity: Entity, rows: list[Record]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([name.upper() for name in entity.all_fields])
-    for row in rows:
-        writer.writerow([plain(shown(row)[name]) for name in entity.all_fields])
-    return out.getvalue()
-
-
-def _package_of(project: str, files: dict[str, str]) -> bytes:
-    """A zip with manifest, header and a file per entity."""
-    manifest = Xml.Element("DataManagementPackageManifest", {"xmlns": _MANIFEST})
-    Xml.SubElement(manifest, "DefinitionGroupName").text = project
-    listed = Xml.SubElement(manifest, "PackageEntityList")
-    for label in files:
-        entry = Xml.SubElement(listed, "DataManagementPackageEntityData")
-        for tag, text in (("EntityName", label), ("InputFilePath", f"{label}.csv"), ("SourceFormat", "CSV")):
-            Xml.SubElement(entry, tag).text = text
-    header = Xml.Element("DataManagementPackageHeader", {"xmlns": _MANIFEST})
-    Xml.SubElement(header, "PackageType").text = "DefinitionGroup"
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as package:
-        package.writestr("Manifest.xml", Xml.tostring(manifest))
-        package.writestr("PackageHeader.xml", Xml.tostring(header))
-        for label, text in files.items():
-            package.writestr(f"{label}.csv", text)
-    return out.getvalue()
+def _told(job: Job) -> str:
+    """All that went wrong, as JSON in a text."""
+    rows = [row for wrong in (job.unread, job.failed) for each in wrong.values() for row in each]
+    return json.dumps([{"RecordId": row, "Field": "", "ErrorMessage": why} for row, why in rows])
 
 
 assert set(_LABELS.values()) <= {entity.entity_set for entity in ENTITIES}

@@ -19,6 +19,7 @@ HEADERS, LINES, TRANSACTIONS = "FreeTextInvoiceHeaders", "FreeTextInvoiceLines",
 JOURNALS, JOURNAL_LINES = "CustomerPaymentJournalHeaders", "CustomerPaymentJournalLines"
 GENERAL, GENERAL_LINES = "LedgerJournalHeaders", "LedgerJournalLines"
 MARKS = "CustomerPaymentJournalLineSettledInvoices"
+VOUCHERS = "GNJL"  # the number sequence of general journals' vouchers
 
 
 class CannotPost(Exception):
@@ -155,14 +156,34 @@ class Posting:
         for line in lines:
             if line["TransDate"][:7] in self.closed:
                 raise CannotPost(f"Fiscal period for {line['TransDate'][:10]} is not open.")
-        off = sum((line["DebitAmount"] - line["CreditAmount"] for line in lines), Decimal(0))
-        if off:
-            where = f"voucher {lines[0]['Voucher']} do not balance as per {lines[0]['TransDate'][:10]}"
-            raise CannotPost(f"The transactions on {where}. ({lines[0]['CurrencyCode']}: {off})")
+        self._check_vouchers(lines)
+        lines = self._numbered(company, lines)
         for line in lines:
             if line["AccountType"] == "Cust":
                 self._of_customer(line)
         return self.ledger.change(BY_SET[GENERAL], header, {"IsPosted": "Yes"})
+
+    def _check_vouchers(self, lines: list[Record]) -> None:
+        """Each voucher of a day balances by itself."""
+        off: dict[tuple[str, str, str], Decimal] = {}
+        for line in lines:
+            place = (line["Voucher"], line["TransDate"][:10], line["CurrencyCode"])
+            off[place] = off.get(place, Decimal(0)) + line["DebitAmount"] - line["CreditAmount"]
+        for (voucher, day, currency), amount in off.items():
+            if amount:
+                where = f"voucher {voucher} do not balance as per {day}"
+                raise CannotPost(f"The transactions on {where}. ({currency}: {amount})")
+
+    def _numbered(self, company: str, lines: list[Record]) -> list[Record]:
+        """Vouchers that came with a data package are temporary: the journal name allocates numbers at posting."""
+        given: dict[str, str] = {}
+        for line in lines:
+            if not line["Voucher"].startswith(VOUCHERS) and line["Voucher"] not in given:
+                given[line["Voucher"]] = self.ledger.number(company, VOUCHERS, 8)
+        entity = BY_SET[GENERAL_LINES]
+        for line in [line for line in lines if line["Voucher"] in given]:
+            self.ledger.change(entity, line, {"Voucher": given[line["Voucher"]]})
+        return self.ledger.current(GENERAL_LINES, dataAreaId=company, JournalBatchNumber=lines[0]["JournalBatchNumber"])
 
     def _of_customer(self, line: Record) -> None:
         values = {name: line[name] for name in ("dataAreaId", "Voucher", "TransDate", "CurrencyCode")}
