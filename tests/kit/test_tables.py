@@ -112,3 +112,16 @@ def test_tables_of_a_firm_keep_what_they_are_about() -> None:
         ("b", "B"),
         ("d", "D"),
     ]
+
+
+def test_a_row_is_named_by_our_field_alone_or_with_its_converters() -> None:
+    named = Table(of=Project, there="jobs", name="title", start=("from", *DAY), template=("pattern", str, None))
+    assert named == Table(
+        Field("name", "title"),
+        Field("start", "from", *DAY),
+        Field("template", "pattern", out=str, back=None),
+        of=Project,
+        there="jobs",
+    )
+    first = Table(Field("name", "title"), end="until")
+    assert [field.ours for field in first.fields] == ["name", "end"], "fields come before rows"
