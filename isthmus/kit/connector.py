@@ -125,6 +125,13 @@ class Connector:
             raise NeedsSetup(f"{self.system}: setting {name} is missing: see docs/connect/{self.system}.md")
         return value
 
+    def whole_number(self, name: str) -> int:
+        """A setting that is a whole number. NeedsSetup for one that is not."""
+        value = str(self.setting(name))
+        if not value.isdigit():
+            raise NeedsSetup(f"{self.system}: setting {name} is {value!r}: a whole number is expected")
+        return int(value)
+
     def own_state(self, name: str, remote: Any) -> str:
         """Our state of a remote object, by a table of the firm's settings; as total as those of the manifest."""
         return StatusTable(f"{self.system} {name}", self.setting(name)).read(remote)

@@ -22,6 +22,7 @@ from isthmus.domain.errors import (
     BadInput,
     LostRace,
     NeedsDecision,
+    NeedsSetup,
     OutcomeUnknown,
     RemoteRefusal,
     Underway,
@@ -171,6 +172,11 @@ def test_a_journal_of_few_lines_goes_in_a_change_set(erp: Connection, box: Finan
     box.log.clear()
     erp.post_journal(accrual(5))
     assert acted(box) == ["LedgerJournalHeaders", "$batch", "post"]
+
+
+def test_a_number_of_lines_that_is_none_is_told(served: Running, box: FinanceSandbox) -> None:
+    with pytest.raises(NeedsSetup, match="setting package_lines is 'many': a whole number is expected"):
+        connect(served, package_lines="many").post_journal(JOURNAL)
 
 
 def test_where_a_batch_job_posts_what_it_finds_no_half_journal_can_be_found(

@@ -84,6 +84,7 @@ BUSINESS = {"isthmus.domain.objects", "isthmus.domain.journals", "isthmus.domain
 NO_BUSINESS = {"ExternalRef"}  # what anything over there is called
 
 
+@lru_cache(maxsize=1024)
 def imported(path: Path) -> dict[str, set[str]]:
     """Modules a file imports, with the names it takes from each; a module as a whole without any."""
     found: dict[str, set[str]] = {}
@@ -114,12 +115,17 @@ def about_business(path: Path) -> bool:
     return any(not names or names - NO_BUSINESS for names in found)
 
 
+@lru_cache(maxsize=1)
+def kit_elsewhere() -> set[Path]:
+    """Modules of the kit that are used by others than connectors."""
+    return kit_behind(outside("connectors", "kit"))
+
+
 def lines_of_connector(folder: Path) -> dict[str, int]:
     """Lines of a connector: of its folder, and of modules of the kit that map its business alone."""
-    users = {each: kit_behind(sorted(each.rglob("*.py"))) for each in CONNECTORS}
-    elsewhere = kit_behind(outside("connectors", "kit"))
-    others = elsewhere.union(*(used for each, used in users.items() if each != folder))
-    own = [module for module in users[folder] - others if about_business(module)]
+    used = {each: kit_behind(sorted(each.rglob("*.py"))) for each in CONNECTORS}
+    others = kit_elsewhere().union(*(behind for each, behind in used.items() if each != folder))
+    own = [module for module in used[folder] - others if about_business(module)]
     return {name_of(path): len(path.read_text().splitlines()) for path in [*folder.rglob("*.py"), *own]}
 
 

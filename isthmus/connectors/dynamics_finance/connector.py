@@ -223,7 +223,7 @@ class DynamicsFinance(
         """
         look, execution = partial(self.lines_of, JOURNALS, row), ""
         sides = [JOURNALS.key(row) | self._side(journal, line) for line in journal.lines]
-        if self.setting("journal_service") and len(sides) > int(self.setting("package_lines")):
+        if self.setting("journal_service") and len(sides) > self.whole_number("package_lines"):
             filed = general_journal((self._head(journal) | side for side in sides), vouchers(journal.lines))
             execution = yield from self.give_in(journal.journal_no, self.named("packages"), filed, row[COMPANY], look)
         elif not (yield from look()):
