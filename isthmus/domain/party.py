@@ -52,6 +52,7 @@ class LegalEntity(Canonical):
     this net needs the controller. accrual_percent: of the sales value of unapproved time at close. holidays: ISO 3166
     code of the calendar of public holidays. bill_tolerance_hours, bill_tolerance_amount: how far a line of a
     subcontractor's bill may be off approved time, where the subcontract says nothing; the amount is in its currency.
+    days_ahead: how many days after today approved work may be dated; None: any.
     """
 
     code: str
@@ -76,6 +77,7 @@ class LegalEntity(Canonical):
     accrual_percent: Exact = Decimal("0")
     bill_tolerance_hours: Exact = Decimal("0")
     bill_tolerance_amount: Exact = Decimal("0")
+    days_ahead: int | None = 7
     holidays: str = ""
     address: Address = Address()
     active: bool = True

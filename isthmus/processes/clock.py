@@ -1,5 +1,5 @@
 """What happens because a day has come, and nobody asks for it: deposits that expire, thresholds that come near, bills
-that may be paid because the client has paid.
+that may be paid because the client has paid, work that was approved ahead of its day.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from isthmus.domain.objects import LedgerEntry
 from isthmus.domain.subcontracting import SubcontractorBill
-from isthmus.processes.work import expiring, paying, thresholds
+from isthmus.processes.work import ahead, expiring, paying, thresholds
 from isthmus.processes.work.drafting import latest_version
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
@@ -17,7 +17,7 @@ from isthmus.store.records import RunRow, Watermark
 
 def look(kernel: Kernel) -> int:
     """Everything that a day may bring; the number of runs that were started."""
-    return expire_deposits(kernel) + watch_thresholds(kernel) + release_bills(kernel)
+    return expire_deposits(kernel) + watch_thresholds(kernel) + release_bills(kernel) + take_what_was_ahead(kernel)
 
 
 def expire_deposits(kernel: Kernel) -> int:
@@ -35,6 +35,11 @@ def watch_thresholds(kernel: Kernel) -> int:
 def release_bills(kernel: Kernel) -> int:
     """Start a run for every subcontractor's bill that waited for the client's money, which is there now."""
     return _hourly(kernel, "bills", lambda books: sum(_release(books, bill) for bill in paying.waiting(books.tx)))
+
+
+def take_what_was_ahead(kernel: Kernel) -> int:
+    """Let approved work go on that was dated too far ahead and is not any more; the number of runs that go on."""
+    return _hourly(kernel, "ahead", ahead.come_near)
 
 
 def _hourly(kernel: Kernel, what: str, work: Callable[[Books], int]) -> int:

@@ -11,7 +11,15 @@ from isthmus.runtime.run import Run
     starts="an approved expense from webhook, change capture or file",
     owner="Project managers; billing for receipts",
     key="the expense's id in its source and its content",
-    parks=("EX-UNKNOWN-PROJECT", "EX-NOT-READY", "EX-DUP-SUSPECT", "EX-NO-CONTRACT-LINE", "EX-FX-RATE", "EX-INPUT"),
+    parks=(
+        "EX-UNKNOWN-PROJECT",
+        "EX-NOT-READY",
+        "EX-AHEAD",
+        "EX-DUP-SUSPECT",
+        "EX-NO-CONTRACT-LINE",
+        "EX-FX-RATE",
+        "EX-INPUT",
+    ),
     undo="nothing: evidence is corrected by a new revision, never taken back",
 )
 def capture_expense(run: Run, source: str, message_id: str) -> int:

@@ -71,6 +71,7 @@ def post_month(run: Run, contract_no: str, invoice_id: str) -> str:
         "EX-NOT-READY",
         "EX-DUP-SUSPECT",
         "EX-LONG-DAY",
+        "EX-AHEAD",
         "EX-NO-CONTRACT-LINE",
         "EX-LINE-AMBIGUOUS",
         "EX-RATE-MISSING",

@@ -27,6 +27,7 @@ from isthmus.runtime.run import Run
         "EX-NOT-READY",
         "EX-DUP-SUSPECT",
         "EX-LONG-DAY",
+        "EX-AHEAD",
         "EX-NO-CONTRACT-LINE",
         "EX-LINE-AMBIGUOUS",
         "EX-RATE-MISSING",

@@ -39,6 +39,7 @@ ENTITY = LegalEntity(
     currencies=("USD",),
     payment_terms=("NET30",),
     payment_days={"NET30": 30},
+    days_ahead=None,  # the clock stands at the beginning of the month whose work arrives
     address=NEW_YORK,
 )
 CLIENT = Client(client_no="C-1", legal_name="Harbor Mutual", country="US", tax_id="US-77", address=NEW_YORK)

@@ -84,6 +84,7 @@ class People:
             "EX-TERMS": ("map", {"payment_terms": "NET30"}),
             "EX-DUP-SUSPECT": ("accept", {}),
             "EX-LONG-DAY": ("accept", {}),
+            "EX-AHEAD": ("accept", {}),
             "EX-SETUP": ("resume", {}),
             "EX-REVIEW": ("approve", {}),
             "EX-WRITE-OFF": ("approve", {}),

@@ -137,6 +137,7 @@ def _united_states(rng: random.Random) -> LegalEntity:
         currencies=("USD",),
         payment_terms=("NET30",),
         payment_days={"NET30": 30, "NET15": 15},
+        days_ahead=None,
         invoice_approval_limit=Decimal(rng.choice(("0", "0", "2500"))),
         payment_tolerance=Decimal(rng.choice(("0", "0.50"))),
     )
@@ -152,6 +153,7 @@ def _japan(rng: random.Random) -> LegalEntity:
         currencies=("JPY",),
         payment_terms=("NET30",),
         payment_days={"NET30": 30},
+        days_ahead=14,
         invoice_approval_limit=Decimal(rng.choice(("0", "200000"))),
     )
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from isthmus.domain.objects import BillableItem, ContractVersion, Engagement, Project, Rate, RateCard, TimeEntry
+from isthmus.domain.objects import (
+    BillableItem,
+    ContractVersion,
+    Engagement,
+    LegalEntity,
+    Project,
+    Rate,
+    RateCard,
+    TimeEntry,
+)
 from isthmus.policies.charges import by_the_day
 from isthmus.policies.fx import FxTable
 from isthmus.processes.work.exchange import rates_for
@@ -36,6 +45,7 @@ class Batch:
     items: list[BillableItem] = field(default_factory=list)
     left: list[tuple[Day, str]] = field(default_factory=list)  # days hours have moved away from, and by which revision
     by_day: bool = False  # a line of theirs bills by the day
+    entities: dict[str, LegalEntity] = field(default_factory=dict)
 
     def stands(self, entry: TimeEntry) -> bool:
         """True for the last word on an entry; a later revision may say another day, or other work."""
@@ -80,7 +90,10 @@ def read_batch(books: Books, entries: Iterable[TimeEntry], *, evidence_of_all: b
     cards = cards_of(books, versions)
     by_code = {engagement.project_code: engagement for engagement in engagements}
     fx = {contract_no: rates_for(books, known, cards.get(contract_no, ())) for contract_no, known in versions.items()}
-    return Batch(by_code, projects, versions, latest, same_day, earlier, seen, cards, fx, by_day=by_day)
+    entities = {code: books.entity(code) for code in sorted({engagement.entity for engagement in engagements})}
+    return Batch(
+        by_code, projects, versions, latest, same_day, earlier, seen, cards, fx, by_day=by_day, entities=entities
+    )
 
 
 def _worked_on(books: Books, entries: list[TimeEntry]) -> dict[Day, list[TimeEntry]]:

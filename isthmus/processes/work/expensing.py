@@ -21,6 +21,7 @@ from isthmus.policies.expenses import currency_of, price_expense, published
 from isthmus.policies.fx import rate_day
 from isthmus.policies.rates import version_in_force
 from isthmus.policies.tax_decision import OUTSIDE
+from isthmus.processes.work import ahead
 from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.evidence import place
@@ -73,6 +74,9 @@ def _captured(books: Books, expense: Expense) -> list[BillableItem]:
     if new is None:
         return []
     version, line, project = _place_of(books, new)
+    if new.gross:
+        what, money = f"expense {new.key} of {new.person} for {new.category}", (new.gross, new.currency)
+        ahead.refuse(books, books.entity(version.entity), what, new.key, new.expense_date, money)
     wanted = items_of(charge(books, new, version, line, project))
     books.tx.lock(f"contract:{version.contract_no}")
     chains = chains_of(books.tx.find(BillableItem, entry_key=new.key))

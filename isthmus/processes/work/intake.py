@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from isthmus.domain.errors import BadInput, IsthmusError, NeedsDecision
 from isthmus.domain.objects import BillableItem, Project, TimeEntry
 from isthmus.domain.states import EngagementState
+from isthmus.processes.work import ahead
 from isthmus.processes.work.batch import Batch, beside, day_of, distinct, is_evidence, read_batch
 from isthmus.processes.work.closing import flag_prior_period, reverse_accruals
 from isthmus.processes.work.day import charge_again_what_stays, charged
@@ -112,6 +113,7 @@ def unpriced(books: Books, contract_no: str, through: date) -> list[tuple[str, s
 def _price_one(books: Books, batch: Batch, entry: TimeEntry, alone: str) -> None:
     try:
         _check_engagement(batch, entry)
+        _refuse_the_future(books, batch, entry)
         _refuse_a_long_day(books, batch, entry)
         if entry.revision == 1:
             _refuse_a_twin(books, batch, entry)
@@ -182,6 +184,7 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
     known = batch.latest.get(entry.key)
     _refuse_a_long_day(books, batch, entry)
     if known is None:
+        _refuse_the_future(books, batch, entry)
         _refuse_a_twin(books, batch, entry)
         return entry.model_copy(update={"revision": 1})
     seen = max(known.approved_at, batch.seen.get(entry.key, known.approved_at))
@@ -195,6 +198,7 @@ def _as_new_revision(books: Books, batch: Batch, entry: TimeEntry) -> TimeEntry 
     if entry.approved_at < seen:
         books.quiet("stale", f"time:{entry.key}", f"approved {entry.approved_at}, before what is known ({seen})")
         return None
+    _refuse_the_future(books, batch, entry)
     return entry.model_copy(update={"revision": known.revision + 1})
 
 
@@ -202,6 +206,14 @@ def _says_the_same(known: TimeEntry, entry: TimeEntry) -> bool:
     told = [name for name in SAME_PRICE if getattr(entry, name)]
     told += [name for name in SAME_FACTS if getattr(entry, name) and getattr(known, name)]
     return all(getattr(known, name) == getattr(entry, name) for name in (*SAME_CONTENT, *told))
+
+
+def _refuse_the_future(books: Books, batch: Batch, entry: TimeEntry) -> None:
+    """Hours of a day that is far away were hardly worked: EX-AHEAD, until it comes near or a person says so."""
+    if entry.hours:
+        what = f"time entry {entry.key}: {entry.hours} h of {entry.person}"
+        entity = batch.entities[batch.engagements[entry.project_code].entity]
+        ahead.refuse(books, entity, what, entry.key, max((entry.service_date, *entry.days)))
 
 
 def _refuse_a_long_day(books: Books, batch: Batch, entry: TimeEntry) -> None:

@@ -63,5 +63,7 @@ def _unusual_hours(month: Month, case: Case) -> str:
         return "two entries look like the same work, or a day has more than 24 hours"
     if first is not None and case.evidence_until is not None and case.evidence_until >= first:
         return "evidence of the same days"
+    if month.last_day is not None and any(day > month.last_day for _, day in worked):
+        return "work that is dated far ahead"
     months = {month_of(day) for day in {day for _, day in worked}}
     return "" if all(is_open(month.periods, name) for name in months) else "work of a closed period"

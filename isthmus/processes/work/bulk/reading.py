@@ -23,6 +23,7 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import EngagementState, InvoiceLife, PartState, PeriodState
+from isthmus.processes.work.ahead import last_day
 from isthmus.processes.work.batch import cards_of
 from isthmus.processes.work.closing import booking_of, states_of
 from isthmus.processes.work.evidence import OPEN, USES_ROOM
@@ -65,6 +66,7 @@ class Month:
     booked: date
     periods: Mapping[str, PeriodState]
     tax_engine: bool
+    last_day: date | None
 
     def invoice_id(self, contract_no: str) -> str:
         """The id of a contract's invoice of this month end, the one its ordinary billing run would give it."""
@@ -107,6 +109,7 @@ def month_of_entity(books: Books, entity: str, cutoff: str, name: str, prepared_
         booked=booking_of(books, entity, today, "receivables").accounting_date,
         periods=states_of(books, entity, "time"),
         tax_engine=books.kernel.systems.fills("TaxEngine", entity),
+        last_day=last_day(books.entity(entity), books.now),
     )
 
 
