@@ -7,7 +7,7 @@ answers: what people have decided for this run, by exception type.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -333,6 +333,25 @@ def check_quota_begins(contract: ContractVersion, before: ContractVersion) -> No
         if day not in (then.start, month) and (then.end is None or then.end >= month):
             cause = f"the retainer of line {line.line_uid} begins anew on {day}, within a month that has a quota"
             raise case_about(contract, "EX-MAP-TERMS", f"{cause}: begin it on the first of one", "contract-operations")
+
+
+def check_same_parties(
+    contract: ContractVersion, before: ContractVersion, names: Collection[str], answers: Answers
+) -> None:
+    """P4.3: who sells and who buys stay the same by an amendment. EX-AMENDMENT, unless a person says that it is so.
+
+    names: other names under which client and legal entity were known to be these when the contract was set up. A
+    version that names nobody says nothing new.
+    """
+    if answers.get("EX-AMENDMENT", {}).get("action") == "keep":
+        return
+    parties = (("client", contract.client_no, before.client_no), ("legal entity", contract.entity, before.entity))
+    others = [(what, told, now) for what, told, now in parties if told not in ("", now, *names)]
+    if others:
+        told = " and ".join(f"{what} {named}, and it runs with {now}" for what, named, now in others)
+        cause = f"it names {told}: neither changes by an amendment; end the contract and sign another one"
+        named = {what.split()[-1]: {"named": name, "runs_with": now} for what, name, now in others}
+        raise _case(contract, "EX-AMENDMENT", cause, "contract-operations", "keep", parties=named)
 
 
 def amended_payment_terms(

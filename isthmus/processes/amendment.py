@@ -66,6 +66,7 @@ def refused_signature(run: Run, source: str, envelope_id: str) -> str:
         "EX-PAYER",
         "EX-ERP-REJECT",
         "EX-TERMS",
+        "EX-AMENDMENT",
         "EX-CAP-BELOW-BILLED",
         "EX-DEPOSIT-MODE",
         "EX-PCT-REGRESS",

@@ -7,10 +7,25 @@ from typing import Any
 import pytest
 
 from isthmus.domain.objects import ContractVersion
-from tests.processes.hub import Hub, contract
+from isthmus.store.desk_records import ClientAlias
+from tests.processes.hub import CLIENT, Hub, contract
 
-REFUSED = {
+OTHER = CLIENT.model_copy(update={"client_no": "C-2", "legal_name": "Zenith Rail"})
+
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "another currency": ({"currency": "EUR"}, "EX-MAP-TERMS", "is in USD and cannot go on in EUR"),
+    "another client": (
+        {"client_no": "C-2", "client": OTHER},
+        "EX-AMENDMENT",
+        "contract K-1@2: it names client C-2, and it runs with C-1: neither changes by an amendment;"
+        " end the contract and sign another one",
+    ),
+    "another legal entity": ({"entity": "GB01"}, "EX-AMENDMENT", "it names legal entity GB01, and it runs with US01:"),
+    "both": (
+        {"client_no": "C-2", "client": OTHER, "entity": "GB01"},
+        "EX-AMENDMENT",
+        "it names client C-2, and it runs with C-1 and legal entity GB01, and it runs with US01:",
+    ),
     "payment terms nobody knows": ({"payment_terms": "NET99"}, "EX-TERMS", "NET99 have no due date in US01"),
 }
 
@@ -35,3 +50,45 @@ def test_payment_terms_are_mapped_by_a_person_and_the_amendment_goes_on() -> Non
     hub.start("amend_contract", "K-1@2", contract_no="K-1", version=2)
     hub.resolve("map", payment_terms="NET30")
     assert [v.payment_terms for v in hub.rows(ContractVersion, order=("version",))] == ["NET30", "NET30"]
+
+
+def amended(hub: Hub, number: int, **changes: Any) -> str:
+    hub.systems.crm.put_contract(contract(version=number, **changes))
+    return str(hub.start("amend_contract", f"K-1@{number}", contract_no="K-1", version=number).state)
+
+
+def test_a_person_says_that_it_is_the_same_client_and_is_not_asked_again() -> None:
+    hub = Hub()
+    hub.set_up()
+    assert amended(hub, 2, client_no="C-2", client=OTHER) == "parked"
+    hub.resolve("keep")
+    assert [v.client_no for v in hub.rows(ContractVersion, order=("version",))] == ["C-1", "C-1"]
+    assert amended(hub, 3, client_no="C-2", client=OTHER) == "done"
+    assert amended(hub, 4, entity="GB01") == "parked", "that was about the client alone"
+
+
+def test_what_the_source_calls_a_linked_client_and_a_chosen_entity_is_no_other_one() -> None:
+    """The CRM goes on naming the client a steward has linked, and the company finance has replaced."""
+    twin = CLIENT.model_copy(update={"client_no": "C-9"})
+    hub = Hub()
+    with hub.store.transaction() as tx:
+        tx.insert(CLIENT)
+    hub.set_up(contract(client_no="C-9", client=twin, entity="ZZ"))
+    hub.resolve("link", client_no="C-1")
+    hub.resolve("choose", entity="US01")
+    assert [(v.client_no, v.entity) for v in hub.rows(ContractVersion)] == [("C-1", "US01")]
+    assert amended(hub, 2, client_no="C-9", client=twin, entity="ZZ") == "done"
+    assert amended(hub, 3, client_no="C-2", client=OTHER, entity="ZZ") == "parked"
+    assert "client C-2" in hub.case().cause and "legal entity" not in hub.case().cause
+
+
+def test_a_merged_client_is_the_one_it_was_merged_with() -> None:
+    hub = Hub()
+    hub.set_up()
+    alias = ClientAlias(client_no="C-8", canonical_no="C-1", by="stella", at=hub.clock.now(), reason="the same")
+    with hub.store.transaction() as tx:
+        tx.insert(alias)
+    assert amended(hub, 2, client_no="C-8", client=CLIENT.model_copy(update={"client_no": "C-8"})) == "done"
+    with hub.store.transaction() as tx:
+        tx.update(alias.model_copy(update={"active": False}))
+    assert amended(hub, 3, client_no="C-8", client=CLIENT.model_copy(update={"client_no": "C-8"})) == "parked"

@@ -18,6 +18,8 @@ from isthmus.processes.work.evidence import on_paper, place_contract, with_order
 from isthmus.processes.work.onboarding import planned_project
 from isthmus.processes.work.partition import move_parts, split_parts
 from isthmus.runtime.books import Books
+from isthmus.store.desk_records import ClientAlias
+from isthmus.store.records import Case
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def _with_limit(version: ContractVersion, cap: Cap, limit: Decimal) -> dict[str,
 def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
     """P4.3: the amended version as it was handed in, after the one in force; the earlier ones stay as they are.
 
-    NeedsDecision EX-CAP-BELOW-BILLED when a cap would lie below what is billed within it: never a silent credit;
-    EX-DEPOSIT-MODE when a deposit would be of another mode, or none, while something of it is not drawn or not paid.
+    NeedsDecision EX-AMENDMENT when it names another client or legal entity; EX-CAP-BELOW-BILLED when a cap would lie
+    below what is billed within it: never a silent credit; EX-DEPOSIT-MODE when a deposit would be of another mode, or
+    none, while something of it is not drawn or not paid.
     """
     contract_no = contract.contract_no
     books.tx.lock(f"contract:{contract_no}")
@@ -114,6 +117,7 @@ def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
         state = engagement.state if engagement else "unknown"
         raise BadInput(f"the engagement of contract {contract_no} is {state}: only an active one can be amended")
     before = books.tx.find(ContractVersion, contract_no=contract_no, order=("-version",), limit=1)[0]
+    readiness.check_same_parties(contract, before, _known_as(books, before), books.answers)
     readiness.check_same_currency(contract, before)
     readiness.check_quota_begins(contract, before)
     terms = readiness.amended_payment_terms(contract, before, books.entity(before.entity), books.answers)
@@ -134,6 +138,27 @@ def keep_amended(books: Books, contract: ContractVersion) -> ContractVersion:
         books.emit("contract.amended", f"contract:{contract_no}", payload, entity=agreed.entity)
         books.audit("contract.amend", f"contract:{agreed.key}", reason=agreed.document_ref, after=payload)
     return agreed
+
+
+def _known_as(books: Books, before: ContractVersion) -> set[str]:
+    """Other names of the contract's client and legal entity: those that people have said to be these, once and for all
+    or in a case of this contract. Its source goes on naming them as it always has.
+    """
+    aliases = books.tx.find(ClientAlias, canonical_no=before.client_no)
+    names = {alias.client_no for alias in aliases if alias.active}
+    numbers = range(1, before.version + 1)
+    runs = [
+        f"{process}/{before.contract_no}@{n}" for process in ("contract_to_project", "amend_contract") for n in numbers
+    ]
+    for case in books.tx.find(Case, run_id=tuple(runs), exception=("EX-CLIENT-DUP", "EX-LE", "EX-AMENDMENT")):
+        answer = (case.resolution or {}).get("action")
+        if answer in ("link", "merge"):
+            names.add(str(case.context.get("offered", {}).get("client_no", "")))
+        elif answer == "choose":
+            names.add(str(case.context.get("given", "")))
+        elif answer == "keep":
+            names |= {str(told["named"]) for told in case.context.get("parties", {}).values()}
+    return names
 
 
 def _refuse_cap_below_billed(books: Books, version: ContractVersion, only: str = "") -> None:
