@@ -187,7 +187,11 @@ class SubmittedTime(Canonical):
 
 
 class MilestoneStatus(Canonical):
-    """How far a milestone is. completed is the PSA's word, accepted the engagement manager's (or the client's)."""
+    """How far a milestone is. completed is the PSA's word, accepted the engagement manager's (or the client's).
+
+    by: whose word it is; reported_by: who handed it in, empty where a connection was asked; evidence: what shows it,
+    where the one is not the other.
+    """
 
     source: str
     source_id: str
@@ -199,6 +203,7 @@ class MilestoneStatus(Canonical):
     by: str
     at: datetime
     evidence: str = ""
+    reported_by: str = ""
 
     @model_validator(mode="after")
     def _can_be_ordered(self) -> MilestoneStatus:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from isthmus.domain.errors import BadInput, NeedsDecision
 from isthmus.domain.money import allocate, is_exact_amount, round_half_away
+from isthmus.domain.names import same_person
 from isthmus.domain.terms import Milestone
 from isthmus.domain.work import MilestoneStatus
 
@@ -161,8 +162,8 @@ class Acceptance:
 
 
 def acceptance(milestone: Milestone, statuses: Iterable[MilestoneStatus]) -> Acceptance:
-    """The latest word decides. Completed is not accepted; nobody accepts what they completed themselves; the client's
-    acceptance is one with its evidence.
+    """The latest word decides. Completed is not accepted; nobody accepts what they completed themselves, nor hands the
+    acceptance in for somebody else; the client's acceptance is one with its evidence.
     """
     known = sorted((s for s in statuses if s.number == milestone.number), key=lambda s: s.at)
     if not known:
@@ -172,8 +173,11 @@ def acceptance(milestone: Milestone, statuses: Iterable[MilestoneStatus]) -> Acc
     if latest.state != "accepted":
         return Acceptance(False, f"{told}, not accepted by the {who}")
     completed = [s.by for s in known if s.state == "completed"]
-    if completed and completed[-1] == latest.by:
+    if completed and same_person(completed[-1], latest.by):
         return Acceptance(False, f"{told}, who completed it: somebody else must accept")
+    if completed and same_person(completed[-1], latest.reported_by):
+        why = f"{told}, as {latest.reported_by} says, who completed it: somebody else must say so"
+        return Acceptance(False, why)
     if milestone.accepted_by == "client" and not latest.evidence:
         return Acceptance(False, f"{told} without evidence of the client's acceptance")
     return Acceptance(True, told)

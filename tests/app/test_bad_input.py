@@ -124,6 +124,7 @@ def milestone(**changes: Any) -> dict[str, Any]:
         "state": "accepted",
         "by": "emma",
         "at": "2026-03-04T18:00:00Z",
+        "evidence": "acceptance.pdf",
     }
     return {"source": "psa", "milestones": [{**facts, **changes}]}
 
@@ -346,6 +347,7 @@ REFUSED = (
     Bad("POST /v1/expenses", "wrong field", expense(amount="1"), ("amount",)),
     Bad("POST /v1/milestones", "no such state", milestone(state="done"), ("state",)),
     Bad("POST /v1/milestones", "number zero", milestone(number=0), ("M1", "0")),
+    Bad("POST /v1/milestones", "somebody else's word", milestone(by="emma", evidence=" "), ("M1", "emma", "evidence")),
     Bad("POST /v1/milestones", "of nothing", milestone(contract_no="", line_uid=""), ("M1",)),
     Bad("POST /v1/time/submitted", "25 hours in a day", submitted(hours="25"), ("9", "24")),
     Bad("POST /v1/time/submitted", "negative", submitted(hours="-1"), ("9", "-1")),

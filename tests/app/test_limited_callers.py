@@ -19,7 +19,14 @@ from tests.processes.hub import contract
 FACTS = {"source": "tool", "source_id": "1", "project_code": "P-K-1"}
 APPROVED = {"approved_by": "pia", "approved_at": "2026-03-05T10:00:00+00:00"}
 HOTEL = {**FACTS, **APPROVED, "person": "ann", "category": "hotel", "expense_date": "2026-03-04"}
-ACCEPTED = {**FACTS, "number": 1, "state": "accepted", "by": "mia", "at": "2026-03-05T10:00:00+00:00"}
+ACCEPTED = {
+    **FACTS,
+    "number": 1,
+    "state": "accepted",
+    "by": "mia",
+    "at": "2026-03-05T10:00:00+00:00",
+    "evidence": "mail",
+}
 HANDED = {**FACTS, "person": "ann", "role": "Consultant", "service_date": "2026-03-04", "hours": "2"}
 
 

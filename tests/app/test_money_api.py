@@ -15,6 +15,7 @@ from isthmus.domain.objects import (
     Expense,
     FiledContract,
     Invoice,
+    MilestoneStatus,
     UsageRecord,
 )
 from isthmus.domain.periods import FiscalPeriod, PeriodSnapshot
@@ -69,6 +70,26 @@ def test_other_terms_under_a_version_that_is_known_are_refused(stage: Stage) -> 
     stage.post("/v1/contract-versions", handed_in(), by="ines")
     told = problem_of(stage.post("/v1/contract-versions", handed_in(payment_terms="NET60"), by="ines"), 422)
     assert "hand in a new version" in told["detail"] and len(stage.rows(FiledContract)) == 1
+
+
+def test_a_milestone_is_somebody_s_own_word_or_has_its_evidence(stage: Stage) -> None:
+    """The name was the caller's to choose; who is logged in is kept beside it, whatever the message says."""
+    stage.set_up()
+    told = {"contract_no": "K-1", "line_uid": "L1", "number": 1, "at": "2026-03-04T18:00:00Z"}
+
+    def report(by: str, **more: str) -> Any:
+        facts = {"source": "tool", "source_id": "M1", "state": "accepted", "by": by, **told, **more}
+        return stage.post("/v1/milestones", {"source": "tool", "milestones": [facts]}, by="pia")
+
+    detail = problem_of(report("emma"), 422)["detail"]
+    assert "accepted by emma" in detail and "pia who says so" in detail and "evidence" in detail
+    assert report("emma", evidence="mail of 4 March", reported_by="emma").status_code == 202
+    assert report(" PIA ", source_id="M2").status_code == 202
+    assert report("emma", source_id="M3", state="in_progress").status_code == 202
+    sweeps.drain_facts(stage.kernel)
+    stage.go()
+    kept = [(m.source_id, m.by, m.reported_by) for m in stage.rows(MilestoneStatus, order=("source_id",))]
+    assert kept == [("M1", "emma", "pia"), ("M2", "PIA", "pia"), ("M3", "emma", "pia")]
 
 
 def test_expenses_are_priced_by_their_terms_and_a_fact_of_another_source_is_refused(stage: Stage) -> None:

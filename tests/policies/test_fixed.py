@@ -161,10 +161,12 @@ def test_a_milestone_is_billed_once_net_of_credits(amount: str, billed: str, cre
 
 
 def status(text: str, at: int) -> MilestoneStatus:
-    """'completed by pia' or 'accepted by eve with doc-1', on a day of June 2026."""
+    """'completed by pia' or 'accepted by eve with doc-1 said ina', on a day of June 2026."""
     state, _, rest = text.partition(" by ")
+    rest, _, said = rest.partition(" said ")
     by, _, evidence = rest.partition(" with ")
     facts = {"source": "psa", "source_id": "M-2", "number": 2, "state": state, "by": by, "evidence": evidence}
+    facts["reported_by"] = said
     return MilestoneStatus.model_validate({**facts, "at": datetime(2026, 6, at, tzinfo=UTC)})
 
 
@@ -175,6 +177,9 @@ ACCEPTED = rows("""
 | engagement_manager | completed by pia                                       | no    | completed by pia on 2026-06-01, not accepted by the engagement manager |
 | engagement_manager | completed by pia, accepted by eve                      | yes   | accepted by eve on 2026-06-02                |
 | engagement_manager | completed by pia, accepted by pia                      | no    | somebody else must accept                    |
+| engagement_manager | completed by pia, accepted by Pia                      | no    | somebody else must accept                    |
+| engagement_manager | completed by pia, accepted by eve with mail said pia   | no    | as pia says, who completed it: somebody else must say so |
+| engagement_manager | completed by pia with log said ina, accepted by eve with mail said ina | yes | accepted by eve              |
 | engagement_manager | completed by pia, accepted by eve, rejected by eve     | no    | rejected by eve on 2026-06-03                |
 | engagement_manager | completed by pia, rejected by eve, in_progress by pia, completed by pia, accepted by eve | yes | 2026-06-05 |
 | client             | completed by pia, accepted by eve                      | no    | without evidence of the client's acceptance  |

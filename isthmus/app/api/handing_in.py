@@ -20,6 +20,7 @@ from isthmus.app.api.reading import reading
 from isthmus.app.api.starts import Number, Started, known_contract, started
 from isthmus.domain.errors import BadInput
 from isthmus.domain.money import Exact, can_bill_in, is_exact_amount, minor_units
+from isthmus.domain.names import same_person
 from isthmus.domain.objects import (
     ContractVersion,
     Expense,
@@ -123,20 +124,35 @@ def hand_in_expenses(visit: Visiting, asked: Expenses) -> Response:
 
 @endpoint("POST /v1/milestones", answer=Kept, status=202)
 def hand_in_milestones(visit: Visiting, asked: Milestones) -> Response:
-    """Report milestones as completed, accepted or rejected. An accepted one is billed by the next billing run."""
+    """Report milestones as completed, accepted or rejected. An accepted one is billed by the next billing run.
+
+    by is the caller's own name; for somebody else's word `evidence` says where it is.
+    """
     visit.speak_for("milestone")
     _of_source(asked.source, asked.milestones)
     for status in asked.milestones:
-        if not status.contract_no and not status.project_code:
-            raise BadInput(f"milestone {status.source_id} names neither a contract nor a project")
+        _speaks_for_itself(status, visit.caller.name)
+    reported = tuple(status.model_copy(update={"reported_by": visit.caller.name}) for status in asked.milestones)
 
     def act(books: Books) -> Reply:
         contracts = [status.contract_no for status in asked.milestones]
         projects = [status.project_code for status in asked.milestones]
         visit.speak_of(books.tx, "milestone", contracts=contracts, projects=projects)
-        return _kept(sweeps.accept_milestones, books, asked.source, asked.milestones)
+        return _kept(sweeps.accept_milestones, books, asked.source, reported)
 
     return once(visit, asked, act)
+
+
+def _speaks_for_itself(status: MilestoneStatus, caller: str) -> None:
+    """A milestone of something, by the caller's own word or with evidence of the other's."""
+    if not status.contract_no and not status.project_code:
+        raise BadInput(f"milestone {status.source_id} names neither a contract nor a project")
+    decided = status.state in ("completed", "accepted", "rejected")
+    if decided and not same_person(status.by, caller) and not status.evidence.strip():
+        raise BadInput(
+            f"milestone {status.source_id} is {status.state} by {status.by or '(nobody)'}, and it is {caller} who says"
+            " so: report your own word, or say in evidence where the other's is"
+        )
 
 
 def _check_amounts(expense: Expense) -> None:
