@@ -209,6 +209,7 @@ MOVES: dict[type[State], dict[State, frozenset[State]]] = {
         _B.MATCHED: frozenset({_B.CONFIRMED, _B.DISPUTED, _B.CANCELLED}),
         _B.CONFIRMED: frozenset({_B.POSTED}),
         _B.POSTED: frozenset({_B.PAYABLE}),
+        _B.PAYABLE: frozenset({_B.POSTED}),
     },
 }
 

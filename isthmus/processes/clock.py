@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from isthmus.domain.objects import LedgerEntry
 from isthmus.domain.subcontracting import SubcontractorBill
-from isthmus.processes.work import ahead, expiring, paying, thresholds
+from isthmus.processes.work import ahead, bouncing, expiring, paying, thresholds
 from isthmus.processes.work.drafting import latest_version
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
-from isthmus.store.records import RunRow, Watermark
+from isthmus.store.records import RunRow, RunState, Watermark
 
 
 def look(kernel: Kernel) -> int:
@@ -34,7 +34,11 @@ def watch_thresholds(kernel: Kernel) -> int:
 
 def release_bills(kernel: Kernel) -> int:
     """Start a run for every subcontractor's bill that waited for the client's money, which is there now."""
-    return _hourly(kernel, "bills", lambda books: sum(_release(books, bill) for bill in paying.waiting(books.tx)))
+
+    def settle(books: Books) -> int:
+        return bouncing.paid_again(books) + sum(_release(books, bill) for bill in paying.waiting(books.tx))
+
+    return _hourly(kernel, "bills", settle)
 
 
 def take_what_was_ahead(kernel: Kernel) -> int:
@@ -75,9 +79,12 @@ def _alert(books: Books, entity: str, state: str, level: str) -> bool:
 
 
 def _release(books: Books, bill: SubcontractorBill) -> bool:
-    if books.tx.get(RunRow, f"release_subcontractor/{bill.bill_id}") or paying.still_missing(books.tx, bill):
+    first = books.tx.get(RunRow, f"{bouncing.RELEASE}/{bill.bill_id}")
+    called_off = first is not None and first.state is RunState.CANCELLED
+    key = bouncing.next_key(books, bouncing.RELEASE, bill.bill_id)
+    if called_off or not key or paying.still_missing(books.tx, bill):
         return False
     args = {"bill_id": bill.bill_id, "asked_by": "", "why": ""}
     about = f"contract:{bill.contract_no}"
-    books.start("release_subcontractor", bill.bill_id, args, entity=bill.entity, correlation_id=about)
+    books.start(bouncing.RELEASE, key, args, entity=bill.entity, correlation_id=about)
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isthmus.ports import VendorBillBook
 from isthmus.ports.messages import PostVendorBill
-from isthmus.processes.work import differing, matching, paying
+from isthmus.processes.work import bouncing, differing, matching, paying
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -49,6 +49,19 @@ def release_subcontractor(run: Run, bill_id: str, asked_by: str, why: str) -> st
         return "it may be paid already"
     released = run.effect_if_offered("Release it for payment in the ERP", VendorBillBook.release_bill, bill)
     return run.decide("Keep that it may be paid", paying.keep_released, bill_id, released, final=True)
+
+
+@process(
+    starts="an invoice is open again whose money had let a supplier's bill go",
+    owner="Procurement",
+    key="the bill, and a number from the second time on",
+    parks=("EX-SUBCON-BOUNCED",),
+    undo="nothing: what is paid stays paid",
+    lane="financial",
+)
+def client_money_gone(run: Run, bill_id: str) -> str:
+    """The hold comes back where it still helps; else a person says that the bill is paid all the same."""
+    return run.decide("See whether the supplier may still be paid", bouncing.settle, bill_id)
 
 
 @process(

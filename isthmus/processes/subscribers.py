@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from isthmus.domain.states import CaseState
+from isthmus.processes.work.bouncing import look_at_bills
 from isthmus.processes.work.differing import corrected, of_paid_hours
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.full_caps import HANDED_IN
@@ -80,6 +81,7 @@ def called_off(tx: Tx, events: Sequence[OutboxEvent]) -> list[OutboxEvent]:
 SUBSCRIBERS: dict[str, Subscriber] = {
     "stages": Subscriber(frozenset(STAGES), keep_stage, first_of_each),
     "notices": Subscriber(frozenset({"case.opened"}), notify_queue),
+    "bounced": Subscriber(frozenset({"invoice.reopened", "bill.payable"}), look_at_bills),
     "full_caps": Subscriber(frozenset({"case.resolved"}), look_at_caps_again, called_off),
     "paid_hours": Subscriber(frozenset({"time.corrected"}), corrected, of_paid_hours),
 }

@@ -102,6 +102,14 @@ class Buying:
         clock.look(self.hub.kernel)
         self.go()
 
+    def bounces(self, source_id: str = "pay-1") -> None:
+        """The bank takes a payment back; the ERP reports it."""
+        payments = self.hub.systems.erp.__dict__["payments"]
+        known = next(p for p in payments if p.source_id == source_id)
+        payments[payments.index(known)] = known.model_copy(update={"reversed_on": date(2026, 4, 22)})
+        sweeps.sweep_payments(self.hub.kernel, self.hub.systems.erp)
+        self.go()
+
     def in_erp(self) -> list[tuple[str, str, bool]]:
         """Bills there: the supplier's number, what is payable, whether it is on hold."""
         return [(row["no"], row["total"], row["held"]) for row in self.hub.systems.erp.things.get("bill", [])]

@@ -16,6 +16,7 @@ from isthmus.domain.errors import NotPermitted
 from isthmus.domain.objects import Engagement
 from isthmus.domain.states import BillState, CaseState, EngagementState
 from isthmus.domain.subcontracting import BillLine, PaidHours, SubcontractorBill
+from isthmus.processes import clock
 from isthmus.processes.work.paying import posting_of, still_missing
 from isthmus.store.records import AuditEntry, Case, RunState
 from tests.processes.buying import MARCH, Buying, agreed
@@ -398,6 +399,80 @@ def test_another_person_may_let_it_be_paid_before_the_client_pays() -> None:
         buying.hub.resolve("approve", actor="rita")
     buying.hub.resolve("approve", actor="finn")
     assert buying.in_erp() == [("B-7", "1280.00", False)] and buying.of("B-7").payment_released_by == "finn"
+
+
+# -- money that bounces ---------------------------------------------------------------------------------------------
+
+GONE, NUMBER, TOTAL = "EX-SUBCON-BOUNCED", "US01-INV-2026-00001", "3222.70"
+
+
+def let_go() -> Buying:
+    """The client has paid for the hours of B-7, and its hold was lifted."""
+    buying = Buying("8", "8", subcontract=agreed(payment="when_paid"))
+    buying.bill("B-7", TWO_DAYS)
+    buying.confirm()
+    buying.hub.clock.move(timedelta(days=30))
+    buying.hub.bill("march")
+    buying.go()
+    buying.pays(NUMBER, TOTAL)
+    assert buying.of("B-7").state is BillState.PAYABLE and buying.in_erp() == [("B-7", "1280.00", False)]
+    return buying
+
+
+@pytest.mark.requirement("SCA-05")
+def test_money_that_bounces_after_it_let_a_bill_go_is_a_case_with_the_bill_s_money() -> None:
+    buying = let_go()
+    buying.bounces()
+    case = buying.hub.case()
+    assert (case.exception, case.queue, case.amount, case.currency) == (GONE, "procurement", Decimal("1280.00"), "USD")
+    assert f"psa:1: {TOTAL} of invoice {NUMBER} is open" in case.cause
+    buying.bounces()
+    assert buying.hub.case() == case, "told once"
+    buying.hub.resolve("let_stand", actor="prue", why="it was paid on Monday")
+    assert buying.of("B-7").state is BillState.PAYABLE
+    (stands,) = [a for a in buying.hub.rows(AuditEntry) if a.action == "bill.let_stand"]
+    assert (stands.actor, stands.reason) == ("prue", "it was paid on Monday")
+
+
+def test_a_bill_that_is_on_hold_again_is_released_by_the_client_s_next_money() -> None:
+    buying = let_go()
+    buying.bounces()
+    buying.hub.systems.erp.things["bill"][0]["held"] = True  # procurement, over there
+    buying.hub.resolve("held", actor="prue")
+    bill = buying.of("B-7")
+    assert (bill.state, bill.payment_hold, bill.payment_released_by) == (BillState.POSTED, True, "")
+    assert audit(buying.hub.kernel) == []
+    buying.hub.later(hours=1)
+    clock.look(buying.hub.kernel)
+    buying.go()
+    assert buying.in_erp() == [("B-7", "1280.00", True)], "nothing is paid yet"
+    buying.pays(NUMBER, TOTAL, "pay-2")
+    assert buying.in_erp() == [("B-7", "1280.00", False)] and buying.of("B-7").state is BillState.PAYABLE
+    buying.bounces("pay-2")
+    assert buying.hub.case().exception == GONE, "and once more"
+
+
+def test_the_client_s_next_money_answers_the_case() -> None:
+    buying = let_go()
+    buying.bounces()
+    buying.pays(NUMBER, TOTAL, "pay-2")
+    assert not buying.hub.rows(Case, state="open") and buying.of("B-7").state is BillState.PAYABLE
+
+
+def test_a_bill_that_still_waits_stays_on_hold_and_one_paid_ahead_by_decision_is_no_case() -> None:
+    buying = Buying("8", "8", subcontract=agreed(payment="when_paid"))
+    buying.bill("B-7", TWO_DAYS)
+    buying.confirm()
+    buying.hub.bill("march")
+    buying.go()
+    buying.pays(NUMBER, "1000.00")
+    buying.bounces()
+    assert buying.in_erp() == [("B-7", "1280.00", True)] and not buying.hub.rows(Case, exception=GONE)
+    buying.hub.start("release_subcontractor", "SUBS:B-7/need", bill_id="SUBS:B-7", asked_by="rita", why="in need")
+    buying.hub.resolve("approve", actor="finn", exception="EX-SUBCON-RELEASE")
+    buying.pays(NUMBER, "2000.00", "pay-2")
+    buying.bounces("pay-2")
+    assert not buying.hub.rows(Case, exception=GONE)
 
 
 # -- when the answer is lost ---------------------------------------------------------------------------------------
