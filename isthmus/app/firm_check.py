@@ -230,8 +230,9 @@ class _Check:
         for name in ("invoice_approval_limit", "payment_tolerance"):
             if getattr(entity, name) < 0:
                 self._add("entities", "cannot be negative", at, name)
-        if entity.days_ahead is not None and entity.days_ahead < 0:
-            self._add("entities", "cannot be negative", at, "days_ahead")
+        for name in ("days_ahead", "bad_debt_relief_months"):
+            if (getattr(entity, name) or 0) < 0:
+                self._add("entities", "cannot be negative", at, name)
         for row in entity.approval_matrix:
             if row.role not in EVERYBODY:
                 self._add("entities", f"{row.role!r} is no role of this hub", at, "approval_matrix")

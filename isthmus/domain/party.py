@@ -52,7 +52,8 @@ class LegalEntity(Canonical):
     this net needs the controller. accrual_percent: of the sales value of unapproved time at close. holidays: ISO 3166
     code of the calendar of public holidays. bill_tolerance_hours, bill_tolerance_amount: how far a line of a
     subcontractor's bill may be off approved time, where the subcontract says nothing; the amount is in its currency.
-    days_ahead: how many days after today approved work may be dated; None: any.
+    days_ahead: how many days after today approved work may be dated; None: any. bad_debt_relief_months: months after
+    the due date from which tax within a bad debt is had back; None: never.
     """
 
     code: str
@@ -78,6 +79,7 @@ class LegalEntity(Canonical):
     bill_tolerance_hours: Exact = Decimal("0")
     bill_tolerance_amount: Exact = Decimal("0")
     days_ahead: int | None = 7
+    bad_debt_relief_months: int | None = None
     holidays: str = ""
     address: Address = Address()
     active: bool = True

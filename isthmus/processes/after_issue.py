@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from isthmus.processes.work import bad_debt, crediting, disputing, giving_back, invoicing, releasing, resharing, taxing
+from isthmus.processes.work import (
+    bad_debt,
+    crediting,
+    disputing,
+    giving_back,
+    invoicing,
+    releasing,
+    resharing,
+    tax_relief,
+    taxing,
+)
 from isthmus.processes.work.issuing import issue_and_post, post_credit
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
@@ -151,6 +161,34 @@ def write_off_debt(run: Run, invoice_id: str, amount: str, reason: str, requeste
     for contract_no in run.decide("See whose engagement it is", invoicing.contracts_billed, invoice_id):
         invoicing.show_in_crm(run, "Show it in the CRM", contract_no)
     return told
+
+
+@process(
+    starts="the law lets the firm have the tax of a debt back that it has given up (clock)",
+    owner="Tax desk",
+    key="the share of the invoice that was given up",
+    parks=("EX-TAX-ADJUST",),
+    undo="nothing: a claim that is made again gives it back",
+    lane="financial",
+)
+def relieve_bad_debt(run: Run, allocation_id: str) -> str:
+    """P3.7: the tax within a bad debt is no expense of the firm: booked, and adjusted where an engine reports it."""
+    tax = run.decide("Have the tax of the bad debt back", tax_relief.relieve, allocation_id, final=True)
+    return run.decide("Bring the tax record to it", tax_relief.adjust, allocation_id, tax)
+
+
+@process(
+    starts="a debt is claimed again that was given up",
+    owner="Tax desk",
+    key="the share of the invoice that was given up",
+    parks=("EX-TAX-ADJUST",),
+    undo="nothing: what is given up once more has its tax back once more",
+    lane="financial",
+)
+def return_bad_debt_relief(run: Run, allocation_id: str) -> str:
+    """P3.7: what was had back of its tax is owed again."""
+    tax = run.decide("Owe the tax of the claim again", tax_relief.give_back, allocation_id, final=True)
+    return run.decide("Bring the tax record to it", tax_relief.adjust, allocation_id, tax)
 
 
 @process(

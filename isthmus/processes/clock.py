@@ -1,14 +1,14 @@
 """What happens because a day has come, and nobody asks for it: deposits that expire, thresholds that come near, bills
-that may be paid because the client has paid, work that was approved ahead of its day.
+that may be paid because the client has paid, work that was approved ahead of its day, tax of bad debts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from isthmus.domain.objects import LedgerEntry
+from isthmus.domain.objects import Invoice, LedgerEntry
 from isthmus.domain.subcontracting import SubcontractorBill
-from isthmus.processes.work import ahead, bouncing, expiring, paying, thresholds
+from isthmus.processes.work import ahead, bouncing, expiring, paying, tax_relief, thresholds
 from isthmus.processes.work.drafting import latest_version
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
@@ -17,7 +17,8 @@ from isthmus.store.records import RunRow, RunState, Watermark
 
 def look(kernel: Kernel) -> int:
     """Everything that a day may bring; the number of runs that were started."""
-    return expire_deposits(kernel) + watch_thresholds(kernel) + release_bills(kernel) + take_what_was_ahead(kernel)
+    deposits, watched, bills = expire_deposits(kernel), watch_thresholds(kernel), release_bills(kernel)
+    return deposits + watched + bills + take_what_was_ahead(kernel) + relieve_bad_debts(kernel)
 
 
 def expire_deposits(kernel: Kernel) -> int:
@@ -44,6 +45,11 @@ def release_bills(kernel: Kernel) -> int:
 def take_what_was_ahead(kernel: Kernel) -> int:
     """Let approved work go on that was dated too far ahead and is not any more; the number of runs that go on."""
     return _hourly(kernel, "ahead", ahead.come_near)
+
+
+def relieve_bad_debts(kernel: Kernel) -> int:
+    """Start a run for every debt given up whose tax may be had back by now; the number of new ones."""
+    return _hourly(kernel, "relief", lambda books: sum(_relieve(books, *share) for share in tax_relief.due(books)))
 
 
 def _hourly(kernel: Kernel, what: str, work: Callable[[Books], int]) -> int:
@@ -87,4 +93,10 @@ def _release(books: Books, bill: SubcontractorBill) -> bool:
     args = {"bill_id": bill.bill_id, "asked_by": "", "why": ""}
     about = f"contract:{bill.contract_no}"
     books.start(bouncing.RELEASE, key, args, entity=bill.entity, correlation_id=about)
+    return True
+
+
+def _relieve(books: Books, allocation_id: str, invoice: Invoice) -> bool:
+    args, about = {"allocation_id": allocation_id}, f"contract:{invoice.contract_no}"
+    books.start(tax_relief.RELIEVE, allocation_id, args, entity=invoice.entity, correlation_id=about)
     return True

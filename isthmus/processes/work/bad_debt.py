@@ -1,7 +1,7 @@
 """Steps of a bad debt: what a client will not pay of an issued invoice is given up, and claimed again if it can be.
 
 The invoice stays as it is. What is given up settles it in the hub's books and leaves the receivable in the ledger for
-an expense, gross: whether tax can be reclaimed for it is the tax desk's business and the law's.
+an expense, gross; where the law lets the firm have the tax within it back, that follows (``tax_relief``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from isthmus.domain.states import InvoiceLife, Settlement, move
 from isthmus.policies.approvals import approvers
 from isthmus.policies.cash import settlement_after
 from isthmus.policies.fx import convert
-from isthmus.processes.work import journals
+from isthmus.processes.work import journals, tax_relief
 from isthmus.processes.work.drafting import facts, run_key
 from isthmus.processes.work.reading import invoice_of
 from isthmus.runtime.books import Books
@@ -111,6 +111,9 @@ def claim_again(books: Books, invoice_id: str, requested_by: str, reason: str) -
         f"invoice {invoice.number} is claimed again: {reason}",
     )
     told = {"amount": str(amount)}
+    for share in back:
+        args, about = {"allocation_id": share.allocation_id}, f"contract:{invoice.contract_no}"
+        books.start(tax_relief.RETURN, share.allocation_id, args, entity=invoice.entity, correlation_id=about)
     books.audit("invoice.claim_again", f"invoice:{invoice.number}", actor=requested_by, after=told, reason=reason)
     return f"{amount} {invoice.currency} of {invoice.number} is claimed again"
 
