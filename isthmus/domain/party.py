@@ -48,12 +48,13 @@ class LegalEntity(Canonical):
     invoice_approval_limit: invoices above this net need a second person (0: none does). payment_tolerance: a
     difference up to this amount on the last payment is written off as a small difference. payment_days: days until
     due, per payment term. tax_rounding: line as US engines round, category as EN 16931 does. tax_rates: rate (0.21) per
-    tax category, used where no tax engine serves the entity. prior_period_threshold: evidence of a closed period above
-    this net needs the controller. accrual_percent: of the sales value of unapproved time at close. holidays: ISO 3166
-    code of the calendar of public holidays. bill_tolerance_hours, bill_tolerance_amount: how far a line of a
-    subcontractor's bill may be off approved time, where the subcontract says nothing; the amount is in its currency.
-    days_ahead: how many days after today approved work may be dated; None: any. bad_debt_relief_months: months after
-    the due date from which tax within a bad debt is had back; None: never.
+    tax category, used where no tax engine serves the entity; tax_rates_from: rates that take their place from a day
+    on; tax_point: the day whose rates apply to a line (policies.tax_decision). prior_period_threshold: evidence of a
+    closed period above this net needs the controller. accrual_percent: of the sales value of unapproved time at
+    close. holidays: ISO 3166 code of the calendar of public holidays. bill_tolerance_hours, bill_tolerance_amount:
+    how far a line of a subcontractor's bill may be off approved time, where the subcontract says nothing; the amount
+    is in its currency. days_ahead: how many days after today approved work may be dated; None: any.
+    bad_debt_relief_months: months after the due date from which tax within a bad debt is had back; None: never.
     """
 
     code: str
@@ -70,6 +71,8 @@ class LegalEntity(Canonical):
     invoice_series: str = "INV"
     credit_series: str = "CN"
     tax_rates: dict[str, Exact] = Field(default_factory=dict)
+    tax_rates_from: dict[date, dict[str, Exact]] = Field(default_factory=dict)
+    tax_point: Literal["issue", "service_end", "earliest"] = "issue"
     invoice_approval_limit: Exact = Decimal("0")
     payment_tolerance: Exact = Decimal("0")
     payment_days: dict[str, int] = Field(default_factory=dict)
@@ -90,6 +93,19 @@ class LegalEntity(Canonical):
         for category, rate in rates.items():
             if not 0 <= rate < 1:
                 raise ValueError(f"the tax rate of category {category} is {rate}: 21 % is written 0.21")
+        return rates
+
+    @field_validator("tax_rates_from")
+    @classmethod
+    def _shares_from(cls, changes: dict[date, dict[str, Decimal]]) -> dict[date, dict[str, Decimal]]:
+        return {day: cls._shares(rates) for day, rates in changes.items()}
+
+    def rates_on(self, day: date) -> dict[str, Decimal]:
+        """The tax rates per category that are in force on a day."""
+        rates = dict(self.tax_rates)
+        for since in sorted(self.tax_rates_from):
+            if since <= day:
+                rates |= self.tax_rates_from[since]
         return rates
 
 

@@ -351,7 +351,7 @@ def check_same_parties(
         told = " and ".join(f"{what} {named}, and it runs with {now}" for what, named, now in others)
         cause = f"it names {told}: neither changes by an amendment; end the contract and sign another one"
         named = {what.split()[-1]: {"named": name, "runs_with": now} for what, name, now in others}
-        raise _case(contract, "EX-AMENDMENT", cause, "contract-operations", "keep", parties=named)
+        raise case_about(contract, "EX-AMENDMENT", cause, "contract-operations", "keep", parties=named)
 
 
 def amended_payment_terms(

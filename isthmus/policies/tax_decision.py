@@ -84,7 +84,8 @@ def decide_tax(
     place = place_of_supply(entity, client)
     codes = sorted(set(categories)) or [""]
     result, hold = _result(entity, client, place, on)
-    treatments = {code: _treatment(entity, client, code, result, place) for code in codes}
+    rates = entity.rates_on(on)
+    treatments = {code: _treatment(entity, client, code, result, place, rates) for code in codes}
     missing = [code or STANDARD for code, treatment in treatments.items() if treatment is None]
     if missing and not hold:
         hold = f"{entity.code} has no tax rate for category {', '.join(missing)}"
@@ -144,7 +145,9 @@ def vat_id_problem(client: Client, on: date) -> str:
     return ""
 
 
-def _treatment(entity: LegalEntity, client: Client, code: str, result: Result, place: str) -> Treatment | None:
+def _treatment(
+    entity: LegalEntity, client: Client, code: str, result: Result, place: str, rates: Mapping[str, Decimal]
+) -> Treatment | None:
     """None when the entity has no rate for a category it taxes."""
     category = code.partition("-")[0] or STANDARD
     if category == OUTSIDE:
@@ -155,7 +158,7 @@ def _treatment(entity: LegalEntity, client: Client, code: str, result: Result, p
         return Treatment(REVERSE_CHARGE, ZERO, "Reverse charge: Articles 44 and 196 of Directive 2006/112/EC")
     if result == "outside_scope":
         return Treatment(OUTSIDE, ZERO, f"Not subject to tax in {entity.country}: place of supply {place}")
-    rate = entity.tax_rates.get(code or STANDARD)
+    rate = rates.get(code or STANDARD)
     if category in UNTAXED:
         return Treatment(category, ZERO, "" if category == ZERO_RATED else f"Exempt under the law of {entity.country}")
     return None if rate is None else Treatment(category, rate)
@@ -166,12 +169,17 @@ def category_taxes(
     decision: TaxDecision,
     entity: LegalEntity,
     currency: str,
+    on_lines: Mapping[int, TaxDecision] | None = None,
 ) -> tuple[list[InvoiceLine], tuple[TaxCategory, ...]]:
-    """Lines with their category, rate and tax, and the document's breakdown, rounded as the entity's regime does."""
-    assert not decision.hold, f"a decision on hold taxes nothing: {decision.hold}"
-    rows = []
+    """Lines with their category, rate and tax, and the document's breakdown, rounded as the entity's regime does.
+
+    on_lines: by line number, the decision on its own tax point, where that is another day than the document's.
+    """
+    own, rows = on_lines or {}, []
     for line in lines:
-        treatment = decision.treatments[line.tax_category]
+        decided = own.get(line.number, decision)
+        assert not decided.hold, f"a decision on hold taxes nothing: {decided.hold}"
+        treatment = decided.treatments[line.tax_category]
         rows.append(Taxable(line.number, line.taxed_net, treatment.category, treatment.rate, treatment.reason))
     found = work_out(rows, currency, entity.tax_rounding)
     by_number = {row.number: row for row in rows}
@@ -231,8 +239,9 @@ def breakdown_problems(
 def tax_point(
     rule: Literal["issue", "service_end", "earliest"], issued: date, service_end: date, paid: date | None
 ) -> date:
-    """The day whose rates and validations apply: of issue, of the end of the service, or the earliest of these and of
-    payment (an advance that is paid before is taxed then).
+    """The day whose rates and validations apply to a line: of issue, of the end of its service, or the earliest of
+    these and of payment (Directive 2006/112/EC, articles 63 to 66: a member state may choose; an advance that is paid
+    before is taxed then).
     """
     if rule == "issue":
         return issued

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 
 from isthmus.domain.errors import NeedsDecision
 from isthmus.domain.money import minor_unit
-from isthmus.domain.objects import Client, ContractVersion, Invoice, InvoiceLine, LegalEntity, TaxAnswer, TaxCategory
+from isthmus.domain.objects import (
+    BillablePart,
+    Client,
+    ContractVersion,
+    Invoice,
+    InvoiceLine,
+    LegalEntity,
+    TaxAnswer,
+    TaxCategory,
+)
 from isthmus.domain.states import TaxTrack, move
 from isthmus.policies.deposits import ADVANCE_CATEGORY, ADVANCE_REASON, on_account
 from isthmus.policies.deposits import POLICY as DEPOSITS
 from isthmus.policies.tax import check_answer
-from isthmus.policies.tax_decision import TaxDecision, breakdown_of, category_taxes, decide_tax
+from isthmus.policies.tax_decision import TaxDecision, breakdown_of, category_taxes, decide_tax, tax_point
 from isthmus.ports import TaxEngine
 from isthmus.ports.messages import TaxDocument, TaxLineIn
 from isthmus.processes.work.reading import invoice_of, version_of, versions_on
@@ -117,17 +127,20 @@ def own_tax(books: Books, invoice_id: str) -> Invoice:
         lines = [line.model_copy(update={"tax": ZERO, "tax_rate": ZERO}) for line in invoice.lines]
         untaxed = TaxCategory(code=ADVANCE_CATEGORY, rate=ZERO, taxable=invoice.net, tax=ZERO, reason=ADVANCE_REASON)
         return _taxed(books, invoice, lines, (untaxed,), {"policy": DEPOSITS, "result": "on_account"})
-    decision = decide_tax(entity, client, [line.tax_category for line in invoice.lines], books.today(entity.code))
-    if decision.hold:
+    categories, points = [line.tax_category for line in invoice.lines], _tax_points(books, invoice, entity)
+    decisions = {day: decide_tax(entity, client, categories, day) for day in sorted(set(points.values()))}
+    hold = next((decision.hold for decision in decisions.values() if decision.hold), "")
+    if hold:
         raise NeedsDecision(
             "EX-TAX-REG",
-            f"draft {invoice_id} of {invoice.net} {invoice.currency}: {decision.hold}",
+            f"draft {invoice_id} of {invoice.net} {invoice.currency}: {hold}",
             queue="tax",
             money=(invoice.net, invoice.currency),
             context={"invoice": invoice_id, "client": client.client_no, "tax_id": client.tax_id},
             actions=("retry", "cancel"),
         )
-    taxed = taxed_by(invoice, entity, decision)
+    own = {number: decisions[day] for number, day in points.items()}
+    taxed = taxed_by(invoice, entity, decisions[max(decisions)], own)
     books.tx.update(taxed)
     return taxed
 
@@ -138,14 +151,31 @@ def _taxed_party(books: Books, invoice: Invoice, version: ContractVersion) -> Cl
     return books.tx.get(Client, party.client_no) or party
 
 
+def _tax_points(books: Books, invoice: Invoice, entity: LegalEntity) -> dict[int, date]:
+    """By line number, the day whose rates apply to it. A line without evidence goes by the document's last service."""
+    today = books.today(entity.code)
+    if entity.tax_point == "issue":
+        return {line.number: today for line in invoice.lines}
+    ids = tuple(sorted({part_id for line in invoice.lines for part_id in line.part_ids}))
+    days = {part.part_id: part.service_date for part in books.tx.find(BillablePart, part_id=ids)} if ids else {}
+    last = max(days.values(), default=today)
+    ends = {line.number: max((days[i] for i in line.part_ids if i in days), default=last) for line in invoice.lines}
+    return {number: tax_point(entity.tax_point, today, end, None) for number, end in ends.items()}
+
+
 def _tax_alone(invoice: Invoice) -> bool:
     """True for a credit of tax and no net: an engine asked about nothing answers nothing."""
     return invoice.kind == "credit" and all(not line.net for line in invoice.lines)
 
 
-def taxed_by(invoice: Invoice, entity: LegalEntity, decision: TaxDecision) -> Invoice:
-    """The invoice with the tax of a decision on its lines."""
-    lines, breakdown = category_taxes(invoice.lines, decision, entity, invoice.currency)
+def taxed_by(
+    invoice: Invoice,
+    entity: LegalEntity,
+    decision: TaxDecision,
+    on_lines: Mapping[int, TaxDecision] | None = None,
+) -> Invoice:
+    """The invoice with the tax of a decision on its lines. on_lines: by number, the one on a line's own tax point."""
+    lines, breakdown = category_taxes(invoice.lines, decision, entity, invoice.currency, on_lines)
     return _with_tax(invoice, lines, breakdown, decision.record())
 
 

@@ -189,7 +189,7 @@ def _invoiced(books: Books, month: Month, made: Made, kinds: Kinds, plan: Invoic
     draft = invoice_for(plan, lines, version, project, month.cutoff, invoice_id, month.prepared_by)
     limit = entity.invoice_approval_limit
     decision = decide_tax(entity, case.client or version.client, [line.tax_category for line in lines], month.today)
-    if draft.net <= 0 or (limit and draft.net > limit) or decision.hold:
+    if draft.net <= 0 or (limit and draft.net > limit) or decision.hold or entity.tax_point != "issue":
         return False
     review = Review(draft, (), month.today, history=case.history)
     if any(anomaly.check in review.habits.waits for anomaly in duplicates(review)):
