@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from isthmus.domain.objects import Cap, CapKind, PurchaseOrder
-from isthmus.domain.states import CaseState
+from isthmus.domain.objects import BillablePart, Cap, CapKind, Payer, PurchaseOrder
+from isthmus.domain.states import CaseState, PartState
 from isthmus.processes.subscribers import SUBSCRIBERS
 from isthmus.runtime import outbox
 from isthmus.store.records import AuditEntry, Case, OutboxEvent, RunState
@@ -143,6 +143,18 @@ def test_an_amendment_without_the_cap_closes_its_case() -> None:
     hub.systems.crm.put_contract(contract(version=2, caps=()))
     assert hub.start("amend_contract", "K-1@2", contract_no="K-1", version=2).state is RunState.DONE
     assert told(hub) == []
+
+
+def test_the_last_room_of_a_shared_cap_goes_to_the_first_payer_by_name() -> None:
+    """As documented: halves of 1,480.00 under a cap of 1,000.00 leave PB 260.00, whichever is named first."""
+    for order in (("PA", "PB"), ("PB", "PA")):
+        payers = tuple(Payer(bill_to=name, percent=Decimal(50)) for name in order)
+        line = contract().lines[0].model_copy(update={"payers": payers})
+        hub = capped(cap("1000.00"), lines=(line,))
+        hub.capture(entry(1, "8"))
+        ready = {p.payer: p.net for p in hub.rows(BillablePart, state=PartState.READY)}
+        assert ready == {"PA": Decimal("740.00"), "PB": Decimal("260.00")}
+        assert told(hub) == [("K-1:cap", "480.00 USD")]
 
 
 def test_a_soft_cap_binds_nothing_and_opens_no_case() -> None:
