@@ -201,7 +201,15 @@ class Stall:
 
 
 # name, exceptions (LIKE), who cares, where to look
-APPROVALS = ("EX-REVIEW", "EX-CREDIT-REVIEW", "EX-WRITE-OFF", "EX-BAD-DEBT", "EX-RERATE-REVIEW", "EX-PRIOR-PERIOD")
+APPROVALS = (
+    "EX-REVIEW",
+    "EX-CREDIT-REVIEW",
+    "EX-WRITE-OFF",
+    "EX-WRITE-DOWN",
+    "EX-BAD-DEBT",
+    "EX-RERATE-REVIEW",
+    "EX-PRIOR-PERIOD",
+)
 STALLS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("Contracts that cannot be set up", ("contract:%",), "pmo sales integration executive", "record=contract"),
     ("Approved hours that are not evidence yet", ("time:%",), "pmo finance executive", "record=time"),

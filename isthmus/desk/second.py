@@ -15,12 +15,13 @@ from isthmus.policies.authority import Actor, deciders
 from isthmus.store.records import Case
 from isthmus.store.tx import Tx
 
-BY_MATRIX = frozenset({"EX-WRITE-OFF"})  # approvals of these follow the matrix as well
+BY_MATRIX = frozenset({"EX-WRITE-OFF", "EX-WRITE-DOWN"})  # approvals of these follow the matrix as well
 # What the matrix of a legal entity itself is about, by the case in which somebody approves it.
 APPROVES = {
     "EX-REVIEW": "invoice",
     "EX-CREDIT-REVIEW": "credit",
     "EX-WRITE-OFF": "write_off",
+    "EX-WRITE-DOWN": "write_down",
     "EX-BAD-DEBT": "bad_debt",
     "EX-PRIOR-PERIOD": "prior_period",
     "EX-RERATE-REVIEW": "rerate",

@@ -69,6 +69,7 @@ EVENT_TYPES: dict[str, str] = {
     "invoice.written_off": "What the client will not pay is given up",
     "invoice.reopened": "What had settled an invoice was taken back",
     "rate_card.activated": "A version of a rate card prices from now on",
+    "write_down.approved": "A second person has approved that ready work is billed at less",
     "write_off.approved": "A second person has approved a write-off",
     "case.opened": "A person must decide",
     "case.resolved": "A person has decided",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from isthmus.domain.errors import BadAmount, NeedsDecision
+from isthmus.domain.money import allocate
 from isthmus.domain.objects import BillableItem, BillingType, ContractLine, ContractVersion
 from isthmus.domain.states import PartState
 
@@ -77,3 +78,19 @@ def write_off_order(parts: Sequence[tuple[str, Decimal]], amount: Decimal) -> li
     if left > 0:
         raise BadAmount(f"only {amount - left} of {amount} is there to write off")
     return chosen
+
+
+def write_down_shares(
+    parts: Sequence[tuple[str, Decimal]], amount: Decimal, currency: str
+) -> list[tuple[str, Decimal]]:
+    """How much each part (id, net) gives up so that exactly the amount is taken off all of them, by its share.
+
+    The last units go to the largest remainders. A part that gives money back gives up nothing. BadAmount when the
+    others hold less than the amount.
+    """
+    giving = [(part_id, net) for part_id, net in parts if net > 0]
+    whole = sum((net for _, net in giving), Decimal(0))
+    if not 0 < amount <= whole:
+        raise BadAmount(f"{amount} cannot be taken off {whole}")
+    shares = allocate(amount, [net for _, net in giving], currency)
+    return [(part_id, share) for (part_id, _), share in zip(giving, shares, strict=True) if share]

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from isthmus.ports import Erp, Psa
 from isthmus.processes.work import amending as work
-from isthmus.processes.work import onboarding, payers, rerating, resharing, signing
+from isthmus.processes.work import onboarding, payers, rerating, resharing, signing, writing_down
 from isthmus.runtime.process import process
 from isthmus.runtime.run import Run
 
@@ -113,3 +113,18 @@ def write_off(
     wanted = work.WriteOff(Decimal(amount), state, reason, cap_id)
     run.decide("Have the write-off approved", work.ask_for_write_off, contract_no, wanted, requested_by)
     return run.decide("Write the evidence off", work.write_off, contract_no, wanted, final=True)
+
+
+@process(
+    starts="a request to bill ready work at less than it is worth (API)",
+    owner="Billing or the project manager asks; another person by the entity's approval matrix",
+    key="contract number and the request's name",
+    parks=("EX-WRITE-DOWN",),
+    undo="until it is approved: nothing is taken off",
+    lane="financial",
+)
+def write_down(run: Run, contract_no: str, down_to: str, cutoff: str, requested_by: str, reason: str) -> str:
+    """Two persons, then each piece of ready work gives up its share; the next invoice bills what is left."""
+    wanted = writing_down.WriteDown(contract_no, Decimal(down_to), date.fromisoformat(cutoff), reason)
+    off = run.decide("Have the write-down approved", writing_down.ask, wanted, requested_by)
+    return run.decide("Write the work down", writing_down.write_down, wanted, off, final=True)

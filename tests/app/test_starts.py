@@ -20,6 +20,14 @@ CHANGE = {
 }
 WRITE_OFF = {"contract_no": "K-1", "amount": "100.00", "state": "ready", "name": "W-1", "reason": "goodwill"}
 
+WRITE_DOWN = {
+    "contract_no": "K-1",
+    "down_to": "1400.00",
+    "cutoff": "2026-03-31",
+    "name": "D-1",
+    "reason": "agreed fee",
+}
+
 
 def test_a_contract_is_set_up_on_request(stage: Stage) -> None:
     stage.set_up()
@@ -106,10 +114,27 @@ def test_a_write_off_needs_a_second_person(stage: Stage) -> None:
     assert part.net == money("100.00")
 
 
+@pytest.mark.requirement("GOV-02")
+def test_a_write_down_needs_a_second_person(stage: Stage) -> None:
+    stage.set_up()
+    stage.record(an_entry(1))
+    asked = stage.post("/v1/write-downs", WRITE_DOWN, by="pia")
+    assert (asked.status_code, asked.json()["process"]) == (202, "write_down")
+    stage.go()
+    resolve = {"action": "approve", "reason": "agreed"}
+    problem_of(stage.post("/v1/cases/CASE-00001/resolve", resolve, by="pia"), 403)
+    assert stage.post("/v1/cases/CASE-00001/resolve", resolve, by="finn").status_code == 200
+    stage.go()
+    assert [p.net for p in stage.rows(BillablePart, state=PartState.READY)] == [money("1400.00")]
+    assert [p.net for p in stage.rows(BillablePart, state=PartState.WRITTEN_OFF)] == [money("80.00")]
+    assert stage.post("/v1/write-downs", WRITE_DOWN, by="pia").json()["state"] == "done", "asked again it is known"
+
+
 STARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "billing": ("/v1/billing-runs", "ana", {"contract_no": "K-1", "cutoff": "2026-03-31", "name": "m"}),
     "change order": ("/v1/change-orders", "pia", CHANGE),
     "write-off": ("/v1/write-offs", "ana", WRITE_OFF),
+    "write-down": ("/v1/write-downs", "pia", WRITE_DOWN),
 }
 
 
@@ -123,6 +148,10 @@ def test_an_unknown_contract_starts_nothing(stage: Stage, start: str) -> None:
 REFUSED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "more written off than there is": ("/v1/write-offs", "ana", {**WRITE_OFF, "amount": "99999.00"}),
     "nothing written off": ("/v1/write-offs", "ana", {**WRITE_OFF, "amount": "0"}),
+    "written down to more than there is": ("/v1/write-downs", "pia", {**WRITE_DOWN, "down_to": "1480.00"}),
+    "written down below nothing": ("/v1/write-downs", "pia", {**WRITE_DOWN, "down_to": "-1.00"}),
+    "written down before there is work": ("/v1/write-downs", "pia", {**WRITE_DOWN, "cutoff": "2026-03-01"}),
+    "written down to part cents": ("/v1/write-downs", "pia", {**WRITE_DOWN, "down_to": "1.001"}),
     "part cents": ("/v1/write-offs", "ana", {**WRITE_OFF, "amount": "1.001"}),
     "a float": ("/v1/write-offs", "ana", {**WRITE_OFF, "amount": 1.5}),
     "no number": ("/v1/write-offs", "ana", {**WRITE_OFF, "amount": "much"}),

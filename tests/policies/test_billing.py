@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from isthmus.domain.errors import BadAmount, BadInput, NeedsDecision
 from isthmus.domain.money import round_half_away
 from isthmus.domain.objects import BillableItem, BillingType, ContractVersion, Milestone, Task
-from isthmus.policies.billing import as_correction, line_of, write_off_order
+from isthmus.policies.billing import as_correction, line_of, write_down_shares, write_off_order
 from isthmus.policies.charges import Terms, charge_time, items_of
 from isthmus.policies.layouts import Evidence, compose
 from tests.policies.builders import contract, day, entry, line, rate
+from tests.policies.tables import rows
 
 # -- which contract line --------------------------------------------------------------------------------------------
 
@@ -241,3 +242,27 @@ def test_what_a_write_off_takes(parts: list[tuple[str, str]], amount: str, taken
 def test_more_than_there_is_cannot_be_written_off() -> None:
     with pytest.raises(BadAmount, match=r"only 70.00 of 70.01"):
         write_off_order([("a", Decimal("70.00")), ("b", Decimal("-30.00"))], Decimal("70.01"))
+
+
+DOWN = rows("""
+| ready                     | taken off | currency | from each              |
+| 1480.00, 740.00, 462.50   | 282.50    | USD      | 155.86, 77.93, 48.71   |
+| 100.00, 100.00, 100.00    | 100.00    | EUR      | 33.34, 33.33, 33.33    |
+| 100.00, -40.00, 60.00     | 16.00     | EUR      | 10.00, -, 6.00         |
+| 1000, 1                   | 1         | JPY      | 1, -                   |
+| 500.00                    | 500.00    | EUR      | 500.00                 |
+""")
+
+
+@pytest.mark.parametrize("row", DOWN, ids=lambda row: f"{row['taken off']} off {row['ready']}")
+def test_a_write_down_takes_from_each_its_share(row: dict[str, str]) -> None:
+    parts = [(str(n), Decimal(net)) for n, net in enumerate(row["ready"].split(","))]
+    taken = dict(write_down_shares(parts, Decimal(row["taken off"]), row["currency"]))
+    told = [str(taken.get(str(n), "-")) for n in range(len(parts))]
+    assert told == [text.strip() for text in row["from each"].split(",")]
+    assert sum(taken.values()) == Decimal(row["taken off"])
+
+
+def test_no_more_is_taken_off_than_there_is() -> None:
+    with pytest.raises(BadAmount):
+        write_down_shares([("a", Decimal("10.00")), ("b", Decimal("-5.00"))], Decimal("10.01"), "EUR")

@@ -72,6 +72,7 @@ ROUTES: dict[str, Access] = {
     "POST /v1/client-billing-runs": _write("Billing", "billing.start"),
     "POST /v1/change-orders": _write("PMO", "change_order.submit"),
     "POST /v1/write-offs": _write("Billing", "write_off.request"),
+    "POST /v1/write-downs": _write("Billing", "write_off.request"),
     "POST /v1/contract-versions": _write("Contract operations", "contract.hand_in"),
     "POST /v1/expenses": _write("Project managers", "expense.deliver"),
     "POST /v1/milestones": _write("Engagement managers", "milestone.report"),

@@ -94,6 +94,16 @@ class WriteOff(Asked):
     reason: Words
 
 
+class WriteDown(Asked):
+    """Ask to bill what is ready up to a day of service at this net; another person approves."""
+
+    contract_no: Number
+    down_to: Exact
+    cutoff: date
+    name: Name
+    reason: Words
+
+
 def _start(books: Books, process: str, key: str, args: dict[str, Any], contract_no: str) -> Reply:
     engagement = books.tx.get(Engagement, contract_no)
     entity = engagement.entity if engagement else ""
@@ -226,6 +236,37 @@ def ask_for_write_off(visit: Visiting, asked: WriteOff) -> Response:
         return _start(books, "write_off", key, args, asked.contract_no)
 
     return once(visit, asked, act)
+
+
+@endpoint("POST /v1/write-downs", answer=Started, status=202)
+def ask_for_write_down(visit: Visiting, asked: WriteDown) -> Response:
+    """Ask to bill ready work at less than it is worth, each piece of it by its share; another person decides."""
+    args = {
+        "contract_no": asked.contract_no,
+        "down_to": str(asked.down_to),
+        "cutoff": asked.cutoff.isoformat(),
+        "requested_by": visit.caller.name,
+        "reason": asked.reason,
+    }
+
+    def act(books: Books) -> Reply:
+        version, key = known_contract(books.tx, asked.contract_no), f"{asked.contract_no}:{asked.name}"
+        visit.speak_for("billable_part", version.entity)
+        _fits(asked.down_to, version.currency)
+        if books.tx.get(RunRow, f"write_down/{key}") is None:
+            _worth_more(books.tx, asked)
+        return _start(books, "write_down", key, args, asked.contract_no)
+
+    return once(visit, asked, act)
+
+
+def _worth_more(tx: Tx, asked: WriteDown) -> None:
+    """Refused here, as for a write-off."""
+    parts = tx.find(BillablePart, contract_no=asked.contract_no, state=PartState.READY)
+    worth = sum((part.net for part in parts if part.service_date <= asked.cutoff), Decimal(0))
+    if not 0 <= asked.down_to < worth:
+        told = f"contract {asked.contract_no} has {worth} ready up to {asked.cutoff}"
+        raise BadInput(f"{told}; it cannot be written down to {asked.down_to}")
 
 
 def _enough(tx: Tx, asked: WriteOff) -> None:

@@ -376,6 +376,11 @@ class Play:
         }
         self._start("write_off", f"{act.contract}:{self._name('write-off')}", args, act.contract)
 
+    def _write_down(self, act: s.WriteDownAct) -> None:
+        facts = {"down_to": str(act.down_to), "cutoff": str(act.cutoff), "requested_by": act.by, "reason": act.reason}
+        key = f"{act.contract}:{self._name('write-down')}"
+        self._start("write_down", key, {"contract_no": act.contract, **facts}, act.contract)
+
     def _hold(self, act: s.HoldAct) -> None:
         hold = Hold(
             hold_id=f"{act.contract}/{act.id}",

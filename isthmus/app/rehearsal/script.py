@@ -253,6 +253,17 @@ class WriteOffAct(Act):
     reason: str = "agreed with the client"
 
 
+class WriteDownAct(Act):
+    """What is ready up to a day is to be billed at less, when another person agrees."""
+
+    do: Literal["write_down"]
+    contract: str
+    down_to: Exact
+    cutoff: date
+    by: str = "pia.pm"
+    reason: str = "agreed with the client"
+
+
 class ChangeOrderAct(Act):
     """A change order to the contract's cap is accepted."""
 
@@ -340,6 +351,7 @@ AnyAct = Annotated[
     | CloseAct
     | HoldAct
     | WriteOffAct
+    | WriteDownAct
     | ChangeOrderAct
     | ReceiptAct
     | SubcontractAct
