@@ -41,11 +41,13 @@ RATE = st.builds(
     PurchaseRate, person=TEXT, rate=st.decimals(0, 10**6, places=6), effective_from=SIMPLE[date], effective_to=st.none()
 )
 # Where a model checks what its field types do not say.
+TAX_RATES = st.dictionaries(st.text(max_size=3), st.decimals(0, "0.99", places=4), max_size=3)
 CHECKED: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("TimeEntry", "hours"): st.decimals(0, 24, places=4),
     ("SubmittedTime", "hours"): st.decimals(0, 24, places=4),
     ("MilestoneStatus", "number"): st.integers(1, 2**31),
-    ("LegalEntity", "tax_rates"): st.dictionaries(st.text(max_size=3), st.decimals(0, "0.99", places=4), max_size=3),
+    ("LegalEntity", "tax_rates"): TAX_RATES,
+    ("LegalEntity", "tax_rates_from"): st.dictionaries(st.dates(), TAX_RATES, max_size=3),
     ("Expense", "gross"): st.decimals(10, 10**9, places=6),
     ("Expense", "tax"): st.decimals(0, 10, places=6),
     ("Expense", "personal"): st.decimals(0, 10, places=6),
