@@ -180,18 +180,21 @@ def cap_released(reason: Reason, disposition: Disposition, net: Decimal) -> Deci
 def parts_to_credit(parts: Sequence[BillablePart], net: Decimal) -> list[tuple[BillablePart, Decimal]]:
     """Which invoiced parts of a line give back how much so that exactly net comes back, newest first.
 
-    Parts that gave money back to the client stay as they are. BadAmount when the others hold less.
+    Parts of the other sign stay as they are: what gave money back to the client is only taken back with a line that
+    did. BadAmount when there is less.
     """
-    left, chosen = net, []
+    sign = -1 if net < 0 else 1
+    left, chosen = sign * net, []
     for part in sorted(parts, key=lambda p: (p.order_key, p.part_id), reverse=True):
         if left <= 0:
             break
-        if part.state is not PartState.INVOICED or part.net <= 0:
+        if part.state is not PartState.INVOICED or sign * part.net <= 0:
             continue
-        chosen.append((part, min(part.net, left)))
-        left -= chosen[-1][1]
+        taken = min(sign * part.net, left)
+        chosen.append((part, sign * taken))
+        left -= taken
     if left > 0:
-        raise BadAmount(f"only {net - left} of {net} is there to credit")
+        raise BadAmount(f"only {net - sign * left} of {net} is there to credit")
     return chosen
 
 

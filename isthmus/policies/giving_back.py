@@ -3,7 +3,8 @@
 A total below zero is no invoice. By the contract's ``below_zero`` it becomes a credit memo for each invoice that it
 corrects, or waits for work to be netted with. Each amount goes to the line that billed its own source, then to the
 newest line of the same contract line and payer: a tier that was crossed has no source of its own. A line gives back at
-most what is left of it (INV-10). What no line can bear is left over, and said.
+most what is left of it and of its invoice, which discounts make less (INV-10). What no line can bear is left over, and
+said.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def give_back(
     """
     held = dict(balances)
     lines = {(i.invoice_id, line.number): line for i in invoices for line in i.lines if _bears(line)}
+    room = {i.invoice_id: sum((creditable(line) for line in i.lines), ZERO) for i in invoices}
     shares: list[Share] = []
     unborne = ZERO
     for piece in owed:
@@ -62,11 +64,14 @@ def give_back(
             place = (line.contract_no or invoice.contract_no, line.line_uid)
             there = held_left(line, held.get(place, ZERO))
             taken = min(rest, creditable(line) + there)
+            net, _ = give_back_of(line, taken, there, invoice.currency) if taken > 0 else (ZERO, ZERO)
+            taken = min(taken, room[invoice.invoice_id]) if net > room[invoice.invoice_id] else taken
             if taken > 0:
                 net, of_held = give_back_of(line, taken, there, invoice.currency)
                 given = {"credited": line.credited + net, "unheld": line.unheld + of_held}
                 lines[invoice.invoice_id, numbered] = line.model_copy(update=given)
                 held[place] = held.get(place, ZERO) - of_held
+                room[invoice.invoice_id] -= net
                 rest -= taken
                 shares.append(Share(piece.part_id, invoice.invoice_id, numbered, -taken, of_held))
         unborne -= rest

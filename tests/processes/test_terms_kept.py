@@ -232,7 +232,7 @@ def test_one_piece_that_is_more_than_an_invoice_may_be_is_seen_by_a_person() -> 
 def test_paying_early_saves_on_the_lines_that_say_so() -> None:
     made = hub()
     early = Discount(kind="early_payment", percent=Decimal("2"), within_days=10)
-    other = line(line_uid="L2", description="Build", roles=("Builder",), rates=_rate_of("Builder"))
+    other = line(line_uid="L2", description="Build", roles=("Builder",), rates=rate_of("Builder"))
     made.set_up(contract(caps=(), lines=(line(discounts=(early,), roles=("Consultant",)), other)))
     made.capture(entry(1, "10"), entry(2, "10", role="Builder", task_code="L2", person="bob"))
     made.bill("first")
@@ -246,7 +246,7 @@ def test_paying_early_saves_on_the_lines_that_say_so() -> None:
     assert invoice.open == Decimal("68.97"), "2 % of all of it is not what was agreed"
 
 
-def _rate_of(role: str) -> tuple[Rate, ...]:
+def rate_of(role: str) -> tuple[Rate, ...]:
     return (Rate(role=role, bill_rate=Decimal("100.00"), effective_from=SPRING),)
 
 

@@ -156,6 +156,8 @@ def _held_with(books: Books, original: Invoice, line: InvoiceLine, net: Decimal,
     """What a line holds back goes with it where all of it was a mistake: it is billed again, or was never to be."""
     if reason not in MISTAKES or net != creditable(line) or not line.held:
         return ZERO
+    if line.held < 0:  # of a discount: what it held back less
+        return line.held - line.unheld
     contract_no = line.contract_no or original.contract_no
     return held_left(line, held_of(books, (contract_no,), original.owed_by).get((contract_no, line.line_uid), ZERO))
 
@@ -283,8 +285,9 @@ def _give_back(books: Books, original: Invoice, line: InvoiceLine, reason: Reaso
     parts = books.tx.find(BillablePart, invoice_id=original.invoice_id, state=PartState.INVOICED)
     mine = set(_descendants(books, original, billed))
     share = [part for part in parts if part.part_id in mine]
-    there = sum((p.net for p in share if p.net > 0), ZERO)
-    for part, net in parts_to_credit(share, min(line.net + line.held, there)):
+    gross = line.net + line.held
+    there = sum((p.net for p in share if (p.net > 0) is (gross > 0)), ZERO)
+    for part, net in parts_to_credit(share, min(gross, there, key=abs)):
         whole = part if net == part.net else split_parts(books, part, net)
         why = "" if reason in RELEASES_CAPS else CONCEDED
         move_parts(books, [whole], PartState.CREDITED, reason=why or reason)
