@@ -141,10 +141,11 @@ def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], 
     """The credit memo as a draft of its own: positive amounts, each line naming the line it credits."""
     original = invoice_of(books, invoice_id)
     lines = {line.number: line for line in original.lines}
+    whole = [lines[of] for of, net, _ in credits if Decimal(net) == creditable(lines[of])]
     made = []
     for number, (of, told_net, told_tax) in enumerate(credits, start=1):
         line, net = lines[of], Decimal(told_net)
-        held = _held_with(books, original, line, net, reason)
+        held = _held_with(books, original, line, net, reason, whole)
         made.append(line_of(number, CreditLine(line, net, Decimal(told_tax), held)))
     credit = memo(original, run_key(books), reason, tuple(made), by)
     approved_by = str(books.answers["EX-CREDIT-REVIEW"]["by"])
@@ -152,14 +153,21 @@ def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], 
     return keep_draft(books, credit)
 
 
-def _held_with(books: Books, original: Invoice, line: InvoiceLine, net: Decimal, reason: str) -> Decimal:
-    """What a line holds back goes with it where all of it was a mistake: it is billed again, or was never to be."""
+def _held_with(
+    books: Books, original: Invoice, line: InvoiceLine, net: Decimal, reason: str, whole: Sequence[InvoiceLine]
+) -> Decimal:
+    """What a line holds back goes with it where all of it was a mistake: it is billed again, or was never to be.
+
+    whole: the lines that are credited in full; what a discount among them held back less is there again.
+    """
     if reason not in MISTAKES or net != creditable(line) or not line.held:
         return ZERO
     if line.held < 0:  # of a discount: what it held back less
         return line.held - line.unheld
     contract_no = line.contract_no or original.contract_no
-    return held_left(line, held_of(books, (contract_no,), original.owed_by).get((contract_no, line.line_uid), ZERO))
+    less = [one.held - one.unheld for one in whole if one.held < 0 and one.line_uid == line.line_uid]
+    balance = held_of(books, (contract_no,), original.owed_by).get((contract_no, line.line_uid), ZERO)
+    return held_left(line, balance - sum(less, ZERO))
 
 
 def memo(original: Invoice, key: str, reason: str, lines: tuple[InvoiceLine, ...], by: str) -> Invoice:
