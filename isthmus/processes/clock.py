@@ -1,5 +1,6 @@
-"""What happens because a day has come, and nobody asks for it: deposits that expire, thresholds that come near, bills
-that may be paid because the client has paid, work that was approved ahead of its day, tax of bad debts.
+"""What happens because a day has come, and nobody asks for it: deposits that expire, holdbacks whose day has come,
+thresholds that come near, bills that may be paid because the client has paid, work that was approved ahead of its day,
+tax of bad debts.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from collections.abc import Callable
 
 from isthmus.domain.objects import Invoice, LedgerEntry
 from isthmus.domain.subcontracting import SubcontractorBill
-from isthmus.processes.work import ahead, bouncing, expiring, paying, tax_relief, thresholds
+from isthmus.processes.work import ahead, bouncing, expiring, paying, releasing, tax_relief, thresholds
 from isthmus.processes.work.drafting import latest_version
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
@@ -18,12 +19,18 @@ from isthmus.store.records import RunRow, RunState, Watermark
 def look(kernel: Kernel) -> int:
     """Everything that a day may bring; the number of runs that were started."""
     deposits, watched, bills = expire_deposits(kernel), watch_thresholds(kernel), release_bills(kernel)
-    return deposits + watched + bills + take_what_was_ahead(kernel) + relieve_bad_debts(kernel)
+    new = deposits + release_holdbacks(kernel) + watched + bills
+    return new + take_what_was_ahead(kernel) + relieve_bad_debts(kernel)
 
 
 def expire_deposits(kernel: Kernel) -> int:
     """Start a run for every deposit that has expired with something left; the number of new ones."""
     return _hourly(kernel, "deposits", lambda books: sum(_expire(books, grant) for grant in expiring.due(books)))
+
+
+def release_holdbacks(kernel: Kernel) -> int:
+    """Start a run for what is held back until a day that has come; the number of new ones."""
+    return _hourly(kernel, "holdbacks", lambda books: sum(_let_go(books, *due) for due in releasing.due(books)))
 
 
 def watch_thresholds(kernel: Kernel) -> int:
@@ -72,6 +79,15 @@ def _expire(books: Books, grant: str) -> bool:
         entity = latest_version(books, lot.contract_no).entity
         about = f"contract:{lot.contract_no}"
         books.start("expire_deposit", grant, {"grant": grant}, entity=entity, correlation_id=about)
+    return new
+
+
+def _let_go(books: Books, contract_no: str, line_uid: str, key: str) -> bool:
+    new = books.tx.get(RunRow, f"release_holdback/{key}") is None
+    if new:
+        args = {"contract_no": contract_no, "line_uid": line_uid, "asked_by": "hub", "finally_accepted": False}
+        entity = latest_version(books, contract_no).entity
+        books.start("release_holdback", key, args, entity=entity, correlation_id=f"contract:{contract_no}")
     return new
 
 

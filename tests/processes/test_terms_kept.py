@@ -12,8 +12,8 @@ from isthmus.app.controls import audit
 from isthmus.app.explain import explain
 from isthmus.domain.objects import BillablePart, BillingType, ContractLine, Expense, Invoice, Payment, PercentReport
 from isthmus.domain.periods import FxRate
-from isthmus.domain.terms import CostPlus, Discount, ExpenseTerms, FxPolicy, InvoiceTerms, Rate, Retainer
-from isthmus.processes import sweeps
+from isthmus.domain.terms import CostPlus, Discount, ExpenseTerms, FxPolicy, Holdback, InvoiceTerms, Rate, Retainer
+from isthmus.processes import clock, sweeps
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import waive_rule
 from tests.processes.hub import ENTITY, Hub, contract, entry
@@ -309,4 +309,21 @@ def test_progress_that_went_backwards_holds_up_its_line_and_no_other() -> None:
     progress(made, "60", 25)
     made.bill("third")
     assert nets(made) == [Decimal("500.00"), Decimal("185.00"), Decimal("100.00")]
+    assert audit(made.kernel) == []
+
+
+# -- holdback ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_held_back_until_a_day_is_invoiced_when_it_comes() -> None:
+    made = hub()
+    until = Holdback(percent=Decimal(10), release="date", release_on=date(2026, 4, 10))
+    made.set_up(contract(caps=(), lines=(line(holdback=until),)))
+    made.capture(entry(1, "10"))
+    made.bill("first")
+    for on, expected in ((9, ["1665.00"]), (10, ["1665.00", "185.00"]), (11, ["1665.00", "185.00"])):
+        made.clock.move_to(datetime(2026, 4, on, 16, tzinfo=UTC))
+        clock.look(made.kernel)
+        made.go()
+        assert nets(made) == [Decimal(net) for net in expected]
     assert audit(made.kernel) == []

@@ -49,6 +49,23 @@ def draft_release(
     return _draft(books, version, made, "release", asked_by, first)
 
 
+def due(books: Books) -> list[tuple[str, str, str]]:
+    """Contract, line and the name of a release for what is held back until a day that has come."""
+    entries: dict[tuple[str, str], list[LedgerEntry]] = {}
+    for entry in books.tx.find(LedgerEntry, ledger="holdback", order=("entry_id",)):
+        entries.setdefault((entry.contract_no, entry.line_uid), []).append(entry)
+    found = []
+    for (contract_no, line_uid), known in sorted(entries.items()):
+        version = latest_version(books, contract_no)
+        terms = [line.holdback for line in version.lines if line.line_uid == line_uid and line.holdback is not None]
+        if sum((entry.amount for entry in known), ZERO) <= 0 or not terms or terms[0].release != "date":
+            continue
+        if is_due(terms[0], books.today(version.entity), finally_accepted=False):
+            # As long as nothing more is withheld or released, it is the same release.
+            found.append((contract_no, line_uid, f"{contract_no}:{line_uid}:{terms[0].release_on}:{len(known)}"))
+    return found
+
+
 def _held_of(books: Books, contract_no: str, line_uid: str) -> dict[str, Decimal]:
     """By payer, what is held of a line and not on its way; only of those who hold something."""
     known = books.tx.find(LedgerEntry, contract_no=contract_no, ledger="holdback", order=("entry_id",))
