@@ -67,10 +67,7 @@ def wanted_of(books: Books, original: Invoice, amounts: Mapping[int, Decimal], r
     """What would be given back of which line; by the reason tax its tax alone, whatever its net."""
     if reason != TAX_ALONE:
         rest = {line.number: creditable(line) for line in original.lines}
-        held = {
-            line.number: _held_with(books, original, line, amounts.get(line.number, rest[line.number]), reason)
-            for line in original.lines
-        }
+        held = _held_with(books, original, amounts or rest, reason)
         return credited(books, original, amounts, held)
     if any(amounts.values()):
         raise BadInput("a credit of tax names lines and no amounts: it gives back their tax, and nothing of their net")
@@ -141,33 +138,33 @@ def draw_up(books: Books, invoice_id: str, credits: list[tuple[int, str, str]], 
     """The credit memo as a draft of its own: positive amounts, each line naming the line it credits."""
     original = invoice_of(books, invoice_id)
     lines = {line.number: line for line in original.lines}
-    whole = [lines[of] for of, net, _ in credits if Decimal(net) == creditable(lines[of])]
-    made = []
-    for number, (of, told_net, told_tax) in enumerate(credits, start=1):
-        line, net = lines[of], Decimal(told_net)
-        held = _held_with(books, original, line, net, reason, whole)
-        made.append(line_of(number, CreditLine(line, net, Decimal(told_tax), held)))
+    held = _held_with(books, original, {of: Decimal(net) for of, net, _ in credits}, reason)
+    made = [
+        line_of(number, CreditLine(lines[of], Decimal(net), Decimal(tax), held[of]))
+        for number, (of, net, tax) in enumerate(credits, start=1)
+    ]
     credit = memo(original, run_key(books), reason, tuple(made), by)
     approved_by = str(books.answers["EX-CREDIT-REVIEW"]["by"])
     credit = credit.model_copy(update={"approved_by": approved_by, "composition": Composition.APPROVED})
     return keep_draft(books, credit)
 
 
-def _held_with(
-    books: Books, original: Invoice, line: InvoiceLine, net: Decimal, reason: str, whole: Sequence[InvoiceLine]
-) -> Decimal:
-    """What a line holds back goes with it where all of it was a mistake: it is billed again, or was never to be.
-
-    whole: the lines that are credited in full; what a discount among them held back less is there again.
+def _held_with(books: Books, original: Invoice, nets: Mapping[int, Decimal], reason: str) -> dict[int, Decimal]:
+    """By line, what it holds back and goes with a credit of these nets: where all of it was a mistake. It is billed
+    again, or was never to be. Discounts first: what they held back less is there again for the others.
     """
-    if reason not in MISTAKES or net != creditable(line) or not line.held:
-        return ZERO
-    if line.held < 0:  # of a discount: what it held back less
-        return line.held - line.unheld
-    contract_no = line.contract_no or original.contract_no
-    less = [one.held - one.unheld for one in whole if one.held < 0 and one.line_uid == line.line_uid]
-    balance = held_of(books, (contract_no,), original.owed_by).get((contract_no, line.line_uid), ZERO)
-    return held_left(line, balance - sum(less, ZERO))
+    found = dict.fromkeys(nets, ZERO)
+    if reason not in MISTAKES:
+        return found
+    balances = dict(held_of(books, contracts_on(original), original.owed_by))
+    whole = [line for line in original.lines if line.held and nets.get(line.number) == creditable(line)]
+    for line in sorted(whole, key=lambda line: (line.held >= 0, line.number)):
+        place = (line.contract_no or original.contract_no, line.line_uid)
+        balance = balances.get(place, ZERO)
+        held = held_left(line, balance) if line.held > 0 else line.held - line.unheld
+        found[line.number] = held
+        balances[place] = balance - held
+    return found
 
 
 def memo(original: Invoice, key: str, reason: str, lines: tuple[InvoiceLine, ...], by: str) -> Invoice:
