@@ -375,6 +375,11 @@ class InvoiceLine(Canonical):
         """What tax falls on."""
         return self.net if self.taxable is None else self.taxable
 
+    @property
+    def asked_net(self) -> Decimal:
+        """What a tax engine is asked about: nothing of what is outside the scope of tax, such as a disbursement."""
+        return Decimal("0") if self.tax_category == "O" else self.taxed_net
+
 
 class TaxCategory(Canonical):
     """One row of an invoice's tax breakdown. code: EN 16931 category (S, AE, E, O, Z) or an engine's jurisdiction."""

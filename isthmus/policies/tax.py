@@ -22,11 +22,11 @@ def check_answer(
     tolerance: how far a line or a category may be off, in the invoice's currency; one minor unit unless told. Tax the
     engine gives no rate for is a difference too. Raises NeedsDecision EX-TAX-DIFF with the difference.
     """
-    asked = sum((line.taxed_net for line in invoice.lines), Decimal(0))
+    asked = sum((line.asked_net for line in invoice.lines), Decimal(0))
     if answer.net != asked or answer.currency != invoice.currency:
         raise _difference(invoice, f"the engine taxed {answer.net} {answer.currency}", answer.net - asked)
     rates = {line.number: answer.rates.get(str(line.number), Decimal(0)) for line in invoice.lines}
-    rows = [Taxable(line.number, line.taxed_net, "", rates[line.number]) for line in invoice.lines]
+    rows = [Taxable(line.number, line.asked_net, "", rates[line.number]) for line in invoice.lines]
     expected = work_out(rows, invoice.currency, rounding)
     rounded = len(invoice.lines) if rounding == "line" else len(expected.breakdown)
     allowed = (minor_unit(invoice.currency) if tolerance is None else tolerance) * rounded

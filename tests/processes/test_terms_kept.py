@@ -156,6 +156,26 @@ def test_what_was_paid_in_the_clients_name_is_passed_on_and_not_taxed_again() ->
     assert audit(made.kernel) == []
 
 
+def test_a_tax_engine_is_not_asked_to_tax_what_was_paid_in_the_clients_name() -> None:
+    made = Hub()
+    made.set_up(contract(caps=(), lines=(line(expenses=ExpenseTerms(disbursements=("court fee",))),)))
+    spend(made, "FEE", "121.00", category="court fee")
+    spend(made, "TAXI", "100.00")
+    made.bill("first")
+    (invoice,) = made.rows(Invoice)
+    assert sorted((one.net, one.tax) for one in invoice.lines) == [
+        (Decimal("100.00"), Decimal("8.88")),  # 8.875 %
+        (Decimal("121.00"), Decimal("0.00")),
+    ]
+    made.start(
+        "credit_invoice", "c", invoice_id=invoice.invoice_id, amounts={}, reason="error_rebill", requested_by="ana"
+    )
+    made.resolve("approve", actor="carla")
+    (credit,) = made.rows(Invoice, kind="credit")
+    assert (credit.net, credit.tax) == (Decimal("221.00"), Decimal("8.88"))
+    assert audit(made.kernel) == []
+
+
 def test_receipts_go_with_the_invoice_they_are_of() -> None:
     made = hub()
     terms = InvoiceTerms(attachments=("receipts", "timesheets"))

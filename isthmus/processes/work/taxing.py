@@ -74,7 +74,7 @@ def tax_question(books: Books, invoice_id: str) -> TaxDocument | None:
         po_number=invoice.po_number,
         lines=tuple(
             TaxLineIn(
-                number=line.number, net=sign * line.taxed_net, tax_code=line.tax_code, description=line.description
+                number=line.number, net=sign * line.asked_net, tax_code=line.tax_code, description=line.description
             )
             for line in invoice.lines
         ),
