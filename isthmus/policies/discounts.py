@@ -114,9 +114,11 @@ def retroactive_credit(
     return (due if least is None else min(due, max(after - least, Decimal(0)))) - granted
 
 
-def volume_off(discounts: Sequence[Discount], total: Decimal, currency: str) -> Decimal:
+def volume_off(discounts: Sequence[Discount], total: Decimal, currency: str, least: Decimal | None = None) -> Decimal:
     """The volume discount on all a line has come to: each tier on what lies within it (prospective), or the tier that
     is reached on everything (retroactive). A function of the total, so the order of the evidence does not matter.
+
+    least: what all of it is worth at floor prices; the discount stops there.
     """
     off = Decimal(0)
     for discount in discounts:
@@ -124,7 +126,12 @@ def volume_off(discounts: Sequence[Discount], total: Decimal, currency: str) -> 
             off += round_half_away(_tiered(discount.tiers, total), currency)
         elif discount.kind == "volume_retroactive":
             off += round_half_away(total * _percent_at(discount.tiers, total) / 100, currency)
-    return off
+    return off if least is None else min(off, max(total - least, Decimal(0)))
+
+
+def at_floor(net: Decimal, quantity: Decimal, floor: Decimal, currency: str) -> Decimal:
+    """The least an item of this net may come to: its hours at the floor, and never more than it is."""
+    return min(extend(quantity, floor, currency), net)
 
 
 # -- invoices and payments -------------------------------------------------------------------------------------

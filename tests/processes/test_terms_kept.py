@@ -12,7 +12,17 @@ from isthmus.app.controls import audit
 from isthmus.app.explain import explain
 from isthmus.domain.objects import BillablePart, BillingType, ContractLine, Expense, Invoice, Payment, PercentReport
 from isthmus.domain.periods import FxRate
-from isthmus.domain.terms import CostPlus, Discount, ExpenseTerms, FxPolicy, Holdback, InvoiceTerms, Rate, Retainer
+from isthmus.domain.terms import (
+    CostPlus,
+    Discount,
+    ExpenseTerms,
+    FxPolicy,
+    Holdback,
+    InvoiceTerms,
+    Rate,
+    Retainer,
+    Tier,
+)
 from isthmus.processes import clock, sweeps
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import waive_rule
@@ -110,6 +120,23 @@ def test_a_floor_in_another_currency_is_converted_too() -> None:
     made.capture(entry(1, "1"))
     made.bill("first")
     assert nets(made) == [Decimal("160.00")]
+    assert audit(made.kernel) == []
+
+
+@pytest.mark.parametrize("kind", ["volume_prospective", "volume_retroactive"])
+def test_a_volume_discount_stops_at_the_floor(kind: str) -> None:
+    """10 h at 100.00 with a floor of 90.00, and 10 h at 50.00 without one: 50 % off would be 750.00, or 725.00 of all
+    above 50.00; 100.00 and 500.00 may go.
+    """
+    made = hub()
+    tier = Tier(from_net=Decimal(50), percent=Decimal(50))
+    kept = Rate(role="Consultant", bill_rate=Decimal(100), floor=Decimal(90), effective_from=SPRING)
+    free = Rate(role="Analyst", bill_rate=Decimal(50), effective_from=SPRING)
+    off = Discount(kind=kind, tiers=(tier,))
+    made.set_up(contract(caps=(), lines=(line(rates=(kept, free), discounts=(off,)),)))
+    made.capture(entry(1, "10"), entry(2, "10", role="Analyst", person="bo"))
+    made.bill("first")
+    assert nets(made) == [Decimal("900.00")]
     assert audit(made.kernel) == []
 
 

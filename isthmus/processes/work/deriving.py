@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from isthmus.domain.objects import (
+    BillableItem,
     BillablePart,
     BillingType,
     ContractLine,
@@ -27,7 +28,7 @@ from isthmus.domain.states import PeriodState
 from isthmus.domain.terms import Retainer
 from isthmus.policies.billing import PLACED, POLICY
 from isthmus.policies.charges import Charge, charge_key_of, items_of
-from isthmus.policies.discounts import volume_off
+from isthmus.policies.discounts import at_floor, volume_off
 from isthmus.policies.fixed import acceptance, milestone_amounts, milestone_lines, respread, to_bill
 from isthmus.policies.proration import last_day, month_of, periods
 from isthmus.policies.recurring import Fee, TrueUp, fees, true_ups, usage_line
@@ -335,7 +336,7 @@ def _volume(facts: Facts, line: ContractLine) -> list[Charge]:
     for key, until in _spans(facts, line, "volume"):
         within = [item for item in worked if until is None or item.service_date < until]
         total = sum((item.entry_net for item in within), ZERO)
-        off = volume_off(line.discounts, total, facts.version.currency)
+        off = volume_off(line.discounts, total, facts.version.currency, _at_floor(within, facts.version.currency))
         if off != done:
             day = max(item.service_date for item in within)
             trace = {"policy": POLICY, "total": str(total), "reason": "volume discount"}
@@ -343,6 +344,12 @@ def _volume(facts: Facts, line: ContractLine) -> list[Charge]:
             charges.append(facts.charge(line, key, "volume", day, done - off, told, trace=trace))
         done = off
     return charges
+
+
+def _at_floor(items: Iterable[BillableItem], currency: str) -> Decimal:
+    """What evidence is worth at the floors of its rates; what has none may come to nothing."""
+    floors = [(item, Decimal(str(item.price_trace["floor"]))) for item in items if "floor" in item.price_trace]
+    return sum((at_floor(i.entry_net, i.entry_quantity, floor, currency) for i, floor in floors), ZERO)
 
 
 def _commitment(facts: Facts, line: ContractLine, derived: Sequence[Charge]) -> list[Charge]:
