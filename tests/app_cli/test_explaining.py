@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import sqlalchemy as sa
 
 from isthmus.domain.objects import Invoice
+from isthmus.domain.periods import FxRate
+from isthmus.domain.terms import FxPolicy
 from tests.app_cli.conftest import Isthmus, World
 from tests.processes.hub import contract
 
@@ -58,3 +61,17 @@ def test_an_invoice_or_line_that_is_not_there(world: World, isthmus: Isthmus) ->
     number = billed(world, isthmus)
     assert "it has 1" in isthmus("explain", f"{number}:9").err
     assert "no invoice NOPE" in isthmus("explain", "NOPE").err
+
+
+def test_a_rate_in_another_currency_is_explained_with_what_it_was_converted_at(world: World, isthmus: Isthmus) -> None:
+    (line,) = contract().lines
+    euros = line.rates[0].model_copy(update={"currency": "EUR", "bill_rate": Decimal("100.00")})
+    with world.store.transaction() as tx:
+        facts = {"rate_type": "ecb", "from_currency": "EUR", "to_currency": "USD", "day": date(2026, 3, 10)}
+        tx.insert(FxRate(rate=Decimal("1.0837"), source="ECB", **facts))
+    world.set_up(caps=(), lines=(line.model_copy(update={"fx": FxPolicy(), "rates": (euros,)}),))
+    world.capture("4")
+    assert isthmus("bill", "K-1", "--cutoff", "2026-03-31", "--as", "ana").code == 0
+    world.advance("bill_contract/K-1:2026-03")
+    told = " ".join(isthmus("explain", world.rows(Invoice)[0].number).out.split())
+    assert "433.48" in told and "100.00 EUR at 1.0837 2026-03-10 (ECB)" in told

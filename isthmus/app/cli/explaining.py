@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -123,8 +123,18 @@ def _reason(part: Lineage) -> str:
         f"rate of {winner}" if winner else "",
         f"level {trace['level']}" if trace.get("level") else "",
         f"cards {', '.join(trace['cards'])}" if trace.get("cards") else "",
+        _exchange(trace),
         f"policy {trace['policy']}" if trace.get("policy") else "",
         f"contract {part.contract}{f', {part.clause}' if part.clause else ''}",
         part.document,
     ]
     return "; ".join(word for word in told if word)
+
+
+def _exchange(trace: Mapping[str, Any]) -> str:
+    """At which rate an amount in another currency was converted, of which day, and who says so."""
+    how = trace.get("convert", trace)
+    if "fx_rate" not in how:
+        return ""
+    amount = f"{how['bill_rate']} {how['from']}" if "bill_rate" in how else str(how.get("cost", ""))
+    return f"{amount} at {how['fx_rate']} {how.get('fx_date', '')} ({how.get('fx_source', 'as told')})"
