@@ -183,6 +183,20 @@ def test_what_was_paid_in_the_clients_name_is_passed_on_and_not_taxed_again() ->
     assert audit(made.kernel) == []
 
 
+def test_a_volume_discount_is_not_taken_off_what_was_paid_in_the_clients_name() -> None:
+    made = hub()
+    off = Discount(kind="volume_retroactive", tiers=(Tier(from_net=Decimal(150), percent=Decimal(10)),))
+    terms = ExpenseTerms(disbursements=("court fee",))
+    made.set_up(contract(caps=(), lines=(line(expenses=terms, discounts=(off,)),)))
+    spend(made, "FEE", "121.00", category="court fee")
+    spend(made, "TAXI", "100.00")
+    made.bill("first")
+    spend(made, "TRAIN", "100.00", day=13)
+    made.bill("second")
+    assert nets(made) == [Decimal("221.00"), Decimal("80.00")]  # 10 % of 200.00 and not of 321.00
+    assert audit(made.kernel) == []
+
+
 def test_a_tax_engine_is_not_asked_to_tax_what_was_paid_in_the_clients_name() -> None:
     made = Hub()
     made.set_up(contract(caps=(), lines=(line(expenses=ExpenseTerms(disbursements=("court fee",))),)))

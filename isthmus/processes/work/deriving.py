@@ -33,6 +33,7 @@ from isthmus.policies.fixed import acceptance, milestone_amounts, milestone_line
 from isthmus.policies.proration import last_day, month_of, periods
 from isthmus.policies.recurring import Fee, TrueUp, fees, true_ups, usage_line
 from isthmus.policies.retainers import LateHours, RetainerMonth, statement
+from isthmus.policies.tax_decision import OUTSIDE
 from isthmus.processes.work.charging import bring_to, chains_of
 from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.drafting import latest_version
@@ -328,9 +329,11 @@ def _usage(facts: Facts, line: ContractLine) -> list[Charge]:
 def _volume(facts: Facts, line: ContractLine) -> list[Charge]:
     """The tiers' discount on all that the line has come to: one charge that grows with it, so order never matters.
 
-    Where others pay from a day on, the discount on the work before it is a charge of its own.
+    Where others pay from a day on, the discount on the work before it is a charge of its own. What was paid in the
+    client's name is passed on as it was.
     """
-    worked = [item for item in facts.latest(line.line_uid) if item.service_date <= facts.through]
+    own = [item for item in facts.latest(line.line_uid) if item.tax_category != OUTSIDE or item.source_type == "time"]
+    worked = [item for item in own if item.service_date <= facts.through]
     charges: list[Charge] = []
     done = ZERO
     for key, until in _spans(facts, line, "volume"):
