@@ -10,8 +10,18 @@ import pytest
 
 from isthmus.app.controls import audit
 from isthmus.app.explain import explain
-from isthmus.domain.objects import BillablePart, BillingType, ContractLine, Expense, Invoice, Payment, PercentReport
+from isthmus.domain.objects import (
+    BillablePart,
+    BillingType,
+    ContractLine,
+    Expense,
+    Invoice,
+    Payment,
+    PercentReport,
+    UsageRecord,
+)
 from isthmus.domain.periods import FxRate
+from isthmus.domain.states import CaseState
 from isthmus.domain.terms import (
     CostPlus,
     Discount,
@@ -26,6 +36,7 @@ from isthmus.domain.terms import (
 from isthmus.processes import clock, sweeps
 from isthmus.processes.work.evidence import place_contract
 from isthmus.processes.work.holding import waive_rule
+from isthmus.store.records import Case
 from tests.processes.hub import ENTITY, Hub, contract, entry
 
 TAXED = ENTITY.model_copy(update={"tax_rates": {"S": Decimal("0.21")}, "tax_registrations": ("US-NY",)})
@@ -370,6 +381,28 @@ def test_progress_that_went_backwards_holds_up_its_line_and_no_other() -> None:
     progress(made, "60", 25)
     made.bill("third")
     assert nets(made) == [Decimal("500.00"), Decimal("185.00"), Decimal("100.00")]
+    assert audit(made.kernel) == []
+
+
+def test_progress_that_is_billed_can_be_explained_after_more_of_it_is() -> None:
+    """33.3 % of 1,000.00 and usage of 10.20 in March; 40 % in April. A run for March asks nobody about April."""
+    made = hub()
+    fixed = line(line_uid="F", billing_type=BillingType.FIXED_PERCENT, price=Decimal(1000), rates=())
+    metered = line(line_uid="U", billing_type=BillingType.USAGE, rates=())
+    made.set_up(contract(caps=(), lines=(fixed, metered)))
+    progress(made, "33.3", 20)
+    days = {"period_start": SPRING, "period_end": date(2026, 3, 31)}
+    facts = {"contract_no": "K-1", "line_uid": "U", "source": "meter", "source_id": "7", "evidence_ref": "readings"}
+    priced = {"quantity": Decimal(120), "unit_price": Decimal("0.085"), "evidence_hash": "0" * 64}
+    with made.store.transaction() as tx:
+        tx.insert(UsageRecord(**facts, **days, **priced))
+    made.bill("first")
+    progress(made, "40", 31)
+    made.bill("second", "2026-04-30")
+    made.bill("again", "2026-03-25")
+    assert not made.rows(Case, state=CaseState.OPEN)
+    assert nets(made) == [Decimal("343.20"), Decimal("67.00")]
+    assert explained(made)
     assert audit(made.kernel) == []
 
 

@@ -171,7 +171,8 @@ def _percent(facts: Facts, line: ContractLine) -> list[Charge]:
     last, currency = reports[-1], facts.version.currency
     known = facts.latest(line.line_uid, ("percent",))
     billed = sum((item.entry_net for item in known), ZERO)
-    total = _reached(facts, line, line.price, last.percent, billed)
+    later = any(item.service_date > facts.through for item in known)  # a run for an earlier day takes nothing back
+    total = billed if later else _reached(facts, line, line.price, last.percent, billed)
     charges: list[Charge] = []
     done = ZERO
     for key, until in _spans(facts, line, "percent"):

@@ -16,11 +16,16 @@ ONE = Decimal(1)
 
 
 class Facts:
-    """What a line's charges are worked out of: the books of one contract up to a day."""
+    """What a line's charges are worked out of: the books of one contract up to a day.
 
-    def __init__(self, books: Books, version: ContractVersion, through: date) -> None:
+    only_then: evidence of later days is left out too, to see what was billed by that day.
+    """
+
+    def __init__(self, books: Books, version: ContractVersion, through: date, *, only_then: bool = False) -> None:
         self.books, self.version, self.through = books, version, through
         self.items = books.tx.find(BillableItem, contract_no=version.contract_no, order=("source_key", "revision"))
+        if only_then:
+            self.items = [item for item in self.items if item.service_date <= through]
         known = books.tx.find(ContractVersion, contract_no=version.contract_no, order=("version",))
         self.versions = [one for one in known if one.version < version.version] + [version]
         projects = books.tx.find(Project, contract_no=version.contract_no, limit=1)

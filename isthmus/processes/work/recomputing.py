@@ -36,7 +36,7 @@ def _charges(books: Books, item: BillableItem) -> list[Charge]:
     if item.source_type in DERIVED:
         version = books.tx.get(ContractVersion, item.contract_no, item.contract_version)
         assert version is not None
-        facts = Facts(books, version, item.service_date)
+        facts = Facts(books, version, item.service_date, only_then=True)
         return [charge for line in facts.lines() for charge in charges_of(facts, line)]
     return []
 
