@@ -516,7 +516,7 @@ def _last_milestone_rounded(patch: Patch) -> None:
 
 
 def _tier_on_everything(patch: Patch) -> None:
-    def off(discounts: Sequence[Discount], total: Decimal, currency: str) -> Decimal:
+    def off(discounts: Sequence[Discount], total: Decimal, currency: str, least: Decimal) -> Decimal:
         tiers = [tier for discount in discounts if discount.kind.startswith("volume") for tier in discount.tiers]
         last = [tier.percent for tier in tiers if total >= tier.from_net]
         return round_half_away(total * (last[-1] if last else 0) / 100, currency)
