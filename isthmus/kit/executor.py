@@ -150,7 +150,7 @@ class Connection:
                     following = steps.send(answer)
                 except IsthmusError:
                     raise
-                except (KeyError, TypeError, IndexError, ValueError, ArithmeticError) as surprise:
+                except (KeyError, TypeError, AttributeError, IndexError, ValueError, ArithmeticError) as surprise:
                     raise self._unreadable(verb, request, answer, surprise) from surprise
                 wrote = wrote or request.is_write
                 request = following

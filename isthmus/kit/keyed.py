@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from isthmus.domain.objects import ExternalRef
 from isthmus.kit.connector import Connector
 from isthmus.kit.keys import from_external_id, revision_of, to_external_id
-from isthmus.kit.wire import Answer, Request, Row, Verb
+from isthmus.kit.wire import Answer, Request, Row, Verb, record_of
 
 
 def by_id(internal_id: Any) -> dict[str, str]:
@@ -63,7 +63,7 @@ class KeyedConnector(Connector):
     def held(self, kind: str, key: str) -> Verb[Row | None]:
         """The record under our key; None when there is none."""
         answer: Answer = yield Request("GET", self.path_of(kind, key), allow=(404,))
-        return None if answer.status == 404 else answer.body
+        return None if answer.status == 404 else record_of(answer)
 
     def under(self, setting: str, values: Mapping[str, str]) -> Row:
         """Values under the fields that a setting names for them; what it does not name is left out."""

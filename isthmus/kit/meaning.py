@@ -3,7 +3,8 @@
 Decided in this order: an allowed status goes back to the verb; the manifest's error table, first match; then the common
 rules: 401 and 403 are NeedsSetup, 404 is NotFound, 412 LostRace, 408 and 5xx of a write OutcomeUnknown (of a read:
 Unreachable), 429 Throttled, other 4xx a refusal. Status alone does not decide: a row may ask for a code or text of the
-body and for a header, and where the manifest says errors_in_success a 2xx that holds an error code is no success.
+body and for a header, and where the manifest says errors_in_success a 2xx that holds an error code is no success. A 2xx
+that is no answer at all, such as a proxy's sign-in page, is none either: of a write the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def meaning(manifest: Manifest, connection: str, request: Request, answer: Answe
     code = str(dig(answer.body, manifest.error_code_path) or "")
     row = next((r for r in manifest.errors if _speaks_of(r, answer, code, request.is_write)), None)
     if 200 <= answer.status < 300 and row is None and not (manifest.errors_in_success and code):
-        return None
+        return _no_answer(connection, request, answer, masked)
     # Masked before it is cut, or the first half of a secret would show.
     said = str(dig(answer.body, manifest.error_message_path) or masked(answer.text)[:TEXT_MAX])
     text = masked(f"{connection}: {request.method} {request.path}: {answer.status} {code} {said}".strip())
@@ -53,6 +54,19 @@ def meaning(manifest: Manifest, connection: str, request: Request, answer: Answe
     if isinstance(error, RemoteRefusal):
         error.context["words"] = masked(said)
     return error
+
+
+def _no_answer(connection: str, request: Request, answer: Answer, masked: Mask) -> IsthmusError | None:
+    """What a 2xx means that is not JSON, though that was asked for: somebody else has answered. None otherwise."""
+    if any(name.lower() == "accept" for name in request.headers):
+        return None
+    kind = answer.headers.get("Content-Type", "nothing")
+    said = masked(f"{connection}: {request.method} {request.path}: {answer.status} with {kind}")
+    if request.is_write:
+        silent = answer.text.strip() in ("", "null")
+        return None if silent or answer.body is not None else OutcomeUnknown(f"{said}, which is no JSON")
+    holds = isinstance(answer.body, dict | list)
+    return None if holds else Unreachable(f"{said}, which holds no record: is it the system that answers there?")
 
 
 def _first(named: Any) -> str:

@@ -67,6 +67,13 @@ class Answer:
 Verb = Generator[Request, Answer, T]
 
 
+def record_of(answer: Answer, named: str = "id") -> Row:
+    """The record an answer holds. LookupError or TypeError for what is none: it lacks what every record has."""
+    body: Row = answer.body
+    body[named]
+    return body
+
+
 def dig(body: Any, path: str) -> Any:
     """The value at a dotted path ("o:errorDetails.0.detail") or None."""
     for step in path.split(".") if path else ():

@@ -102,6 +102,13 @@ MISTAKES = {
         '        return Page(rows=found.get("items", []), more=found.get("more", False))',
         "approved_time",
     ),
+    "a strange answer taken for an empty list": Mistake(
+        "refusals told",
+        "connector.py",
+        'Page(rows=answer.body["items"], more=answer.body["more"])',
+        'Page(rows=answer.body.get("items", []), more=answer.body.get("more", False))',
+        "find_project",
+    ),
     "a 403 that is no hindrance": Mistake(
         "refusals told",
         "connector.py",

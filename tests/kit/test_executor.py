@@ -69,7 +69,8 @@ def test_a_body_that_is_no_json_goes_as_it_is_and_comes_as_bytes() -> None:
     request = sent(Request("POST", "x", content=b"%PDF \xff", headers=headers))
     assert (request.content, request.headers["Content-Type"]) == (b"%PDF \xff", "application/pdf")
     assert request.headers["Accept"] == "application/pdf"
-    answer = connection(lambda _: httpx.Response(200, content=b"%PDF \xff")).send(Request("GET", "x"))
+    asked = Request("GET", "x", headers={"Accept": "application/pdf"})
+    answer = connection(lambda _: httpx.Response(200, content=b"%PDF \xff")).send(asked)
     assert answer.content == b"%PDF \xff"
 
 
@@ -107,6 +108,33 @@ def test_after_a_write_nothing_happened_is_no_longer_true() -> None:
     answers = {"/first": httpx.Response(201, json={}), "/second": httpx.Response(503)}
     with pytest.raises(OutcomeUnknown, match="an earlier request of the same call was carried out"):
         connection(lambda request: answers[request.url.path], put=verb).put()
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"", b"null", b'"ok"'])
+def test_a_success_that_holds_no_record_is_no_answer_to_a_question(body: bytes) -> None:
+    page = connection(lambda _: httpx.Response(200, content=body, headers={"Content-Type": "text/html"}))
+    for asked in (Request("GET", "x"), Request("POST", "search", json={}, writes=False)):
+        with pytest.raises(Unreachable, match="200 with text/html"):
+            page.send(asked)
+
+
+def test_a_page_after_a_write_leaves_its_outcome_unknown_and_silence_does_not() -> None:
+    page = connection(lambda _: httpx.Response(200, text="<html>Sign in</html>"))
+    with pytest.raises(OutcomeUnknown, match="no JSON"):
+        page.send(Request("PATCH", "x", json={}))
+    for body in (b"", b"null", b"7", b"{}"):
+        assert connection(lambda _, body=body: httpx.Response(200, content=body)).send(Request("POST", "x", json={}))
+
+
+def test_an_answer_of_another_shape_is_no_bug() -> None:
+    def verb(self: Any, method: str) -> Verb[str]:
+        answer = yield Request(method, "x")
+        return str(answer.body.get("id"))
+
+    conn = connection(lambda _: httpx.Response(200, json=[]), ask=verb)
+    for method, meaning in (("GET", Unreachable), ("POST", OutcomeUnknown)):
+        with pytest.raises(meaning, match="no attribute 'get'"):
+            conn.ask(method)
 
 
 def test_an_answer_without_the_documented_field_is_no_success() -> None:

@@ -1,5 +1,5 @@
-"""Refusals are told: whichever request of a verb is not let in, finds nothing, is one too many or meets a fault over
-there, the verb does not say that all is well. 401, 403 and 404 are never passed over.
+"""Refusals are told: whichever request of a verb is not let in, finds nothing, is one too many, meets a fault or is
+answered by somebody else, the verb does not say that all is well. 401, 403 and 404 are never passed over.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ TOLD: dict[int, tuple[type[IsthmusError], ...]] = {
     500: (Unreachable, OutcomeUnknown),
 }
 AT_A_REAL_SYSTEM = (404,)
+# Successes that are none: the sign-in page of a proxy; of what only asks, an object that says nothing.
+PAGE = httpx.Response(200, html="<html><body>Sign in</body></html>")
+NOTHING = httpx.Response(200, json={})
 
 
 @dataclass
@@ -88,30 +91,33 @@ class _Asked:
 
     def tried(self) -> int:
         """How many requests were refused; at a real system, which takes its time, by the status easiest to miss."""
+        real = self.bench.counterpart.real
+        cases = [(_answer(self.bench, status), TOLD[status]) for status in (AT_A_REAL_SYSTEM if real else TOLD)]
+        cases += [(strange, (IsthmusError,)) for strange in ((PAGE,) if self.writes else (PAGE, NOTHING))]
         tried = 0
-        for status in AT_A_REAL_SYSTEM if self.bench.counterpart.real else TOLD:
-            self.refusing.answer = _answer(self.bench, status)
+        for self.refusing.answer, kinds in cases:
             at = 0
-            while self._told(status, at):
+            while self._told(kinds, at):
                 at += 1
             tried += at
         return tried
 
-    def _told(self, status: int, at: int) -> bool:
+    def _told(self, kinds: tuple[type[IsthmusError], ...], at: int) -> bool:
         """False when the method ends before its request at this place. Broken when it takes a refusal for success."""
         self.refusing.refuse(None)
         self.connection.traffic.resume()
         trial = self._prepared() if self.writes else self.trial
         self.refusing.refuse(at)
-        where = f"{self.method}, its request {at} answered {status}"
+        status = self.refusing.answer.status_code
+        where = f"{self.method}, its request {at} answered {status} {self.refusing.answer.text[:40]}"
         try:
             found = carried_out(self.connection, f"{self.verb.split('.')[0]}.{self.method}", trial.arguments)
         except IsthmusError as error:
-            kinds = TOLD[status]
             expect(isinstance(error, kinds), f"{where}: {type(error).__name__}, not {kinds[0].__name__}: {error}")
             return True
         nobody = self.lookup and status == 404 and found is None
-        expect(not self.refusing.refused or nobody, f"{where}, says {found!r}")
+        told = nobody or bool(getattr(found, "unreadable", ()))
+        expect(not self.refusing.refused or told, f"{where}, says {found!r}")
         return self.refusing.refused
 
 

@@ -12,7 +12,7 @@ from isthmus.domain.errors import BadInput, NotFound, OutcomeUnknown, SameKeyOth
 from isthmus.domain.objects import TaxAnswer
 from isthmus.kit.connector import Connector
 from isthmus.kit.mapping import at_minor_unit
-from isthmus.kit.wire import Answer, Request, Verb
+from isthmus.kit.wire import Answer, Request, Verb, record_of
 from isthmus.ports.messages import Registrations, TaxDocument, TaxLineIn
 
 Record = dict[str, Any]
@@ -109,7 +109,7 @@ class Avalara(Connector):
         """The transaction under this code, read by its natural key; empty when there is none."""
         query = {"documentType": m.DOCUMENT_TYPES[document.kind], **_WHOLE}
         answer = yield Request("GET", self._path(document), query=query, headers=_CLIENT, allow=(404,))
-        return {} if answer.status == 404 else dict(answer.body)
+        return {} if answer.status == 404 else record_of(answer, "code")
 
     # -- answers -------------------------------------------------------------------------------------------------
     def _ours(self, document: TaxDocument, body: Record) -> TaxAnswer:

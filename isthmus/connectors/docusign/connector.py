@@ -68,8 +68,8 @@ class Docusign(Connector):
             return envelope
         path = f"envelopes/{envelope_id}/documents/combined"
         signed = yield Request("GET", path, headers={"Accept": "application/pdf"})
-        if not signed.content:
-            raise BadInput(f"envelope {envelope_id}: its signed document is empty")
+        if not signed.content.startswith(b"%PDF"):  # a page of a proxy would be evidence of nothing
+            raise BadInput(f"envelope {envelope_id}: its signed document is empty or no PDF")
         return envelope.model_copy(update={"document_hash": hashlib.sha256(signed.content).hexdigest()})
 
     def _read(self, row: Row) -> SignedEnvelope:
