@@ -18,7 +18,7 @@ from isthmus.kit.connector import Connector
 from isthmus.kit.drift import Described, RemoteField
 from isthmus.kit.mapping import hours_to_minutes, minutes_to_hours
 from isthmus.kit.paging import by_cursor
-from isthmus.kit.wire import Request, Row, Verb
+from isthmus.kit.wire import Request, Row, Verb, rows_of
 
 ALL = {"active_test": False}  # a context: inactive records are hidden from searches and from writes otherwise
 BY_ID = [["id", "ASC"]]
@@ -128,7 +128,7 @@ class ModelConnector(Connector):
         def page(after: str) -> Verb[tuple[list[Row], str]]:
             wanted = [*domain, ["id", ">", int(after)]] if after else domain
             query = {"d": encoded(wanted), "f": fields, "o": encoded(BY_ID), "s": size}
-            found: list[Row] = (yield Request("GET", f"model/{model}", query=query, headers=headers)).body
+            found = rows_of((yield Request("GET", f"model/{model}", query=query, headers=headers)))
             return found, str(found[-1]["id"]) if len(found) == size else ""
 
         return by_cursor(page)

@@ -74,6 +74,13 @@ def record_of(answer: Answer, named: str = "id") -> Row:
     return body
 
 
+def rows_of(answer: Answer) -> list[Row]:
+    """The records an answer lists. TypeError for what is no list: it would read as none."""
+    if not isinstance(answer.body, list):
+        raise TypeError("a list of records")
+    return answer.body
+
+
 def dig(body: Any, path: str) -> Any:
     """The value at a dotted path ("o:errorDetails.0.detail") or None."""
     for step in path.split(".") if path else ():

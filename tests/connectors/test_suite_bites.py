@@ -172,6 +172,13 @@ MISTAKES = {
         'm.HOURS_STATE.rows.get(row["state"]) == "approved"',
         "hours",
     ),
+    "a table of states that no answer meets": Mistake(
+        "unknown states",
+        "mapping.py",
+        "HOURS_STATE = ",
+        'TASK_STATE = StatusTable("tasks", {"begun": "open"})\nHOURS_STATE = ',
+        "no answer has a state of tasks",
+    ),
     "a missing field is a bug": Mistake(
         "missing fields", "connector.py", 'row["task_reference"].partition', 'row.get("task_reference").partition'
     ),
