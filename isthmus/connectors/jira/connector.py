@@ -10,8 +10,9 @@ from typing import Any
 from isthmus.connectors.jira import mapping as m
 from isthmus.domain.errors import BadInput, Unreachable
 from isthmus.domain.objects import ExternalRef, MilestoneStatus, Project, TimeEntry
+from isthmus.kit.drift import Described, RemoteField
 from isthmus.kit.keys import task_codes
-from isthmus.kit.mapping import to_utc
+from isthmus.kit.mapping import Table, to_utc
 from isthmus.kit.masters import Projects
 from isthmus.kit.paging import Page, all_pages, by_cursor, in_batches
 from isthmus.kit.wire import Request, Row, Verb
@@ -28,6 +29,15 @@ class Jira(Projects, WorkSource):
         super().__init__(settings)
         self._rule = "".join(self.names("approval", m.RULES)[:1])
         self._approved, self._persons = self.names("approved_statuses"), self.setting("persons")
+
+    def tables(self) -> dict[str, Table]:
+        """The tables, and the fields that the firm's own screens require of a new issue."""
+        own = Table(there="issue").replaced({name: name for name in self.settings.get("fields", {})})
+        return super().tables() | {"fields": own}
+
+    def describe(self, there: str) -> Verb[Described]:
+        """The fields that issues have on this site, custom ones among them."""
+        return {row["id"]: RemoteField() for row in (yield Request("GET", "field")).body}
 
     # -- project -----------------------------------------------------------------------------------------------
     def put_project(self, project: Project) -> Verb[ExternalRef]:
