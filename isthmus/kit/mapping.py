@@ -130,7 +130,7 @@ def readable(
             good.append(read(row))
         except BadInput as wrong:
             bad.append((str(row.get(id_field)), wrong.message))
-        except (LookupError, TypeError, ValueError, ArithmeticError) as wrong:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as wrong:
             bad.append((str(row.get(id_field)), f"{type(wrong).__name__}: {wrong}"))
     return tuple(good), tuple(bad)
 

@@ -180,7 +180,10 @@ MISTAKES = {
         "no answer has a state of tasks",
     ),
     "a missing field is a bug": Mistake(
-        "missing fields", "connector.py", 'row["task_reference"].partition', 'row.get("task_reference").partition'
+        "missing fields",
+        "connector.py",
+        "        project_code, _, task_code = row[",
+        '        assert "task_reference" in row\n        project_code, _, task_code = row[',
     ),
     "a table that sends without saying what": Mistake(
         "mapping losses", "mapping.py", "    of=Project,\n", "", "PROJECT sends something"
