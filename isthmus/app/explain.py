@@ -24,7 +24,7 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import PartState
-from isthmus.processes.work.recomputing import worked_out_again
+from isthmus.processes.work.recomputing import net_again
 from isthmus.runtime.books import Books
 from isthmus.store.records import CrossReference
 
@@ -202,7 +202,7 @@ def _line(books: Books, invoice: Invoice, line: InvoiceLine, shown: slice = slic
 def _lineage(books: Books, part: BillablePart, item: BillableItem, siblings: Sequence[BillablePart]) -> Lineage:
     version = books.tx.get(ContractVersion, item.contract_no, item.contract_version)
     assert version is not None
-    again = worked_out_again(books, item)
+    again = net_again(books, item)
     rest = [
         f"{one.net} {one.state}{f' ({one.cap_id})' if one.cap_id else ''}{f' {one.reason}' if one.reason else ''}"
         for one in siblings
@@ -219,8 +219,8 @@ def _lineage(books: Books, part: BillablePart, item: BillableItem, siblings: Seq
         discount=item.discount,
         payer=item.payer,
         refers_to=item.refers_to,
-        recomputed=again.entry_net if again else None,
-        agrees=again is not None and again.entry_net == item.entry_net,
+        recomputed=again,
+        agrees=again == item.entry_net,
         contract=version.key,
         clause=version.line(item.line_uid).clause,
         document=" ".join(word for word in (version.document_ref, version.document_hash) if word),

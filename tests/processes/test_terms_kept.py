@@ -29,6 +29,7 @@ from isthmus.domain.terms import (
     FxPolicy,
     Holdback,
     InvoiceTerms,
+    MinimumCommitment,
     Rate,
     Retainer,
     Tier,
@@ -41,6 +42,7 @@ from tests.processes.hub import ENTITY, Hub, contract, entry
 
 TAXED = ENTITY.model_copy(update={"tax_rates": {"S": Decimal("0.21")}, "tax_registrations": ("US-NY",)})
 SPRING = date(2026, 3, 1)
+SMALL = Retainer(quota_hours=Decimal(3), fee=Decimal(1000), overage_rate=Decimal(120), start=SPRING)
 
 
 def hub() -> Hub:
@@ -104,7 +106,7 @@ def explained(made: Hub) -> bool:
     """True when every line of every invoice is worked out again to the cent."""
     with made.store.transaction() as tx:
         books = made.kernel.books(tx, key="explain", actor="test")
-        return all(explain(books, invoice.number).agrees for invoice in made.rows(Invoice))
+        return all(explain(books, invoice.number).agrees for invoice in made.rows(Invoice) if invoice.number)
 
 
 # -- rates in another currency ---------------------------------------------------------------------------------
@@ -420,4 +422,37 @@ def test_what_is_held_back_until_a_day_is_invoiced_when_it_comes() -> None:
         clock.look(made.kernel)
         made.go()
         assert nets(made) == [Decimal(net) for net in expected]
+    assert audit(made.kernel) == []
+
+
+# -- explained later ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        # 4 h and 5 h at 185.00, the second approved after the first was billed: 10 % of what is above 500.00.
+        (
+            {
+                "discounts": (
+                    Discount(kind="volume_prospective", tiers=(Tier(from_net=Decimal(500), percent=Decimal(10)),)),
+                )
+            },
+            ["716.00", "832.50"],
+        ),
+        ({"commitment": MinimumCommitment(amount=Decimal(3000), start=SPRING)}, ["3000.00"]),
+        ({"billing_type": BillingType.RETAINER, "rates": (), "retainer": SMALL}, ["1120.00", "600.00"]),
+    ],
+    ids=["volume discount", "minimum", "overage"],
+)
+def test_what_adds_up_evidence_is_explained_after_more_of_it_came(terms: dict[str, Any], expected: list[str]) -> None:
+    made = hub()
+    made.set_up(contract(caps=(), lines=(line(**terms),)))
+    made.capture(entry(1, "4", day=10))
+    made.bill("first")
+    made.capture(entry(2, "5", day=5, approved_at=datetime(2026, 3, 30, 9, tzinfo=UTC)))
+    made.bill("second")  # which gives back of the minimum what the second entry comes to, when a person agrees
+    issued = sorted((invoice.number, invoice.net) for invoice in made.rows(Invoice) if invoice.number)
+    assert [net for _, net in issued] == [Decimal(net) for net in expected]
+    assert explained(made)
     assert audit(made.kernel) == []

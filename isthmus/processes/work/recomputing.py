@@ -6,7 +6,16 @@ from dataclasses import replace
 from decimal import Decimal
 
 from isthmus.domain.objects import BillableItem, ContractVersion, Expense, Project, TimeEntry
-from isthmus.policies.charges import Charge, Terms, by_the_day, charge_time, is_same_share, items_of, place_of
+from isthmus.policies.charges import (
+    NO_LONGER,
+    Charge,
+    Terms,
+    by_the_day,
+    charge_time,
+    is_same_share,
+    items_of,
+    place_of,
+)
 from isthmus.processes.work.batch import cards_of, day_of, distinct, latest_of
 from isthmus.processes.work.charging import chosen_lines
 from isthmus.processes.work.deriving import DERIVED, charges_of
@@ -92,7 +101,22 @@ def _of_expense(books: Books, item: BillableItem) -> list[Charge]:
     return [charge_expense(books, expense, version, line, project, until)]
 
 
+def net_again(books: Books, item: BillableItem) -> Decimal | None:
+    """What the item is worth by its source; None when the source gives nothing.
+
+    A charge that adds evidence up grows with it: an earlier word on it is the last one, worked out again, less what was
+    added since.
+    """
+    last = item
+    if item.source_type in DERIVED:
+        chain = books.tx.find(BillableItem, source_key=item.source_key, contract_no=item.contract_no)
+        last = max(chain, key=lambda one: one.revision)
+    again = worked_out_again(books, last)
+    if again is None and last.price_trace.get("reason") != NO_LONGER:
+        return None
+    return (again.entry_net if again else Decimal(0)) - (last.entry_net - item.entry_net)
+
+
 def difference(books: Books, item: BillableItem) -> Decimal:
     """What is kept less what the terms make of it: zero, or the books cannot say why."""
-    again = worked_out_again(books, item)
-    return item.entry_net - (again.entry_net if again else Decimal(0))
+    return item.entry_net - (net_again(books, item) or Decimal(0))
