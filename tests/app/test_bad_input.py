@@ -396,6 +396,13 @@ REFUSED = (
         ("has 0 ready",),
         by="pia",
     ),
+    Bad(
+        "POST /v1/write-downs",
+        "to more than there is",
+        {"contract_no": "K-1", "down_to": "1.00", "cutoff": "2026-03-31", "name": "d", "reason": "r"},
+        ("has 0 ready up to 2026-03-31", "1.00"),
+        by="pia",
+    ),
     Bad("POST /v1/holds", "no such reason", hold(reason="BECAUSE"), ("reason",), by="ana"),
     Bad("POST /v1/holds", "negative", hold(amount="-1.00"), ("-1.00",), by="ana"),
     Bad("POST /v1/holds", "no such line", hold(line_uid="L9"), ("L9",), by="ana"),
