@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from isthmus.domain.objects import ContractVersion
+from isthmus.app.controls import audit
+from isthmus.domain.objects import ContractVersion, Invoice
+from isthmus.domain.states import CaseState
 from isthmus.store.desk_records import ClientAlias
-from tests.processes.hub import CLIENT, Hub, contract
+from isthmus.store.records import Case
+from tests.processes.hub import CLIENT, Hub, contract, entry
+from tests.processes.test_new_shares import amend
 
 OTHER = CLIENT.model_copy(update={"client_no": "C-2", "legal_name": "Zenith Rail"})
 
@@ -92,3 +98,20 @@ def test_a_merged_client_is_the_one_it_was_merged_with() -> None:
     with hub.store.transaction() as tx:
         tx.update(alias.model_copy(update={"active": False}))
     assert amended(hub, 3, client_no="C-8", client=CLIENT.model_copy(update={"client_no": "C-8"})) == "parked"
+
+
+def test_what_is_not_billed_is_taxed_as_the_amended_terms_say_and_what_is_billed_keeps_its_tax() -> None:
+    """Nothing of the price changes: only the category under which the work is taxed from its first day on."""
+    hub = Hub()
+    standard = contract().lines[0].model_copy(update={"tax_category": "S"})
+    hub.set_up(contract(lines=(standard,), caps=()))
+    hub.capture(entry(1, "1.0"))
+    hub.bill("a")
+    hub.capture(entry(2, "2.0", day=4))
+    exempt = standard.model_copy(update={"tax_category": "E"})
+    amend(hub, contract(lines=(exempt,), caps=(), version=2, signed_on=date(2026, 4, 1)))
+    hub.bill("b")
+    assert not hub.rows(Case, state=CaseState.OPEN)
+    told = {i.invoice_id: [(one.net, one.tax_category) for one in i.lines] for i in hub.rows(Invoice)}
+    assert told == {"K-1:a": [(Decimal("185.00"), "S")], "K-1:b": [(Decimal("370.00"), "E")]}
+    assert audit(hub.kernel) == []

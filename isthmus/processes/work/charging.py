@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from isthmus.domain.objects import BillableItem, ContractVersion
+from isthmus.domain.objects import BillableItem, BillablePart, ContractVersion
+from isthmus.policies.billing import PLACED
 from isthmus.policies.charges import charge_key_of, is_same_share, no_longer, same_worth, share_key
 from isthmus.processes.work.correcting import correct
 from isthmus.runtime.books import Books
@@ -74,13 +75,29 @@ def _next(books: Books, wanted: BillableItem, earlier: Sequence[BillableItem]) -
     if not earlier:
         return [wanted]
     latest = earlier[-1]
-    if same_worth(latest, wanted):
+    if nothing_new(books, earlier, wanted):
         return []
     if latest.contract_no == wanted.contract_no:
         return [correct(books, _after(latest, wanted), earlier)]
     left = no_longer(latest)
     left = _after(latest, left.model_copy(update={"price_trace": {**left.price_trace, "moved_to": wanted.contract_no}}))
     return [left, correct(books, _after(left, wanted), earlier)]
+
+
+def nothing_new(books: Books, chain: Sequence[BillableItem], wanted: BillableItem) -> bool:
+    """True when a word on a source says nothing new: neither what it is worth nor, as long as it is not on paper, under
+    which category it is taxed. What is on paper keeps its tax until it is credited.
+    """
+    latest = chain[-1]
+    if not same_worth(latest, wanted):
+        return False
+    return latest.tax_category == wanted.tax_category or on_paper(books, chain)
+
+
+def on_paper(books: Books, chain: Iterable[BillableItem]) -> bool:
+    """True when a draft or an invoice holds something of a source."""
+    ids = tuple(item.item_id for item in chain)
+    return bool(ids) and any(p.state in PLACED and p.invoice_id for p in books.tx.find(BillablePart, item_id=ids))
 
 
 def _after(latest: BillableItem, wanted: BillableItem) -> BillableItem:

@@ -18,11 +18,10 @@ from isthmus.domain.objects import (
     TimeEntry,
 )
 from isthmus.domain.states import PartState
-from isthmus.policies.billing import PLACED
-from isthmus.policies.charges import Terms, charge_key_of, charge_time, groups_of_days, items_of, no_longer, same_worth
+from isthmus.policies.charges import Terms, charge_key_of, charge_time, groups_of_days, items_of, no_longer
 from isthmus.policies.rates import version_in_force
 from isthmus.processes.work.batch import cards_of, latest_of
-from isthmus.processes.work.charging import along, bring_to, chains_of, chosen_lines, client_of
+from isthmus.processes.work.charging import along, bring_to, chains_of, chosen_lines, client_of, nothing_new, on_paper
 from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.deriving import DERIVED, FROM, charges_of
 from isthmus.processes.work.evidence import place
@@ -237,7 +236,7 @@ def _change(books: Books, items: Iterable[BillableItem], chains: Chains) -> Iter
     differing = [
         item
         for item in (*wanted, *gone)
-        if not chains.get(item.source_key) or not same_worth(chains[item.source_key][-1], item)
+        if not chains.get(item.source_key) or not nothing_new(books, chains[item.source_key], item)
     ]
     charges = {charge_key_of(item) for item in differing}
     given_up = {
@@ -265,8 +264,7 @@ def _is_given_up(books: Books, chain: Sequence[BillableItem]) -> bool:
 
 def is_billed(books: Books, change: Change) -> bool:
     """True when a share that changes is on paper."""
-    ids = tuple(item.item_id for one in change.wanted for item in change.chains.get(one.source_key, ()))
-    return bool(ids) and any(p.state in PLACED and p.invoice_id for p in books.tx.find(BillablePart, item_id=ids))
+    return on_paper(books, [item for one in change.wanted for item in change.chains.get(one.source_key, ())])
 
 
 def _invoice_of(books: Books, chain: Sequence[BillableItem]) -> str:
