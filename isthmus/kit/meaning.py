@@ -57,8 +57,10 @@ def meaning(manifest: Manifest, connection: str, request: Request, answer: Answe
 
 
 def _no_answer(connection: str, request: Request, answer: Answer, masked: Mask) -> IsthmusError | None:
-    """What a 2xx means that is not JSON, though that was asked for: somebody else has answered. None otherwise."""
-    if any(name.lower() == "accept" for name in request.headers):
+    """What a 2xx means that is not JSON, though that was asked for: somebody else has answered. None otherwise. A file
+    elsewhere (blob storage) is whatever it is, and taken without a word.
+    """
+    if request.elsewhere or any(name.lower() == "accept" for name in request.headers):
         return None
     kind = answer.headers.get("Content-Type", "nothing")
     said = masked(f"{connection}: {request.method} {request.path}: {answer.status} with {kind}")
