@@ -60,6 +60,7 @@ def test_the_commands_are_these() -> None:
     grouped = [
         "audit verify",
         "connector check",
+        "connector compare",
         "connector list",
         "connector new",
         "import bills",

@@ -86,6 +86,13 @@ BODIES: dict[str, dict[str, Any]] = {
         "evidence": "x",
     },
     "POST /v1/write-offs": {"contract_no": "K-1", "amount": "1.00", "state": "ready", "name": "w", "reason": "x"},
+    "POST /v1/write-downs": {
+        "contract_no": "K-1",
+        "down_to": "1.00",
+        "cutoff": "2026-03-31",
+        "name": "w",
+        "reason": "x",
+    },
     "POST /v1/contract-versions": {"contract": contract(contract_no="K-9").model_dump(mode="json")},
     "POST /v1/progress": {"contract_no": "K-1", "line_uid": "L1", "as_of": "2026-03-05", "percent": "10"},
     "POST /v1/usage": {

@@ -63,7 +63,8 @@ def test_without_asking_other_systems_it_ends_at_the_first_question() -> None:
     seen = rehearsed(hub, "fill", reads=False, cost_center="CC-9")
     assert calls == {m.name: dict(m.calls) for m in models(hub)}
     assert seen.writes == () and seen.then[0].phrase == "Ask where the entity is registered for tax"
-    assert [line.port for line in seen.then if line.writes][:2] == ["Erp", "Psa"]
+    # The client, whoever pays beside it, then the project.
+    assert [line.port for line in seen.then if line.writes][:3] == ["Erp", "Erp", "Psa"]
 
 
 def test_it_says_when_the_run_would_stop_again() -> None:
