@@ -15,7 +15,7 @@ from isthmus.domain.errors import BadInput, NeedsDecision, NotFound
 from isthmus.domain.money import Exact
 from isthmus.domain.objects import ContractVersion, Engagement, FiledContract, Invoice
 from isthmus.domain.states import EngagementState
-from isthmus.processes.work import amending, billing, onboarding, rerating, resharing
+from isthmus.processes.work import amending, billing, onboarding, payers, rerating, resharing
 from isthmus.runtime.books import Books
 from isthmus.runtime.kernel import Kernel
 from isthmus.store.records import RunRow
@@ -127,7 +127,7 @@ def _worked_out(books: Books, contract: ContractVersion, by: str, shown: Amendme
     except NeedsDecision as stopped:
         waits = f"{stopped.exception}: {stopped.message}"
     try:
-        agreed = amending.keep_amended(books, contract)
+        agreed = amending.keep_amended(books, payers.known(books, contract))
     except NeedsDecision as stopped:
         return shown.model_copy(update={"waits": waits or f"{stopped.exception}: {stopped.message}"})
     found = rerating.changes_by(books, agreed)

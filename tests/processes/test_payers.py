@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.app.amending import preview_amendment
 from isthmus.app.controls import audit, listed
 from isthmus.domain.objects import (
     Address,
@@ -271,3 +272,17 @@ def test_a_cap_of_the_client_counts_what_no_line_names_a_payer_for() -> None:
 def test_what_an_erp_lists_of_a_payer_is_held_against_what_was_issued() -> None:
     hub = billed()
     assert listed(hub.kernel, "US01") == []
+
+
+def test_a_preview_of_an_amendment_names_payers_as_the_amendment_would() -> None:
+    hub = Hub()
+    hub.set_up(contract(caps=()))
+    hub.capture(entry(1, "4.0"))
+    told = preview_amendment(hub.kernel, terms(version=2, payers=()), "ana")
+    assert told.waits.startswith("EX-PAYER") and "payer GRANT" in told.waits and not told.changes
+    told = preview_amendment(hub.kernel, terms(version=2), "ana")
+    assert not told.waits and {c.payer: c.now for c in told.changes} == {
+        "C-1": Decimal("370.00"),
+        "GRANT": Decimal("370.00"),
+    }
+    assert hub.rows(ContractVersion)[-1].version == 1 and not hub.rows(Case)
