@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 FINISHED = frozenset({EffectState.DONE, EffectState.FOUND, EffectState.RESENT})
 NOT_THERE = frozenset({EffectState.NOT_SENT, EffectState.REFUSED, EffectState.UNDONE})
 SENDS_MAX = 3
+TRAIL_MAX = 100  # exchanges that the row of a write keeps
 _JOB = "underway"  # where the row of a write in doubt keeps what the other system calls its job
 TAKE_OVER_AFTER = timedelta(seconds=60)
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
@@ -266,19 +267,19 @@ class Ledger:
         try:
             result = getattr(connection, verb.__name__)(*args)
         except Underway as taken_on:
-            self._doubt(_with_trail(effect, seen), {"job": taken_on.job, "state": taken_on.state})
+            self._doubt(with_trail(effect, seen), {"job": taken_on.job, "state": taken_on.state})
             raise Retryable(taken_on.message, taken_on.after_seconds) from taken_on
         except OutcomeUnknown:
-            return self._doubt(_with_trail(effect, seen))
+            return self._doubt(with_trail(effect, seen))
         except (Retryable, NeedsSetup):
             if effect.state is EffectState.INTENDED:  # nothing happened there: no need to look it up later
                 self.keep([effect.model_copy(update={"state": EffectState.NOT_SENT})])
             raise
         except RemoteRefusal as refusal:
-            self.keep([_with_trail(effect, seen).model_copy(update={"state": EffectState.REFUSED})])
+            self.keep([with_trail(effect, seen).model_copy(update={"state": EffectState.REFUSED})])
             raise self._case(refusal, effect, spec, args) from refusal
         self._kernel.checkpoint(f"sent {spec.name}")
-        return self._finished(_with_trail(effect, seen), EffectState.RESENT if resent else EffectState.DONE, result)
+        return self._finished(with_trail(effect, seen), EffectState.RESENT if resent else EffectState.DONE, result)
 
     def _finished(self, effect: Effect, state: EffectState, result: Any) -> Effect:
         kept = _ANYTHING.dump_python(result, mode="json")
@@ -293,9 +294,15 @@ class Ledger:
         )
 
 
-def _with_trail(effect: Effect, seen: list[Exchange]) -> Effect:
-    """The effect with what was sent and answered just now after what was before: of an attempt that is in doubt too."""
-    return effect.model_copy(update={"digests": [*effect.digests, *(asdict(each) for each in seen)]})
+def with_trail(effect: Effect, seen: list[Exchange]) -> Effect:
+    """The effect with what was sent and answered just now after what was before: of an attempt that is in doubt too.
+
+    A write that is looked up for days keeps its first exchanges and its last ones, or its row would grow with each.
+    """
+    trail = [*effect.digests, *(asdict(each) for each in seen)]
+    if len(trail) > TRAIL_MAX:
+        trail = [*trail[: TRAIL_MAX // 2], *trail[-(TRAIL_MAX // 2) :]]
+    return effect.model_copy(update={"digests": trail})
 
 
 def cross_reference(effect: Effect) -> CrossReference | None:

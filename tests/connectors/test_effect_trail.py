@@ -9,6 +9,8 @@ import httpx
 from isthmus.app.conformance.bench import Bench
 from isthmus.app.conformance.ledger import Writer
 from isthmus.app.conformance.weather import Trouble, Weather
+from isthmus.ports.calls import Exchange
+from isthmus.runtime.effects import TRAIL_MAX, with_trail
 from isthmus.store.records import Effect, EffectState
 
 
@@ -68,3 +70,13 @@ def test_each_attempt_has_its_place() -> None:
     effect, _, _ = written({lost: "lost_before"})
     assert effect.state is EffectState.RESENT
     assert [row["status"] for row in effect.digests if row["method"] == "POST"] == [0, 201]
+
+
+def test_a_write_that_is_looked_up_for_days_keeps_its_first_exchanges_and_its_last() -> None:
+    effect, _, _ = written({})
+    effect = effect.model_copy(update={"digests": []})
+    for place in range(3 * TRAIL_MAX):
+        effect = with_trail(effect, [Exchange("GET", f"/{place}", 200, 1.0, "", "")])
+    paths = [row["path"] for row in effect.digests]
+    half = TRAIL_MAX // 2
+    assert paths == [f"/{n}" for n in (*range(half), *range(3 * TRAIL_MAX - half, 3 * TRAIL_MAX))]
