@@ -127,7 +127,7 @@ def _worked_out(books: Books, contract: ContractVersion, by: str, shown: Amendme
     except NeedsDecision as stopped:
         waits = f"{stopped.exception}: {stopped.message}"
     try:
-        agreed = amending.keep_amended(books, payers.known(books, contract))
+        agreed = amending.keep_amended(books, payers.resolved(books, contract))
     except NeedsDecision as stopped:
         return shown.model_copy(update={"waits": waits or f"{stopped.exception}: {stopped.message}"})
     found = rerating.changes_by(books, agreed)

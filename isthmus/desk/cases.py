@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from isthmus.desk import clients, full_caps
+from isthmus.desk import clients, full_caps, fx_rates
 from isthmus.desk.forms import correctable_paths, names_of, value_at
 from isthmus.desk.types import action_of
 from isthmus.domain.errors import BadInput, IllegalTransition, NotFound
@@ -197,6 +197,7 @@ CHECKS: dict[tuple[str, str], Check] = {
     ("EX-LINE-AMBIGUOUS", "assign"): _line_is_offered,
     ("EX-NO-CONTRACT-LINE", "assign"): _line_is_offered,
     ("EX-CASH-UNMATCHED", "allocate"): _allocation_adds_up,
+    ("EX-FX-RATE", "enter"): fx_rates.is_a_rate,
     ("EX-CAP-REACHED", "raise"): full_caps.can_be_raised,
     ("EX-CAP-REACHED", "write_off"): full_caps.can_be_written_off,
 }
@@ -236,4 +237,5 @@ EFFECTS: dict[tuple[str, str], Check] = {
     ("EX-CAP-REACHED", "write_off"): full_caps.write_off,
     ("EX-CCY", "add"): _add_currency,
     ("EX-CLIENT-DUP", "merge"): _merge_clients,
+    ("EX-FX-RATE", "enter"): fx_rates.keep_rate,
 }

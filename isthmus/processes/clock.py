@@ -18,9 +18,15 @@ from isthmus.store.records import RunRow, RunState, Watermark
 
 def look(kernel: Kernel) -> int:
     """Everything that a day may bring; the number of runs that were started."""
-    deposits, watched, bills = expire_deposits(kernel), watch_thresholds(kernel), release_bills(kernel)
-    new = deposits + release_holdbacks(kernel) + watched + bills
-    return new + take_what_was_ahead(kernel) + relieve_bad_debts(kernel)
+    looks = (
+        expire_deposits,
+        release_holdbacks,
+        watch_thresholds,
+        release_bills,
+        take_what_was_ahead,
+        relieve_bad_debts,
+    )
+    return sum(look_for(kernel) for look_for in looks)
 
 
 def expire_deposits(kernel: Kernel) -> int:

@@ -10,6 +10,8 @@ import pytest
 
 from isthmus.app.controls import audit
 from isthmus.app.explain import explain
+from isthmus.desk import cases
+from isthmus.domain.errors import BadInput
 from isthmus.domain.objects import (
     BillablePart,
     BillingType,
@@ -153,12 +155,32 @@ def test_a_volume_discount_stops_at_the_floor(kind: str) -> None:
     assert audit(made.kernel) == []
 
 
+def enter(made: Hub, rate: str) -> None:
+    """What mary answers at the desk."""
+    case = made.case()
+    with made.store.transaction() as tx:
+        books = made.kernel.books(tx, key="desk", actor="mary")
+        checked = cases.check(books, case, "enter", {"rate": rate})
+        cases.carry_out(books, case.case_no, action="enter", actor="mary", reason="test", checked=checked)
+    made.go()
+
+
+@pytest.mark.parametrize("rate", ["", "0", "-1.1", "abc", "1,10", "1e5"])
+def test_what_is_no_rate_is_refused_and_the_case_stays(rate: str) -> None:
+    made = hub()
+    made.set_up(contract(caps=(), lines=(in_euros(),)))
+    made.capture(entry(1, "8"))
+    with pytest.raises(BadInput, match="rate"):
+        enter(made, rate)
+    assert made.case().exception == "EX-FX-RATE" and not made.rows(FxRate)
+
+
 def test_a_rate_that_a_person_enters_converts_and_is_kept() -> None:
     made = hub()
     made.set_up(contract(caps=(), lines=(in_euros(),)))
     made.capture(entry(1, "8"))
     assert made.case().context == {"rate_type": "ecb", "from": "EUR", "to": "USD", "day": "2026-03-03"}
-    made.resolve("enter", actor="mary", rate="1.10")
+    enter(made, "1.10")
     made.bill("first")
     assert nets(made) == [Decimal("880.00")]
     (kept,) = made.rows(FxRate)

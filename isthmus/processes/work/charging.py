@@ -91,10 +91,10 @@ def nothing_new(books: Books, chain: Sequence[BillableItem], wanted: BillableIte
     latest = chain[-1]
     if not same_worth(latest, wanted):
         return False
-    return latest.tax_category == wanted.tax_category or on_paper(books, chain)
+    return latest.tax_category == wanted.tax_category or is_on_paper(books, chain)
 
 
-def on_paper(books: Books, chain: Iterable[BillableItem]) -> bool:
+def is_on_paper(books: Books, chain: Iterable[BillableItem]) -> bool:
     """True when a draft or an invoice holds something of a source."""
     ids = tuple(item.item_id for item in chain)
     return bool(ids) and any(p.state in PLACED and p.invoice_id for p in books.tx.find(BillablePart, item_id=ids))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from isthmus.domain.objects import ContractVersion, Invoice, LegalEntity, Rate
 from isthmus.domain.periods import FxRate
-from isthmus.domain.states import CaseState
 from isthmus.domain.terms import FxPolicy
 from isthmus.policies.charges import NO_RATES
 from isthmus.policies.fx import FxTable, convert
 from isthmus.runtime.books import Books
-from isthmus.store.records import Case
 
 # Documents are kept at the company's own rate of the day of issue, or of the business day before.
 RATE_OF_DOCUMENTS = FxPolicy(rate_type="company", date_rule="issue_date")
@@ -25,7 +22,6 @@ def rates_between(books: Books, *currencies: str, until: str = "") -> FxTable:
 
     until: the last day (ISO 8601) whose rates count: what was known when something was priced.
     """
-    _keep_entered(books)
     names = tuple(sorted({*currencies, "EUR"}))
     rows = books.tx.find(FxRate, from_currency=names, to_currency=names, order=("day",))
     return FxTable(row for row in rows if not until or row.day.isoformat() <= until)
@@ -41,30 +37,6 @@ def rates_for(
     rates = [*cards, *(rate for line in lines for rate in line.rates)]
     named = {version.currency for version in versions} | {rate.currency for rate in rates if rate.currency}
     return rates_between(books, *named, until=until)
-
-
-def _keep_entered(books: Books) -> None:
-    """A rate that a person has entered in this run's case is one of the books from then on, for whoever needs it."""
-    told = books.answers.get("EX-FX-RATE", {})
-    if told.get("action") != "enter":
-        return
-    mine = books.tx.find(
-        Case,
-        run_id=books.run_id,
-        exception="EX-FX-RATE",
-        state=CaseState.RESOLVED,
-        order=("-resolved_at",),
-        limit=1,
-    )
-    for case in mine:
-        pair = {name: str(case.context[key]) for name, key in (("from_currency", "from"), ("to_currency", "to"))}
-        kind, day = str(case.context["rate_type"]), date.fromisoformat(str(case.context["day"]))
-        source = f"entered by {told.get('by', '(nobody)')}: {case.case_no}"
-        row = FxRate(rate_type=kind, day=day, rate=Decimal(str(told["rate"])), source=source, **pair)
-        if books.tx.insert_new(row):
-            books.audit(
-                "fx_rate.enter", f"fx:{kind}/{row.from_currency}/{row.to_currency}/{day}", after={"rate": str(row.rate)}
-            )
 
 
 def functional(books: Books, invoice: Invoice, entity: LegalEntity, day: date) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def find(run: Run, contract: ContractVersion, client: Client | None = None) -> C
     return run.decide("Check the shares of those who pay", checked, contract, dict(zip(names, found, strict=True)))
 
 
-def known(books: Books, contract: ContractVersion) -> ContractVersion:
+def resolved(books: Books, contract: ContractVersion) -> ContractVersion:
     """As find, at once, for a preview of an amendment: nobody is asked, so who is unknown is raised."""
     names = payer_numbers(contract)
     return checked(books, contract, {name: find_payer(books, contract, None, name) for name in names})

@@ -33,7 +33,7 @@ def draft_release(
     today = books.today(version.entity)
     if not is_due(line.holdback, today, finally_accepted=finally_accepted, asked_for=True):
         raise BadInput(f"the holdback of line {line_uid} is released by {line.holdback.release}: it is not due yet")
-    held = _held_of(books, contract_no, line_uid)
+    held = _to_release(books, contract_no, line_uid)
     first, *others = [payer] if payer else sorted(held) or [""]
     for other in others:
         args = {"contract_no": contract_no, "line_uid": line_uid, "asked_by": asked_by, "payer": other}
@@ -41,11 +41,10 @@ def draft_release(
         books.start("release_holdback", key, {**args, "finally_accepted": finally_accepted}, entity=version.entity)
     if not held.get(first):
         return None
-    due = release(line_uid, held[first], line.holdback, version.currency)
-    told = f"{line.description}: holdback released"
-    made = _line(line, due.net, told, "holdback")
-    if due.taxable != due.net:
-        made = made.model_copy(update={"taxable": due.taxable})
+    freed = release(line_uid, held[first], line.holdback, version.currency)
+    made = _line(line, freed.net, f"{line.description}: holdback released", "holdback")
+    if freed.taxable != freed.net:
+        made = made.model_copy(update={"taxable": freed.taxable})
     return _draft(books, version, made, "release", asked_by, first)
 
 
@@ -66,7 +65,7 @@ def due(books: Books) -> list[tuple[str, str, str]]:
     return found
 
 
-def _held_of(books: Books, contract_no: str, line_uid: str) -> dict[str, Decimal]:
+def _to_release(books: Books, contract_no: str, line_uid: str) -> dict[str, Decimal]:
     """By payer, what is held of a line and not on its way; only of those who hold something."""
     known = books.tx.find(LedgerEntry, contract_no=contract_no, ledger="holdback", order=("entry_id",))
     entries = [entry for entry in known if entry.line_uid == line_uid]
@@ -74,8 +73,8 @@ def _held_of(books: Books, contract_no: str, line_uid: str) -> dict[str, Decimal
     held = {payer: held_of(own).get(line_uid, ZERO) for payer, own in held_by_payer(books, entries).items()}
     # The ledger shows a release after its issue.
     for invoice in (i for i in _living(books, contract_no, "release") if i.invoice_id not in shown):
-        due = sum((line.net for line in invoice.lines if line.line_uid == line_uid), ZERO)
-        held[invoice.owed_by] = held.get(invoice.owed_by, ZERO) - due
+        billed = sum((line.net for line in invoice.lines if line.line_uid == line_uid), ZERO)
+        held[invoice.owed_by] = held.get(invoice.owed_by, ZERO) - billed
     return {payer: amount for payer, amount in held.items() if amount > 0}
 
 

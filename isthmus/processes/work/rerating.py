@@ -21,7 +21,15 @@ from isthmus.domain.states import PartState
 from isthmus.policies.charges import Terms, charge_key_of, charge_time, groups_of_days, items_of, no_longer
 from isthmus.policies.rates import version_in_force
 from isthmus.processes.work.batch import cards_of, latest_of
-from isthmus.processes.work.charging import along, bring_to, chains_of, chosen_lines, client_of, nothing_new, on_paper
+from isthmus.processes.work.charging import (
+    along,
+    bring_to,
+    chains_of,
+    chosen_lines,
+    client_of,
+    is_on_paper,
+    nothing_new,
+)
 from isthmus.processes.work.closing import flag_prior_period
 from isthmus.processes.work.deriving import DERIVED, FROM, charges_of
 from isthmus.processes.work.evidence import place
@@ -264,7 +272,7 @@ def _is_given_up(books: Books, chain: Sequence[BillableItem]) -> bool:
 
 def is_billed(books: Books, change: Change) -> bool:
     """True when a share that changes is on paper."""
-    return on_paper(books, [item for one in change.wanted for item in change.chains.get(one.source_key, ())])
+    return is_on_paper(books, [item for one in change.wanted for item in change.chains.get(one.source_key, ())])
 
 
 def _invoice_of(books: Books, chain: Sequence[BillableItem]) -> str:
