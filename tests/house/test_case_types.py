@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -15,6 +16,7 @@ from isthmus.ports import PORTS
 from isthmus.ports.verbs import spec_of
 from tests.house.test_shape import opened
 
+ROOT = Path(__file__).resolve().parents[2]
 TYPES = all_types()
 
 
@@ -62,3 +64,20 @@ def test_what_may_be_corrected_is_a_text_of_the_message_and_not_its_key(verb: st
     message = next(hint for given, hint in get_type_hints(declared).items() if given != "return")
     for path in verbs_with_edits()[verb]:
         assert field_at(message, path) is str, f"{verb}: {path}"
+
+
+def test_the_page_of_the_api_tells_what_each_action_asks_for() -> None:
+    lines = (ROOT / "docs/lookup/api.md").read_text().splitlines()
+    told = dict[tuple[str, str], str]()
+    for line in (line for line in lines if line.startswith("| EX-")):
+        exception, action, values = (cell.strip() for cell in line.strip("|").split("|"))
+        told[exception, action] = values
+    asked = {
+        (exception, action): form.fields
+        for exception, kind in TYPES.items()
+        for action, form in kind.actions.items()
+        if form.fields
+    }
+    assert asked.keys() == told.keys() - {("EX-CCY", "add")}
+    for key, fields in asked.items():
+        assert all(field.name in told[key] for field in fields), key
